@@ -1,0 +1,112 @@
+"""Every number of the paper as data: ``CLAIMS`` maps an id to its claim; a module a kind of table.
+
+An id is the claim's place and its name: ``table2/resnet18_s-adabound``. What a claim's ``details``
+hold, beside what its module says:
+
+- ``quantity``: the number's name where several of one metric share a place ("total_params");
+- ``reference``: the name of the network for ``models.reference.build_reference``, where the paper
+  counts one that it does not train;
+- ``paper_difference``: minuend minus subtrahend by the paper's own tables;
+- ``minuend``, ``subtrahend`` of metric "accuracy_difference_points": the two sides. A side is
+  ``{"dataset", "network", "optimizer"}``, with ``technique`` and ``proportion`` where it is pruned,
+  or ``{"best_of": (side, ...)}``, the highest accuracy of several;
+- ``best_of``: the same sides, for an accuracy that is the highest of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from smallnet_core.claims import (
+    accuracy,
+    dataset,
+    layers,
+    parameters,
+    per_class,
+    pruning,
+    sentences,
+)
+from smallnet_core.claims.names import (
+    CHANCE_PERCENT,
+    DATASET_NAMES,
+    NETWORK_NAMES,
+    OPTIMIZER_NAMES,
+)
+from smallnet_core.records import Claim, Rule
+
+__all__ = [
+    "CHANCE_PERCENT",
+    "CLAIMS",
+    "DATASET_NAMES",
+    "NETWORK_NAMES",
+    "OPTIMIZER_NAMES",
+    "assemble",
+    "by_source",
+    "ids",
+]
+
+
+def assemble(*groups: Iterable[Claim]) -> Mapping[str, Claim]:
+    """One read-only mapping of id to claim, in the groups' order; ValueError for a repeated id."""
+    claims: dict[str, Claim] = {}
+    for group in groups:
+        for claim in group:
+            if claim.id in claims:
+                raise ValueError(f"claim id {claim.id!r} is given twice: ids must be unique")
+            claims[claim.id] = claim
+    return MappingProxyType(claims)
+
+
+CLAIMS: Mapping[str, Claim] = assemble(
+    parameters.CLAIMS,
+    dataset.CLAIMS,
+    layers.CLAIMS,
+    accuracy.CLAIMS,
+    per_class.CLAIMS,
+    pruning.CLAIMS,
+    sentences.CLAIMS,
+)
+
+
+def by_source(
+    *prefixes: str,
+    metric: str | None = None,
+    rule: Rule | None = None,
+    network: str | None = None,
+    dataset: str | None = None,
+) -> list[Claim]:
+    """The claims under any of ``prefixes`` (all without one) that agree with every filter given.
+
+    "Appendix D" and "Appendix" take in "Appendix D.1"; "Section 3.2" takes in "Section 3.2.1" and
+    not "Section 3". ValueError where nothing is left: parametrizing with nothing would be a silent
+    skip.
+    """
+    wanted = {"metric": metric, "rule": rule, "network": network, "dataset": dataset}
+    filters = {name: value for name, value in wanted.items() if value is not None}
+    found = [
+        claim
+        for claim in CLAIMS.values()
+        if (not prefixes or any(_is_under(claim.source, prefix) for prefix in prefixes))
+        and all(getattr(claim, name) == value for name, value in filters.items())
+    ]
+    if not found:
+        sources = ", ".join(dict.fromkeys(claim.source for claim in CLAIMS.values()))
+        raise ValueError(f"no claim under {prefixes} with {filters}: the sources are {sources}")
+    return found
+
+
+def ids(
+    *prefixes: str,
+    metric: str | None = None,
+    rule: Rule | None = None,
+    network: str | None = None,
+    dataset: str | None = None,
+) -> list[str]:
+    """The ids of ``by_source``, to parametrize with: a benchmark's name must be a string."""
+    found = by_source(*prefixes, metric=metric, rule=rule, network=network, dataset=dataset)
+    return [claim.id for claim in found]
+
+
+def _is_under(source: str, prefix: str) -> bool:
+    return source == prefix or source.startswith((f"{prefix}.", f"{prefix} "))

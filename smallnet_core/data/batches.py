@@ -1,0 +1,116 @@
+"""Batches made on the training device: crop, flip, cutout and normalisation, drawn per image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smallnet_core.recipes import Augmentation
+
+__all__ = ["TrainingBatches", "normalise"]
+
+
+def normalise(
+    images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype
+) -> Tensor:
+    """uint8 (N, 3, H, W) to channels-last ``dtype``: pixel / 255, minus mean, over std."""
+    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device).view(1, -1, 1, 1)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)
+    out = torch.addcmul(shift.view(1, -1, 1, 1), images.float(), scale)
+    return out.to(dtype, memory_format=torch.channels_last)
+
+
+class TrainingBatches:
+    """Endless reshuffled passes over a training set that stays uint8 on the device.
+
+    ``images`` uint8 (N, 3, S, S) and ``labels`` int64 (N,), both on the device of ``generator``,
+    which draws everything: the order and each image's shift, flip and blanked square. A last,
+    incomplete batch is left out, as it would change the statistics of batch norm.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        augmentation: Augmentation,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        dtype: torch.dtype,
+        generator: torch.Generator,
+    ) -> None:
+        if batch_size > len(images):
+            raise ValueError(f"batch size {batch_size} is larger than the {len(images)} images")
+        self.labels = labels
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.mean, self.std, self.dtype = mean, std, dtype
+        self.generator = generator
+        pad = augmentation.crop_padding
+        mode = "constant" if augmentation.padding_mode == "zeros" else augmentation.padding_mode
+        # Padding has no uint8 kernel; a chunk at a time keeps the float copy small.
+        padded = [
+            F.pad(chunk.float(), (pad, pad, pad, pad), mode=mode).byte() for chunk in images.split(5000)
+        ]
+        # Channels last in memory, so that a crop copies whole rows of pixels: with every window
+        # of the padded image as a view, one gather crops a batch (1.5 ms for 256 images on two
+        # cores, against 27 ms by index arithmetic on channels first).
+        side = images.shape[-1]
+        nhwc = torch.cat(padded).permute(0, 2, 3, 1).contiguous()
+        self.windows = nhwc.unfold(1, side, 1).unfold(2, side, 1)  # (N, 2p+1, 2p+1, 3, S, S)
+
+    @property
+    def num_images(self) -> int:
+        return len(self.labels)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.num_images // self.batch_size
+
+    def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass: (images (B, 3, S, S) normalised channels-last, labels (B,)) a step.
+
+        ``index`` counts epochs from 0; alternating flips depend on it.
+        """
+        n, device = self.num_images, self.labels.device
+        shifts = 2 * self.augmentation.crop_padding + 1
+        order = torch.randperm(n, generator=self.generator, device=device)
+        dy, dx = torch.randint(shifts, (2, n), generator=self.generator, device=device)
+        flip = self._flips(index, n, device)
+        for step in range(self.steps_per_epoch):
+            here = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            chosen = order[here]
+            x = self.windows[chosen, dy[here], dx[here]]
+            x = normalise(x, self.mean, self.std, self.dtype)
+            if flip is not None:
+                x = torch.where(flip[chosen].view(-1, 1, 1, 1), x.flip(-1), x)
+            if self.augmentation.cutout:
+                x = self._cutout(x)
+            yield x, self.labels[chosen]
+
+    def _flips(self, index: int, n: int, device: torch.device) -> Tensor | None:
+        """Which images of the training set (by position in it) are mirrored in this epoch."""
+        kind = self.augmentation.flip
+        if kind == "none":
+            return None
+        if kind == "alternating":
+            # K. Jordan, "94 % on CIFAR-10 in 3.29 seconds", 2024, section 3.6: half of the images
+            # drawn once, then every image mirrored in every other epoch.
+            if index == 0:
+                self._first = torch.rand(n, generator=self.generator, device=device) < 0.5
+            return self._first ^ bool(index % 2)
+        return torch.rand(n, generator=self.generator, device=device) < 0.5
+
+    def _cutout(self, x: Tensor) -> Tensor:
+        # T. DeVries and G. Taylor, 2017: a square around a random centre, cut at the border.
+        side, half = x.shape[-1], self.augmentation.cutout / 2
+        centre = torch.randint(
+            side, (2, len(x), 1), generator=self.generator, device=x.device
+        )
+        at = torch.arange(side, device=x.device)
+        rows, columns = ((at >= c - half) & (at < c + half) for c in centre)
+        return x.masked_fill((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), 0.0)

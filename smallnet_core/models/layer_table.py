@@ -1,0 +1,142 @@
+"""What a network is made of: its layers as torchsummary lists them, parameters, operations, depth.
+
+Shapes and counts need neither weights nor arithmetic: everything here runs on the meta device, for
+a model on any device, and leaves the model as it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from smallnet_core.models import build_model
+
+__all__ = [
+    "LayerRow",
+    "LayerSummary",
+    "count_on_meta",
+    "count_parameters",
+    "depth",
+    "layer_summary",
+    "layer_table",
+    "multiply_adds",
+]
+
+_MIB = 2**20
+_BATCH_SIZE = 2  # batch norm in training mode refuses a batch of one 1x1 image
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One line of a listing: ``Conv2d-1, [-1, 16, 32, 32], 432``."""
+
+    index: int  # from 1, in order of completion
+    layer_type: str
+    output_shape: tuple[int, ...]  # the batch first, as -1
+    num_params: int  # the module's own, not its children's
+
+    def __str__(self) -> str:
+        return f"{self.layer_type}-{self.index} {list(self.output_shape)} {self.num_params:,}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSummary:
+    """The lines under a listing, for a batch of one float32 image."""
+
+    num_params: int  # of the listed modules: a parameter that the root holds itself is not in it
+    input_size_mb: float
+    forward_backward_size_mb: float  # every row's output, twice
+    params_size_mb: float
+    estimated_total_mb: float
+
+
+def layer_table(
+    model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
+) -> list[LayerRow]:
+    """The modules in the order in which they complete, by torchsummary's rule.
+
+    A row is one call of a module that is neither the root nor a Sequential nor a ModuleList.
+    """
+    rows: list[LayerRow] = []
+
+    def record(module: nn.Module, args: Any, output: Tensor) -> None:
+        num_params = sum(p.numel() for p in module.parameters(recurse=False))
+        shape = (-1, *output.shape[1:])
+        rows.append(LayerRow(len(rows) + 1, type(module).__name__, shape, num_params))
+
+    handles = [
+        module.register_forward_hook(record)
+        for module in model.modules()
+        if module is not model and not isinstance(module, nn.Sequential | nn.ModuleList)
+    ]
+    try:
+        _run_on_meta(model, input_shape)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+def layer_summary(
+    rows: Sequence[LayerRow], input_shape: tuple[int, int, int] = (3, 32, 32)
+) -> LayerSummary:
+    """The totals of a listing; "MB" is 2**20 bytes, as torchsummary has it."""
+    num_params = sum(row.num_params for row in rows)
+    num_outputs = sum(math.prod(row.output_shape[1:]) for row in rows)
+    input_size_mb = math.prod(input_shape) * 4 / _MIB
+    forward_backward_size_mb = 2 * num_outputs * 4 / _MIB
+    params_size_mb = num_params * 4 / _MIB
+    return LayerSummary(
+        num_params=num_params,
+        input_size_mb=input_size_mb,
+        forward_backward_size_mb=forward_backward_size_mb,
+        params_size_mb=params_size_mb,
+        estimated_total_mb=input_size_mb + forward_backward_size_mb + params_size_mb,
+    )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters, each once."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def count_on_meta(name: str, num_classes: int = 10) -> int:
+    """Trainable parameters of ``build_model(name, num_classes)``, without making its weights."""
+    with torch.device("meta"):
+        return count_parameters(build_model(name, num_classes))
+
+
+def multiply_adds(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)) -> int:
+    """Multiply-adds of convolutions and matrix products for one image."""
+    with FlopCounterMode(display=False) as counter:
+        _run_on_meta(model, input_shape)
+    return counter.get_total_flops() // (2 * _BATCH_SIZE)  # it counts a multiply-add as two
+
+
+def depth(model: nn.Module) -> int:
+    """Layers with weights on the main path: Linear, and convolutions outside the shortcuts.
+
+    The number in "ResNet18". The projections of a ResNet's shortcuts are beside the main path.
+    """
+    return sum(
+        isinstance(module, nn.Conv2d | nn.Linear)
+        and not {"shortcut", "downsample"} & set(name.split("."))  # ours, torchvision's
+        for name, module in model.named_modules()
+    )
+
+
+def _run_on_meta(model: nn.Module, input_shape: tuple[int, int, int]) -> None:
+    """Call ``model`` with stand-ins for its weights, buffers and input that hold no numbers."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    weights = {name: torch.empty_like(t, device="meta") for name, t in tensors.items()}
+    dtype = next(model.parameters()).dtype
+    images = torch.empty(_BATCH_SIZE, *input_shape, dtype=dtype, device="meta")
+    with torch.no_grad():
+        functional_call(model, weights, images)

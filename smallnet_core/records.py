@@ -1,0 +1,136 @@
+"""The records that flow through the suite: claim, measurement, verdict, environment.
+
+Standard library only, so that options and ``--collect-only`` never pay for torch.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["Claim", "Environment", "Measurement", "NotMeasured", "Rule", "Status", "Verdict"]
+
+
+class Rule(enum.StrEnum):
+    """How a measured value is held against the paper's; ``judging`` implements each.
+
+    "interval" is the 95 % interval of the measurement: the test set's and the seeds' uncertainty.
+    """
+
+    EXACT = "exact"  # equal to the last digit
+    ROUNDED = "rounded"  # equal at the precision the paper prints: rounded, or cut off
+    AT_LEAST = "at_least"  # a level that is reached: interval below it misses, above it exceeds
+    ABOVE = "above"  # the paper says "more than paper_value": decided once the interval clears it
+    BELOW = "below"  # the paper says "less than paper_value": likewise
+    FAILS = "fails"  # the paper says it does not work: refuted once the interval clears refuted_above
+
+
+class Status(enum.StrEnum):
+    """What became of a claim."""
+
+    REPRODUCED = "reproduced"
+    EXCEEDED = "exceeded"
+    REFUTED = "refuted"  # the paper says that it fails or cannot be done, and it can
+    MISSED = "missed"
+    NOT_MEASURED = "not measured"
+
+
+class NotMeasured(Exception):  # noqa: N818 - it is an outcome with a reason, not an error
+    """A claim cannot be measured here and now; the message is the reason, in one line."""
+
+
+def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One number or sentence of the paper, and how it is judged.
+
+    ``resolution`` is the unit of the last digit that the paper prints (0.01 for 94.13, 1e6 for
+    "11M"); 0 where the value is exact.
+    """
+
+    id: str  # its place first: "table2/resnet18_s-adabound"
+    source: str  # "Table 2", "Section 3.2.1", "Appendix A", "Appendix D.1"
+    statement: str  # one sentence that can be true or false
+    metric: str  # "accuracy_percent", "num_params", "precision", ...
+    paper_value: float
+    unit: str  # "%", "points", "parameters", "images", "" for a pure number
+    rule: Rule
+    resolution: float = 0.0
+    refuted_above: float | None = None  # with Rule.FAILS only
+    network: str | None = None  # a name of models.build_model, where the claim is about one
+    optimizer: str | None = None  # "sgdm", "adam" or "adabound"
+    dataset: str | None = None  # "cifar10", "cifar100" or "digits"
+    details: Mapping[str, Any] = field(default_factory=dict)  # layer_type, class_name, proportion, ...
+    remark: str = ""  # where the paper contradicts itself, or counts otherwise than it says
+    not_measured: str = ""  # the reason, where no run of this suite can measure it
+
+    def __post_init__(self) -> None:
+        if (self.rule is Rule.FAILS) != (self.refuted_above is not None):
+            raise ValueError(f"{self.id}: refuted_above goes with Rule.FAILS and with it only")
+        object.__setattr__(self, "details", _frozen(self.details))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a run found for one claim: a value for each seed, and what is needed to judge it.
+
+    A share of test images has its sampling error from ``num_images``; where the spread is known
+    otherwise (per-class numbers, differences), ``interval`` gives the 95 % interval of the mean
+    and takes precedence. A count has neither.
+    """
+
+    values: tuple[float, ...]
+    unit: str
+    seeds: tuple[int, ...] = ()
+    num_images: int | None = None
+    interval: tuple[float, float] | None = None
+    recipe: str | None = None  # "tuned", "paper", "quick"
+    fingerprints: tuple[str, ...] = ()  # of the recipe, a seed each
+    device: str = "cpu"
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError("a measurement needs at least one value")
+        object.__setattr__(self, "details", _frozen(self.details))
+
+    @property
+    def mean(self) -> float:
+        return sum(self.values) / len(self.values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A claim after judging. ``measured``, ``difference`` and ``interval`` are None if not measured."""
+
+    claim: Claim
+    status: Status
+    reason: str  # one line: what decided it, or why it was not measured
+    measurement: Measurement | None = None
+    measured: float | None = None  # mean over seeds, in the claim's unit
+    deviation: float | None = None  # over seeds; None for fewer than two
+    difference: float | None = None  # measured - paper_value
+    interval: tuple[float, float] | None = None  # 95 %, of the mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where a run happened; goes into every cache record and into the JSON's machine_info."""
+
+    device: str  # "cpu", "cuda:0"
+    device_name: str
+    machine: str
+    system: str
+    python: str
+    num_threads: int
+    memory_gib: float
+    versions: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "versions": dict(self.versions)}
