@@ -127,7 +127,8 @@ class Recipe:
         )
 
     def __str__(self) -> str:
-        return f"{self.network} {self.optimizer.name} {self.dataset} ({self.kind}, seed {self.seed})"
+        row = f"{self.network} {self.optimizer.name} {self.dataset}"
+        return f"{row} ({self.kind}, seed {self.seed})"
 
 
 def _without_defaults(record: Any) -> dict[str, Any]:
@@ -168,11 +169,60 @@ def _paper(dataset: str, network: str, optimizer: str) -> Recipe:
     )
 
 
+# What our own recipes have in common: a rate that rises over the first fifth and falls linearly
+# to nothing, decay on weights only, and the gentle augmentation of short trainings (K. Jordan,
+# "94 % on CIFAR-10 in 3.29 seconds", 2024): shifts of two pixels, flips that alternate.
+_SHORT_SCHEDULE = Schedule(name="linear", warmup_fraction=0.2)
+_SHORT_AUGMENTATION = Augmentation(crop_padding=2, padding_mode="reflect", flip="alternating")
+_LONG_AUGMENTATION = Augmentation(crop_padding=4, padding_mode="reflect", flip="alternating")
+
+_RESNET_OPTIMIZERS = {
+    "sgdm": Optimizer(
+        name="sgdm", lr=0.1, weight_decay=5e-4, decay_norms_and_biases=False, nesterov=True
+    ),
+    "adam": Optimizer(
+        name="adam", lr=3e-3, weight_decay=0.1, decay_norms_and_biases=False, decoupled=True
+    ),
+    # final_lr is the rate of the SGD that AdaBound ends as, whose momentum is an average: ten
+    # times the lr of sgdm for the same step.
+    "adabound": Optimizer(
+        name="adabound", lr=1e-3, final_lr=1.0, weight_decay=5e-4, decay_norms_and_biases=False
+    ),
+}
+# AdaBound's row is the paper's best small network (91.72 %), 2.5 to 5 points above the others.
+_RESNET_EPOCHS = {"sgdm": 16, "adam": 16, "adabound": 30}
+
+
+def _tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
+    if not network.startswith("resnet18"):
+        return None
+    epochs = _RESNET_EPOCHS[optimizer]
+    return Recipe(
+        kind="tuned",
+        dataset=dataset,
+        network=network,
+        optimizer=_RESNET_OPTIMIZERS[optimizer],
+        schedule=_SHORT_SCHEDULE,
+        epochs=epochs,
+        batch_size=128,
+        seed=0,
+        augmentation=_SHORT_AUGMENTATION if epochs < 20 else _LONG_AUGMENTATION,
+        label_smoothing=0.1,
+    )
+
+
 def find_recipe(kind: str, dataset: str, network: str, optimizer: str, seed: int = 0) -> Recipe:
     """The suite's recipe for one row; raises NotMeasured where there is none of that kind.
 
-    ``seed`` counts from 0; the paper's one run has 42, and further seeds follow on it.
+    ``seed`` counts runs from 0; the paper's one run has 42, and further ones follow on it.
     """
     if kind not in RECIPE_KINDS:
         raise ValueError(f"unknown recipe {kind!r}; known: {', '.join(RECIPE_KINDS)}")
-    raise NotMeasured(f"no {kind} recipe for {network} with {optimizer} on {dataset}")
+    recipe = None
+    if kind == "paper" and dataset != "digits":
+        recipe = _paper(dataset, network, optimizer)
+    elif kind == "tuned" and dataset != "digits":
+        recipe = _tuned(dataset, network, optimizer)
+    if recipe is None:
+        raise NotMeasured(f"no {kind} recipe for {network} with {optimizer} on {dataset}")
+    return dataclasses.replace(recipe, seed=recipe.seed + seed)

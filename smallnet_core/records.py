@@ -23,9 +23,9 @@ class Rule(enum.StrEnum):
     EXACT = "exact"  # equal to the last digit
     ROUNDED = "rounded"  # equal at the precision the paper prints: rounded, or cut off
     AT_LEAST = "at_least"  # a level that is reached: interval below it misses, above it exceeds
-    ABOVE = "above"  # the paper says "more than paper_value": decided once the interval clears it
-    BELOW = "below"  # the paper says "less than paper_value": likewise
-    FAILS = "fails"  # the paper says it does not work: refuted once the interval clears refuted_above
+    ABOVE = "above"  # "more than paper_value": decided once the interval is on one side of it
+    BELOW = "below"  # "less than paper_value": likewise
+    FAILS = "fails"  # it does not work: refuted once the interval clears refuted_above
 
 
 class Status(enum.StrEnum):
@@ -66,7 +66,7 @@ class Claim:
     network: str | None = None  # a name of models.build_model, where the claim is about one
     optimizer: str | None = None  # "sgdm", "adam" or "adabound"
     dataset: str | None = None  # "cifar10", "cifar100" or "digits"
-    details: Mapping[str, Any] = field(default_factory=dict)  # layer_type, class_name, proportion, ...
+    details: Mapping[str, Any] = field(default_factory=dict)  # layer_type, class_name, ...
     remark: str = ""  # where the paper contradicts itself, or counts otherwise than it says
     not_measured: str = ""  # the reason, where no run of this suite can measure it
 
@@ -107,7 +107,7 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A claim after judging. ``measured``, ``difference`` and ``interval`` are None if not measured."""
+    """A claim after judging; what was not measured is None."""
 
     claim: Claim
     status: Status

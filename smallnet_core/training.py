@@ -26,7 +26,16 @@ from smallnet_core.models import build_model
 from smallnet_core.optimizers import build_optimizer, learning_rate_factor
 from smallnet_core.recipes import Recipe
 
-__all__ = ["Diverged", "Epoch", "Progress", "Trained", "dtype_of", "estimate_seconds", "network_of", "train"]
+__all__ = [
+    "Diverged",
+    "Epoch",
+    "Progress",
+    "Trained",
+    "dtype_of",
+    "estimate_seconds",
+    "network_of",
+    "train",
+]
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome of a training, recorded as such
@@ -178,11 +187,14 @@ def train(
                 seconds = time.perf_counter() - epoch_start
                 if not math.isfinite(mean_loss):
                     raise Diverged(f"{recipe}: the loss is {mean_loss} in epoch {index + 1}")
-                logits = predict(model, judged_images, mean=recipe.mean, std=recipe.std, dtype=dtype)
+                logits = predict(
+                    model, judged_images, mean=recipe.mean, std=recipe.std, dtype=dtype
+                )
+                num_seen = steps_per_epoch * recipe.batch_size
                 result = Epoch(
                     epoch=index + 1,
                     train_loss=mean_loss,
-                    train_accuracy_percent=100 * hits.item() / (steps_per_epoch * recipe.batch_size),
+                    train_accuracy_percent=100 * hits.item() / num_seen,
                     test_accuracy_percent=accuracy_percent(logits, judged_labels),
                     seconds=seconds,
                 )

@@ -1,0 +1,232 @@
+"""Trained models by recipe: the user's cache, and the read-only zoo that ships with the package.
+
+An entry is ``<recipe.name>.safetensors`` and a JSON record of the same name. The record carries
+the weights' sha256 and is written last, so an entry without a whole record does not exist. What
+does not verify is named, put aside as ``*.damaged-N`` and never loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from smallnet_core.recipes import Recipe
+from smallnet_core.records import Environment
+from smallnet_core.training import Trained
+
+__all__ = ["ZOO_DIR", "CachedModel", "ModelCache", "read_entry", "record_of", "write_entry"]
+
+RECORD_SCHEMA = 1
+ZOO_DIR = Path(__file__).parent / "zoo"
+
+
+class DamagedEntry(Exception):  # noqa: N818 - says what the entry is
+    """A cache entry that does not verify; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachedModel:
+    """A trained model: its weights on the CPU in float32, and the record of how they came to be."""
+
+    recipe: Recipe
+    state_dict: Mapping[str, Tensor]
+    record: Mapping[str, Any]
+    origin: str  # "trained", "cache" or "zoo"
+
+
+def record_of(
+    trained: Trained, environment: Environment, dataset_digests: Mapping[str, str]
+) -> dict[str, Any]:
+    """The JSON record of a training: all that is needed to judge or repeat it later."""
+    recipe = trained.recipe
+    return {
+        "schema": RECORD_SCHEMA,
+        "name": recipe.name,
+        "fingerprint": recipe.fingerprint(),
+        "recipe": recipe.canonical(),
+        "seed": recipe.seed,
+        "test_accuracy_percent": trained.test_accuracy_percent,
+        "selection": recipe.selection,
+        "selected_epoch": trained.selected_epoch,
+        "curve": [asdict(epoch) for epoch in trained.curve],
+        "computed_in": str(trained.dtype).removeprefix("torch."),
+        "train_seconds": trained.train_seconds,
+        "total_seconds": trained.total_seconds,
+        "dataset_digests": dict(dataset_digests),
+        "environment": environment.as_dict(),
+        "commit": _commit(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def write_entry(
+    folder: Path, recipe: Recipe, state_dict: Mapping[str, Tensor], record: Mapping[str, Any]
+) -> None:
+    """Write weights and record so that a reader sees both or neither.
+
+    Raises OSError where the folder cannot be written; nothing half written is left.
+    """
+    # One key only: with several, safetensors writes them in a random order.
+    metadata = {"smallnet": json.dumps({"fingerprint": recipe.fingerprint()})}
+    tensors = {name: tensor.contiguous() for name, tensor in state_dict.items()}
+    weights = safetensors.torch.save(tensors, metadata=metadata)
+    whole = {**record, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / f"{recipe.name}.safetensors", weights)
+    text = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    _replace(folder / f"{recipe.name}.json", text.encode())
+
+
+def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Weights (float32 where they are floating) and record, or None where there is no entry.
+
+    Raises DamagedEntry for one that does not verify.
+    """
+    record_path = folder / f"{recipe.name}.json"
+    weights_path = folder / f"{recipe.name}.safetensors"
+    try:
+        text = record_path.read_bytes()
+    except FileNotFoundError:
+        return None  # weights without a record: the writer was killed in between
+    try:
+        record = json.loads(text)
+        fingerprint, sha256 = record["fingerprint"], record["weights_sha256"]
+        canonical, schema = record["recipe"], record["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedEntry(f"{record_path}: not a whole record ({error!r})") from error
+    if schema != RECORD_SCHEMA:
+        raise DamagedEntry(f"{record_path}: schema {schema}, expected {RECORD_SCHEMA}")
+    if fingerprint != recipe.fingerprint() or canonical != recipe.canonical():
+        raise DamagedEntry(f"{record_path}: the record is of another recipe ({fingerprint})")
+    try:
+        weights = weights_path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedEntry(f"{weights_path}: missing beside its record") from error
+    found = hashlib.sha256(weights).hexdigest()
+    if found != sha256:
+        raise DamagedEntry(f"{weights_path}: sha256 is {found}, its record says {sha256}")
+    try:
+        tensors = safetensors.torch.load(weights)
+    except safetensors.SafetensorError as error:
+        raise DamagedEntry(f"{weights_path}: {error}") from error
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }, record
+
+
+class ModelCache:
+    """The user's cache in ``folder``, with the zoo behind it."""
+
+    def __init__(self, folder: Path, zoo: Path = ZOO_DIR) -> None:
+        self.folder = folder
+        self.zoo = zoo
+        self.complaints: list[str] = []  # damaged entries, in one line each, for the report
+
+    def check_writable(self) -> None:
+        """Raises OSError where no entry could be written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".probe-"):
+            pass
+
+    def load(self, recipe: Recipe) -> CachedModel | None:
+        """The trained model of ``recipe`` if cache or zoo has it; a damaged one is put aside."""
+        for folder, origin in ((self.folder, "cache"), (self.zoo, "zoo")):
+            try:
+                entry = read_entry(folder, recipe)
+            except DamagedEntry as damage:
+                self._put_aside(folder, recipe, origin, damage)
+                continue
+            except OSError as error:
+                self.complaints.append(f"{folder}: cannot be read ({error})")
+                continue
+            if entry is not None:
+                state_dict, record = entry
+                return CachedModel(
+                    recipe=recipe, state_dict=state_dict, record=record, origin=origin
+                )
+        return None
+
+    @contextlib.contextmanager
+    def lock(self, recipe: Recipe) -> Iterator[None]:
+        """Held while one process trains ``recipe``; the others wait here, then load."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder / f"{recipe.name}.lock"):
+            yield
+
+    def store(
+        self, trained: Trained, environment: Environment, dataset_digests: Mapping[str, str]
+    ) -> CachedModel:
+        """Write a training's result to the cache and return it as a cached model."""
+        record = record_of(trained, environment, dataset_digests)
+        write_entry(self.folder, trained.recipe, trained.state_dict, record)
+        return CachedModel(
+            recipe=trained.recipe, state_dict=trained.state_dict, record=record, origin="trained"
+        )
+
+    def _put_aside(self, folder: Path, recipe: Recipe, origin: str, damage: DamagedEntry) -> None:
+        if origin == "zoo":  # read-only
+            self.complaints.append(f"damaged zoo entry ignored: {damage}")
+            return
+        number = 1
+        while any(folder.glob(f"{recipe.name}.*.damaged-{number}")):
+            number += 1
+        for suffix in (".json", ".safetensors"):  # the record first: without it there is no entry
+            path = folder / f"{recipe.name}{suffix}"
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_name(f"{path.name}.damaged-{number}"))
+        self.complaints.append(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
+
+
+def half(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as the zoo keeps them: floating tensors in float16."""
+    return {
+        name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+        for name, tensor in state_dict.items()
+    }
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a whole file or none: temporary file beside it, fsync, rename."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _commit() -> dict[str, Any] | None:
+    """The commit that this code is of and whether it was changed since; None outside git."""
+    here = Path(__file__).parent
+
+    def git(*args: str) -> str:
+        command = ["git", "-C", str(here), *args]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return {"id": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "."))}
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,195 @@
+"""What the benchmarks ask for: datasets, trained models and their judged logits, each made once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from smallnet_core.cache import CachedModel, ModelCache
+from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
+from smallnet_core.evaluation import accuracy_percent, predict
+from smallnet_core.machine import environment, resolve_device
+from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.records import Measurement, NotMeasured
+from smallnet_core.training import Diverged, Progress, estimate_seconds, network_of, train
+
+__all__ = ["Evaluated", "Settings", "Workbench"]
+
+# Images (train, test) of each dataset, so that a training can be estimated before it is loaded.
+NUM_IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "digits": (1_297, 500)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of a run; see the plugin for what each means."""
+
+    recipe_kind: str = "tuned"
+    num_seeds: int = 1
+    retrain: bool = False
+    train_budget_minutes: float = 15.0
+    data_dir: Path | None = None
+    cache_dir: Path
+    device: str = "auto"
+    offline: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """A trained model judged on the whole test set."""
+
+    model: CachedModel
+    logits: Tensor  # (N, classes) float32, on the CPU
+    labels: Tensor  # (N,) int64, on the CPU
+    accuracy_percent: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        value = accuracy_percent(self.logits, self.labels)
+        object.__setattr__(self, "accuracy_percent", value)
+
+
+class Workbench:
+    """One session's device, datasets and models."""
+
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        self.settings = settings
+        self.progress = progress
+        self.device = resolve_device(settings.device)
+        self.cache = ModelCache(settings.cache_dir)
+        self._datasets: dict[str, Dataset | DatasetNotFound] = {}
+        self._models: dict[Recipe, CachedModel | NotMeasured] = {}
+        self._evaluated: dict[Recipe, Evaluated] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """The dataset, loaded and verified once; raises NotMeasured where it is not to be had.
+
+        Raises DatasetError where it is there and wrong.
+        """
+        if name not in self._datasets:
+            try:
+                self._datasets[name] = load_dataset(
+                    name, data_dir=self.settings.data_dir, offline=self.settings.offline
+                )
+            except DatasetNotFound as reason:
+                self._datasets[name] = reason
+        found = self._datasets[name]
+        if isinstance(found, DatasetNotFound):
+            raise found
+        return found
+
+    def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
+        """The recipe of each seed of this run; digits always takes its quick ones."""
+        kind = "quick" if dataset == "digits" else self.settings.recipe_kind
+        return [
+            find_recipe(kind, dataset, network, optimizer, seed)
+            for seed in range(self.settings.num_seeds)
+        ]
+
+    def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
+        """Which of the recipes neither cache nor zoo can give, and so have to be trained.
+
+        Raises NotMeasured where one of them would take longer than the budget allows.
+        """
+        missing = [recipe for recipe in recipes if self._load(recipe) is None]
+        for recipe in missing:
+            self._check_budget(recipe)
+        return missing
+
+    def train(self, recipes: Sequence[Recipe]) -> None:
+        """Train and store each recipe; where another process is at it, wait and take its result."""
+        for recipe in recipes:
+            dataset = self.dataset(recipe.dataset)
+            with self.cache.lock(recipe):
+                other = None if self.settings.retrain else self.cache.load(recipe)
+                if other is not None:
+                    self._models[recipe] = other
+                    continue
+                try:
+                    trained = train(recipe, dataset, self.device, progress=self.progress)
+                except Diverged as reason:
+                    self._models[recipe] = NotMeasured(f"diverged: {reason}")
+                    raise self._models[recipe] from reason
+                facts = environment(self.device)
+                self._models[recipe] = self.cache.store(trained, facts, dataset.digests)
+
+    def evaluate(self, recipes: Sequence[Recipe]) -> list[Evaluated]:
+        """Each trained recipe on all test images, in float32: the same on every machine."""
+        return [self._evaluate(recipe) for recipe in recipes]
+
+    def network(self, model: CachedModel) -> nn.Module:
+        """The trained network on the session's device, in evaluation mode."""
+        with torch.device("meta"):
+            network = network_of(model.recipe)
+        network.load_state_dict(model.state_dict, assign=True)
+        return network.to(self.device, memory_format=torch.channels_last).eval()
+
+    def measurement(self, results: Sequence[Evaluated], **details: Any) -> Measurement:
+        """Accuracies in percent, a value a seed."""
+        recipes = [result.model.recipe for result in results]
+        records = [result.model.record for result in results]
+        return Measurement(
+            values=tuple(result.accuracy_percent for result in results),
+            unit="%",
+            seeds=tuple(recipe.seed for recipe in recipes),
+            num_images=len(results[0].labels),
+            recipe=recipes[0].kind,
+            fingerprints=tuple(recipe.fingerprint() for recipe in recipes),
+            device=str(self.device),
+            details={
+                "epochs": recipes[0].epochs,
+                "selection": recipes[0].selection,
+                "origins": [result.model.origin for result in results],
+                "train_seconds": [record["train_seconds"] for record in records],
+                "trained_on": [record["environment"]["device_name"] for record in records],
+                "trained_at_commit": [(record["commit"] or {}).get("id") for record in records],
+                **details,
+            },
+        )
+
+    def _load(self, recipe: Recipe) -> CachedModel | None:
+        if recipe not in self._models and not self.settings.retrain:
+            model = self.cache.load(recipe)
+            if model is not None:
+                self._models[recipe] = model
+        found = self._models.get(recipe)
+        if isinstance(found, NotMeasured):
+            raise found
+        return found
+
+    def _check_budget(self, recipe: Recipe) -> None:
+        budget = 60 * self.settings.train_budget_minutes
+        num_train, num_test = NUM_IMAGES[recipe.dataset]
+        seconds = estimate_seconds(
+            recipe, num_train=num_train, num_test=num_test, device=self.device, enough=budget
+        )
+        if seconds > budget:
+            minutes = math.ceil(seconds / 60)
+            raise NotMeasured(
+                f"training takes about {_duration(minutes)} here, over the budget of "
+                f"{self.settings.train_budget_minutes:g} min: --train-budget {minutes} allows it"
+            )
+
+    def _evaluate(self, recipe: Recipe) -> Evaluated:
+        if recipe not in self._evaluated:
+            model = self._load(recipe)
+            assert model is not None, "train() comes first"
+            dataset = self.dataset(recipe.dataset)
+            logits = predict(
+                self.network(model),
+                dataset.test_images.to(self.device),
+                mean=recipe.mean,
+                std=recipe.std,
+            ).cpu()
+            self._evaluated[recipe] = Evaluated(
+                model=model, logits=logits, labels=dataset.test_labels
+            )
+        return self._evaluated[recipe]
+
+
+def _duration(minutes: int) -> str:
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"
