@@ -30,10 +30,11 @@ def predict(
     """
     was_training = model.training
     model.eval()
-    logits = []
     with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        for batch in images.split(EVALUATION_BATCH_SIZE):
-            logits.append(model(normalise(batch, mean, std, dtype)).float())
+        logits = [
+            model(normalise(batch, mean, std, dtype)).float()
+            for batch in images.split(EVALUATION_BATCH_SIZE)
+        ]
     model.train(was_training)
     return torch.cat(logits)
 

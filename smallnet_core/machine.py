@@ -94,7 +94,7 @@ def bfloat16_gain(device: torch.device) -> float:
     layers: list[nn.Module] = []
     for channels in (3, 32, 32, 32, 32):
         layers += [nn.Conv2d(channels, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
-    net = nn.Sequential(*layers).to(device, memory_format=torch.channels_last)
+    net = nn.Sequential(*layers).to(device).to(memory_format=torch.channels_last)
     x = torch.zeros(64, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
     best = {False: float("inf"), True: float("inf")}
     for _ in range(6):  # the first of each is the warm-up, and never the fastest

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AdaBound", "OPTIMIZER_NAMES", "build_optimizer", "learning_rate_factor"]
+__all__ = ["OPTIMIZER_NAMES", "AdaBound", "build_optimizer", "learning_rate_factor"]
 
 
 class AdaBound(torch.optim.Optimizer):
@@ -68,7 +68,7 @@ class AdaBound(torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns what ``closure`` returns."""
         loss = None
         if closure is not None:
@@ -97,11 +97,11 @@ class AdaBound(torch.optim.Optimizer):
 
     def _update(self, group: dict[str, Any], t: int, params: list[Tensor]) -> None:
         beta1, beta2 = group["betas"]
-        grads = [p.grad for p in params]
+        grads = [p.grad for p in params if p.grad is not None]
         m = [self.state[p]["exp_avg"] for p in params]
         v = [self.state[p]["exp_avg_sq"] for p in params]
         if group["weight_decay"]:
-            grads = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+            grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
         torch._foreach_mul_(m, beta1)
         torch._foreach_add_(m, grads, alpha=1 - beta1)
         torch._foreach_mul_(v, beta2)
@@ -121,12 +121,18 @@ class AdaBound(torch.optim.Optimizer):
         torch._foreach_addcmul_(params, eta, m, value=-1)
 
 
-def _sgdm(groups: list[dict[str, Any]], lr: float, momentum: float, nesterov: bool) -> Any:
+def _sgdm(
+    groups: list[dict[str, Any]], lr: float, momentum: float = 0.9, nesterov: bool = False
+) -> Any:
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov)
 
 
 def _adam(
-    groups: list[dict[str, Any]], lr: float, betas: tuple[float, float], eps: float, decoupled: bool
+    groups: list[dict[str, Any]],
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    decoupled: bool = False,
 ) -> Any:
     # AdamW is Adam with the decay outside the gradient; a class of its own in every torch.
     kind = torch.optim.AdamW if decoupled else torch.optim.Adam

@@ -118,6 +118,29 @@ class Verdict:
     difference: float | None = None  # measured - paper_value
     interval: tuple[float, float] | None = None  # 95 %, of the mean
 
+    def as_row(self) -> dict[str, Any]:
+        """JSON values: what ``extra_info["smallnet"]`` holds, and what reports are made of."""
+        found = self.measurement
+        return {
+            "claim": self.claim.id,
+            "source": self.claim.source,
+            "verdict": self.status.value,
+            "reason": self.reason,
+            "paper": self.claim.paper_value,
+            "measured": self.measured,
+            "deviation": self.deviation,
+            "difference": self.difference,
+            "interval": None if self.interval is None else list(self.interval),
+            "unit": self.claim.unit,
+            "metric": self.claim.metric,
+            "seeds": [] if found is None else list(found.seeds),
+            "values": [] if found is None else list(found.values),
+            "recipe": None if found is None else found.recipe,
+            "fingerprints": [] if found is None else list(found.fingerprints),
+            "device": None if found is None else found.device,
+            "details": {} if found is None else dict(found.details),
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:

@@ -34,8 +34,12 @@ __all__ = [
     "dtype_of",
     "estimate_seconds",
     "network_of",
+    "set_up",
     "train",
 ]
+
+
+Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome of a training, recorded as such
@@ -106,7 +110,7 @@ def _optimizer_of(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 
 def _step_function(
     recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, dtype: torch.dtype
-) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+) -> Step:
     """Images and labels in; the batch's mean loss and hits out, as tensors on the device."""
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,6 +126,28 @@ def _step_function(
         return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
     return step
+
+
+def set_up(
+    recipe: Recipe, images: Tensor, labels: Tensor, device: torch.device, dtype: torch.dtype
+) -> tuple[nn.Module, torch.optim.Optimizer, Step, TrainingBatches]:
+    """Everything that a training needs before its first step.
+
+    Initial weights come from torch's global random state, batches from the recipe's seed.
+    """
+    model = network_of(recipe).to(device).to(memory_format=torch.channels_last)
+    optimizer = _optimizer_of(recipe, model)
+    batches = TrainingBatches(
+        images.to(device),
+        labels.to(device),
+        batch_size=recipe.batch_size,
+        augmentation=recipe.augmentation,
+        mean=recipe.mean,
+        std=recipe.std,
+        dtype=dtype,
+        generator=torch.Generator(device).manual_seed(recipe.seed),
+    )
+    return model, optimizer, _step_function(recipe, model, optimizer, dtype), batches
 
 
 def train(
@@ -146,20 +172,10 @@ def train(
 
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)  # initial weights here, dropout masks later
-        model = network_of(recipe).to(device, memory_format=torch.channels_last)
-        optimizer = _optimizer_of(recipe, model)
-        base_rates = [group["lr"] for group in optimizer.param_groups]
-        step = _step_function(recipe, model, optimizer, dtype)
-        batches = TrainingBatches(
-            dataset.train_images[:kept].to(device),
-            dataset.train_labels[:kept].to(device),
-            batch_size=recipe.batch_size,
-            augmentation=recipe.augmentation,
-            mean=recipe.mean,
-            std=recipe.std,
-            dtype=dtype,
-            generator=torch.Generator(device).manual_seed(recipe.seed),
+        model, optimizer, step, batches = set_up(
+            recipe, dataset.train_images[:kept], dataset.train_labels[:kept], device, dtype
         )
+        base_rates = [group["lr"] for group in optimizer.param_groups]
         steps_per_epoch = batches.steps_per_epoch
         total_steps = recipe.epochs * steps_per_epoch
         if progress is not None:
@@ -262,7 +278,7 @@ def _seconds_per_step(recipe: Recipe, device: torch.device, hopeless: float) -> 
     dtype = dtype_of(recipe, device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        model = network_of(recipe).to(device, memory_format=torch.channels_last).train()
+        model = network_of(recipe).train().to(device).to(memory_format=torch.channels_last)
         step = _step_function(recipe, model, _optimizer_of(recipe, model), dtype)
         images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=device)
         y = torch.zeros(recipe.batch_size, dtype=torch.int64, device=device)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,26 +16,13 @@ from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.machine import environment, resolve_device
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import Measurement, NotMeasured
+from smallnet_core.settings import Settings
 from smallnet_core.training import Diverged, Progress, estimate_seconds, network_of, train
 
-__all__ = ["Evaluated", "Settings", "Workbench"]
+__all__ = ["Evaluated", "Workbench"]
 
 # Images (train, test) of each dataset, so that a training can be estimated before it is loaded.
 NUM_IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "digits": (1_297, 500)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The options of a run; see the plugin for what each means."""
-
-    recipe_kind: str = "tuned"
-    num_seeds: int = 1
-    retrain: bool = False
-    train_budget_minutes: float = 15.0
-    data_dir: Path | None = None
-    cache_dir: Path
-    device: str = "auto"
-    offline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +98,9 @@ class Workbench:
                 try:
                     trained = train(recipe, dataset, self.device, progress=self.progress)
                 except Diverged as reason:
-                    self._models[recipe] = NotMeasured(f"diverged: {reason}")
-                    raise self._models[recipe] from reason
+                    failure = NotMeasured(f"diverged: {reason}")
+                    self._models[recipe] = failure
+                    raise failure from reason
                 facts = environment(self.device)
                 self._models[recipe] = self.cache.store(trained, facts, dataset.digests)
 
@@ -126,7 +113,7 @@ class Workbench:
         with torch.device("meta"):
             network = network_of(model.recipe)
         network.load_state_dict(model.state_dict, assign=True)
-        return network.to(self.device, memory_format=torch.channels_last).eval()
+        return network.eval().to(self.device).to(memory_format=torch.channels_last)
 
     def measurement(self, results: Sequence[Evaluated], **details: Any) -> Measurement:
         """Accuracies in percent, a value a seed."""

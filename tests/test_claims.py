@@ -71,6 +71,7 @@ METRIC_UNITS = {
     "num_conv_layers": "layers",
     "num_images": "images",
     "num_linear_layers": "layers",
+    "num_hidden_linear_layers": "layers",
     "num_params": "parameters",
     "num_superclasses": "classes",
     "num_test_images": "images",

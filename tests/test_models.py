@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallnet_core.models import MODEL_NAMES, MODELS, build_model
@@ -210,7 +210,7 @@ def images(batch_size: int, size: int = 32) -> Tensor:
 
 
 def test_names_and_registry_agree() -> None:
-    assert MODEL_NAMES == tuple(MODELS)
+    assert tuple(MODELS) == MODEL_NAMES
     assert set(SMALL) < set(MODEL_NAMES)
 
 

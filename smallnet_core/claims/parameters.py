@@ -54,6 +54,7 @@ def _shape(
     value: int,
     statement: str,
     remark: str = "",
+    **details: str,
 ) -> Claim:
     return Claim(
         id=place,
@@ -64,6 +65,7 @@ def _shape(
         unit=unit,
         rule=Rule.EXACT,
         network=network,
+        details=details,
         remark=remark,
     )
 
@@ -277,8 +279,8 @@ _SECTION_1 = (
 )
 
 _VGG_19_LAYERS = (
-    "The 20.03M of Table 1 hold for one fully connected layer in place of three, and then for 17 "
-    "layers with weights."
+    "Counted in torchvision's VGG-19, for ImageNet. The 20.03M of Table 1 hold for one fully "
+    "connected layer in place of three, and then for 17 layers with weights."
 )
 
 _SECTION_3_1 = (
@@ -307,6 +309,7 @@ _SECTION_3_1 = (
         19,
         "VGG-19 has 19 layers with trainable weights.",
         _VGG_19_LAYERS,
+        reference="vgg19_imagenet",
     ),
     _shape(
         "section-3.1/vgg19-num_conv_layers",
@@ -316,6 +319,7 @@ _SECTION_3_1 = (
         "layers",
         16,
         "VGG-19 has 16 convolutional layers.",
+        reference="vgg19_imagenet",
     ),
     _shape(
         "section-3.1/vgg19-num_linear_layers",
@@ -326,6 +330,7 @@ _SECTION_3_1 = (
         3,
         "VGG-19 has 3 fully connected layers.",
         _VGG_19_LAYERS,
+        reference="vgg19_imagenet",
     ),
 )
 
@@ -430,16 +435,16 @@ _SECTION_3_2_2 = (
         "13 convolutions and 3 fully connected layers, of which the same paragraph sees 2.",
     ),
     _shape(
-        "section-3.2.2/vgg16-num_linear_layers",
+        "section-3.2.2/vgg16-num_hidden_linear_layers",
         "Section 3.2.2",
         "vgg16",
-        "num_linear_layers",
+        "num_hidden_linear_layers",
         "layers",
         2,
-        "VGG16 ends in 2 fully connected layers.",
+        "VGG16 ends in 2 fully connected layers followed by a soft-max layer for output.",
         (
-            "The network has three, as Appendix B lists for VGG16_S and as 15,245,130 parameters "
-            "and 16 layers need; the classifier is left out of the 2."
+            "With the one that the soft-max needs they are three, as Appendix B lists for VGG16_S "
+            "and as 15,245,130 parameters and 16 layers need."
         ),
     ),
 )

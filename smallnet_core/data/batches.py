@@ -54,7 +54,8 @@ class TrainingBatches:
         mode = "constant" if augmentation.padding_mode == "zeros" else augmentation.padding_mode
         # Padding has no uint8 kernel; a chunk at a time keeps the float copy small.
         padded = [
-            F.pad(chunk.float(), (pad, pad, pad, pad), mode=mode).byte() for chunk in images.split(5000)
+            F.pad(chunk.float(), (pad, pad, pad, pad), mode=mode).byte()
+            for chunk in images.split(5000)
         ]
         # Channels last in memory, so that a crop copies whole rows of pixels: with every window
         # of the padded image as a view, one gather crops a batch (1.5 ms for 256 images on two
@@ -108,9 +109,7 @@ class TrainingBatches:
     def _cutout(self, x: Tensor) -> Tensor:
         # T. DeVries and G. Taylor, 2017: a square around a random centre, cut at the border.
         side, half = x.shape[-1], self.augmentation.cutout / 2
-        centre = torch.randint(
-            side, (2, len(x), 1), generator=self.generator, device=x.device
-        )
+        centre = torch.randint(side, (2, len(x), 1), generator=self.generator, device=x.device)
         at = torch.arange(side, device=x.device)
         rows, columns = ((at >= c - half) & (at < c + half) for c in centre)
         return x.masked_fill((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), 0.0)

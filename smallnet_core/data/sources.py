@@ -144,7 +144,8 @@ def download(spec: Spec, root: Path) -> None:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"waiting for another process's download of {spec.title}", file=sys.stderr)
+            # Else a wait of minutes looks like a hang.
+            sys.stderr.write(f"waiting for another process's download of {spec.title}\n")
             lock.acquire(timeout=_LOCK_SECONDS)
         try:
             if locate(spec, root) is None:

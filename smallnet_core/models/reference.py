@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
@@ -75,6 +75,7 @@ REFERENCE_MODELS: dict[str, Callable[[], nn.Module]] = {
     "vit_h_14": lambda: torchvision.models.vit_h_14(num_classes=1000),  # ImageNet
     "densenet_bc_190": lambda: DenseNet(depth=190, growth=40, num_classes=10),
     "vgg19": lambda: build_model("vgg19"),
+    "vgg19_imagenet": lambda: torchvision.models.vgg19(num_classes=1000),
     "resnet50_imagenet": lambda: torchvision.models.resnet50(num_classes=1000),
 }
 

@@ -9,7 +9,7 @@ embedded by a plain Linear; no norm follows the last block; and the head has a h
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that torch's own documentation uses
+import torch.nn.functional as F
 from torch import Tensor, nn
 from vit_pytorch import vit
 

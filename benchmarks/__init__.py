@@ -1,0 +1,1 @@
+"""The paper's claims as benchmark tests; run with ``pytest benchmarks``."""

@@ -1,0 +1,59 @@
+"""What several benchmark files share: how a claim's trained models are obtained and timed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from smallnet_core.records import NotMeasured
+
+if TYPE_CHECKING:
+    from smallnet_core.workbench import Evaluated, Workbench
+
+# {"dataset", "network", "optimizer"}: a row of the paper's tables.
+Side = Mapping[str, Any]
+
+
+def side_of(claim: Any) -> Side:
+    return {"dataset": claim.dataset, "network": claim.network, "optimizer": claim.optimizer}
+
+
+def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> list[list[Evaluated]]:
+    """The models of each side, one a seed, judged on all test images.
+
+    What has to be trained is trained under the clock, once; else the evaluation is timed, once.
+    Raises NotMeasured without data, recipe, or the time that training would take.
+    """
+    missing = [recipe for side in sides for recipe in to_train(workbench, side)]
+
+    def evaluate() -> list[list[Evaluated]]:
+        return [workbench.evaluate(workbench.recipes(**side)) for side in sides]
+
+    if missing:
+        benchmark.group = "training"
+        benchmark.pedantic(workbench.train, args=(missing,), rounds=1, iterations=1)
+        return evaluate()
+    benchmark.group = "evaluation"
+    results: list[list[Evaluated]] = benchmark.pedantic(evaluate, rounds=1, iterations=1)
+    return results
+
+
+def to_train(workbench: Workbench, side: Side) -> list[Any]:
+    recipes = workbench.recipes(**side)
+    workbench.dataset(side["dataset"])
+    return workbench.to_train(recipes)
+
+
+def available(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
+    """Those sides that can be measured here; raises the first's NotMeasured if none can."""
+    found, reasons = [], []
+    for side in sides:
+        try:
+            to_train(workbench, side)
+        except NotMeasured as reason:
+            reasons.append(reason)
+        else:
+            found.append(side)
+    if not found:
+        raise reasons[0]
+    return found

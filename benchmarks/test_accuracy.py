@@ -1,0 +1,120 @@
+"""Accuracies of trained networks, and what the paper concludes from them.
+
+Claims: Tables 2 to 5, Section 5.2 (VGG did not learn), Appendix D (per-class reports), and the
+comparisons of Sections 5 and 6; beside the paper, our own goals on the embedded digits. Hardware:
+on two cores the digits take two minutes and the zoo's networks seconds; what neither cache nor zoo
+has is trained if ``--train-budget`` allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks.rows import Side, available, evaluated, side_of
+from smallnet_core import judging
+from smallnet_core.claims import CLAIMS, by_source
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.plugin import claim_params
+from smallnet_core.records import Claim, Measurement
+
+if TYPE_CHECKING:
+    from smallnet_core.workbench import Workbench
+
+pytestmark = pytest.mark.accuracy
+
+OPTIMIZERS = ("sgdm", "adam", "adabound")
+
+
+def needs_pruning(claim: Claim) -> bool:
+    sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
+    return any("technique" in side for side in (claim.details, *sides))
+
+
+def best_sides(side: Side) -> list[Side]:
+    return list(side.get("best_of", [side]))
+
+
+def best_of(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> Measurement:
+    """The highest mean accuracy over seeds."""
+    results = evaluated(workbench, benchmark, sides)
+    return max(map(workbench.measurement, results), key=lambda measurement: measurement.mean)
+
+
+def row_of(claim: Claim) -> str | int:
+    """Which row of a per-class report the claim is about."""
+    if "class_index" in claim.details:
+        return int(claim.details["class_index"])
+    return f"{claim.details['average']}_avg" if "average" in claim.details else "accuracy"
+
+
+@pytest.mark.parametrize("claim_id", claim_params(GOALS.values()))
+def test_digits(claim_id, workbench, judge, benchmark):
+    claim = GOALS[claim_id]
+    [results] = evaluated(workbench, benchmark, [side_of(claim)])
+    judge(claim, workbench.measurement(results))
+
+
+@pytest.mark.parametrize(
+    "claim_id", claim_params(by_source("Table 2", "Table 3", "Table 4", "Table 5"))
+)
+def test_table(claim_id, workbench, judge, benchmark):
+    claim = CLAIMS[claim_id]
+    [results] = evaluated(workbench, benchmark, [side_of(claim)])
+    judge(claim, workbench.measurement(results))
+
+
+@pytest.mark.parametrize("claim_id", claim_params(by_source("Section 5.2")))
+def test_vgg_learns(claim_id, workbench, judge, benchmark):
+    """The paper says that no training got anywhere: the best of ours stands against that."""
+    claim = CLAIMS[claim_id]
+    sides = [side_of(claim) | {"optimizer": optimizer} for optimizer in OPTIMIZERS]
+    judge(claim, best_of(workbench, benchmark, available(workbench, sides)))
+
+
+@pytest.mark.parametrize("claim_id", claim_params(by_source("Appendix D")))
+def test_per_class(claim_id, workbench, judge, benchmark):
+    from smallnet_core.evaluation import confusion_matrix, per_class_report
+
+    claim = CLAIMS[claim_id]
+    [results] = evaluated(workbench, benchmark, [side_of(claim)])
+    if claim.metric == "accuracy_percent":
+        judge(claim, workbench.measurement(results))
+        return
+    confusions = [confusion_matrix(result.logits, result.labels) for result in results]
+    row = row_of(claim)
+    values = tuple(per_class_report(c).value(row, claim.metric) for c in confusions)
+    accuracy = workbench.measurement(results)
+    interval = None
+    if claim.metric != "support":
+        # The mean over seeds is known better than one seed; one report's interval is the wider.
+        intervals = [judging.report_interval(c, row, claim.metric) for c in confusions]
+        interval = mean([low for low, _ in intervals]), mean([high for _, high in intervals])
+    found = replace(accuracy, values=values, unit=claim.unit, num_images=None, interval=interval)
+    judge(claim, found)
+
+
+@pytest.mark.parametrize(
+    "claim_id",
+    claim_params(
+        claim
+        for claim in by_source("Section 5.1", "Section 6")
+        if claim.metric.startswith("accuracy") and not needs_pruning(claim)
+    ),
+)
+def test_conclusion(claim_id, workbench, judge, benchmark):
+    """Sections 5.1 and 6: accuracies that are named, and differences between two of them."""
+    claim = CLAIMS[claim_id]
+    if claim.metric == "accuracy_difference_points":
+        sides = [best_sides(claim.details[side]) for side in ("minuend", "subtrahend")]
+        a, b = (best_of(workbench, benchmark, found) for found in sides)
+        judge(claim, judging.difference_measurement(a, b))
+    elif "best_of" in claim.details:
+        sides = available(workbench, claim.details["best_of"])
+        judge(claim, best_of(workbench, benchmark, sides))
+    else:
+        judge(claim, best_of(workbench, benchmark, [side_of(claim)]))

@@ -1,0 +1,37 @@
+"""What the paper says of its datasets.
+
+Claims: Section 2. Hardware: any, with CIFAR at hand. Takes seconds.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from smallnet_core.claims import CLAIMS, by_source
+from smallnet_core.plugin import claim_params
+from smallnet_core.records import Measurement, NotMeasured
+
+
+@pytest.mark.parametrize("claim_id", claim_params(by_source("Section 2")))
+def test_dataset(claim_id, workbench, judge, benchmark):
+    claim = CLAIMS[claim_id]
+    if claim.not_measured:
+        raise NotMeasured(claim.not_measured)
+    benchmark.group = "counting"
+    data = benchmark.pedantic(workbench.dataset, args=(claim.dataset,), rounds=1, iterations=1)
+    train, test = data.train_labels.bincount(), data.test_labels.bincount()
+    counts = {
+        "num_images": [len(data.train_images) + len(data.test_images)],
+        "num_train_images": [len(data.train_images)],
+        "num_test_images": [len(data.test_images)],
+        "image_size": data.train_images.shape[2:],
+        "num_channels": [data.train_images.shape[1]],
+        "num_classes": [len(train), len(data.class_names)],
+        "num_superclasses": [len(data.coarse_names)],
+        # Judged by EXACT, these hold for every class or for none.
+        "images_per_class": (train + test).tolist(),
+        "train_images_per_class": train.tolist(),
+        "test_images_per_class": test.tolist(),
+    }
+    values = tuple(float(value) for value in counts[claim.metric])
+    judge(claim, Measurement(values=values, unit=claim.unit, details={"source": data.source}))

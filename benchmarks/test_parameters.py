@@ -1,0 +1,128 @@
+"""Parameter counts and layer listings.
+
+Claims: Table 1 (counts), Abstract, Sections 1, 3.1, 3.2.1 to 3.2.3 and 6 (counts, depths), and
+Appendices A, B and C line by line. Hardware: any; nothing is computed, networks are built on the
+meta device. Takes about 20 seconds.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from smallnet_core.claims import CLAIMS, by_source
+from smallnet_core.plugin import claim_params
+from smallnet_core.records import Claim, Measurement, NotMeasured
+
+if TYPE_CHECKING:
+    from torch import nn
+
+pytestmark = pytest.mark.parameters
+
+COUNTED = ("num_params", "depth", "num_conv_layers", "num_linear_layers", "first_conv_channels")
+COUNTED += ("num_hidden_linear_layers", "multiply_adds")
+APPENDICES = {"Appendix A": "resnet18_s", "Appendix B": "vgg16_s", "Appendix C": "vit_s"}
+
+
+def on_meta(claim: Claim) -> nn.Module:
+    import torch
+
+    from smallnet_core.models import build_model
+    from smallnet_core.models.reference import build_reference
+
+    if claim.not_measured:
+        raise NotMeasured(claim.not_measured)
+    if "reference" in claim.details:
+        return build_reference(claim.details["reference"])
+    assert claim.network is not None
+    with torch.device("meta"):
+        return build_model(claim.network)
+
+
+def count(network: nn.Module, metric: str) -> int:
+    from torch import nn
+
+    from smallnet_core.models.layer_table import count_parameters, depth
+
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    linears = [m for m in network.modules() if isinstance(m, nn.Linear)]
+    counts: dict[str, Callable[[], int]] = {
+        "num_params": lambda: count_parameters(network),
+        "depth": lambda: depth(network),
+        "num_conv_layers": lambda: len(convolutions),
+        "num_linear_layers": lambda: len(linears),
+        "num_hidden_linear_layers": lambda: len(linears) - 1,
+        "first_conv_channels": lambda: convolutions[0].out_channels,
+    }
+    return counts[metric]()
+
+
+@pytest.mark.parametrize(
+    "claim_id",
+    claim_params(
+        claim
+        for claim in CLAIMS.values()
+        if claim.metric in COUNTED and claim.source not in APPENDICES
+    ),
+)
+def test_count(claim_id, judge, benchmark):
+    claim = CLAIMS[claim_id]
+    network = on_meta(claim)
+    benchmark.group = "counting"
+    value = benchmark.pedantic(count, args=(network, claim.metric), rounds=1, iterations=1)
+    judge(claim, Measurement(values=(value,), unit=claim.unit, device="meta"))
+
+
+@functools.cache
+def listing(network: str) -> tuple[list, int]:
+    """The rows of torchsummary's listing, and the parameters that it does not see."""
+    import torch
+
+    from smallnet_core.models import build_model
+    from smallnet_core.models.layer_table import count_parameters, layer_table
+
+    with torch.device("meta"):
+        model = build_model(network)
+    rows = layer_table(model)
+    return rows, count_parameters(model) - sum(row.num_params for row in rows)
+
+
+@pytest.mark.parametrize("claim_id", claim_params(by_source(*APPENDICES)))
+def test_listing(claim_id, judge, benchmark):
+    from smallnet_core.models.layer_table import layer_summary
+
+    claim = CLAIMS[claim_id]
+    benchmark.group = "counting"
+    rows, unseen = benchmark.pedantic(
+        listing, args=(APPENDICES[claim.source],), rounds=1, iterations=1
+    )
+    details = {}
+    if "layer_type" in claim.details:
+        index = claim.details["index"]
+        assert index <= len(rows), f"the listing has {len(rows)} lines, none of number {index}"
+        row = rows[index - 1]
+        assert (row.layer_type, row.output_shape) == (
+            claim.details["layer_type"],
+            tuple(claim.details["output_shape"]),
+        ), f"line {index} is {row}"
+        value = row.num_params
+    else:
+        value = of_summary(layer_summary(rows), claim.details["quantity"])
+        details = {"num_params_not_listed": unseen}
+    judge(claim, Measurement(values=(value,), unit=claim.unit, device="meta", details=details))
+
+
+def of_summary(summary, quantity: str) -> float:
+    names = {
+        "total_params": summary.num_params,
+        "trainable_params": summary.num_params,  # none of these networks freezes any
+        "non_trainable_params": 0,
+        "input_size_mb": summary.input_size_mb,
+        "forward_backward_size_mb": summary.forward_backward_size_mb,
+        "params_size_mb": summary.params_size_mb,
+        "estimated_total_size_mb": summary.estimated_total_mb,
+    }
+    return names[quantity]

@@ -1,0 +1,3 @@
+"""The suite's options, markers, fixtures and report live in the plugin."""
+
+pytest_plugins = ["smallnet_core.plugin"]

@@ -1,0 +1,343 @@
+"""The pytest plugin: options, fixtures, and the report at the end. Never imports torch at load."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from smallnet_core import judging, report
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.recipes import RECIPE_KINDS
+from smallnet_core.records import Claim, Measurement, NotMeasured, Status, Verdict
+from smallnet_core.settings import Settings
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+    from smallnet_core.workbench import Workbench
+
+__all__ = ["claim_params"]
+
+JSON_SCHEMA = 1
+DATASETS = ("digits", "cifar10", "cifar100")
+
+_rows_key = pytest.StashKey[list[dict[str, Any]]]()
+_settings_key = pytest.StashKey["Settings"]()
+_workbench_key = pytest.StashKey["Workbench"]()
+
+
+def claim_params(claims: Iterable[Claim]) -> list[Any]:
+    """``parametrize`` values for claims: the id as value and as test id, the dataset as marker."""
+    return [
+        pytest.param(
+            claim.id,
+            id=claim.id,
+            marks=[getattr(pytest.mark, claim.dataset)] if claim.dataset else [],
+        )
+        for claim in claims
+    ]
+
+
+# Options
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("smallnet", "smallnet: models, data and training")
+    group.addoption(
+        "--recipe",
+        default="tuned",
+        metavar="{" + ",".join(RECIPE_KINDS) + "}",
+        help="how networks are trained on CIFAR: our tuned recipes, or the paper's to the letter; "
+        "digits always takes its quick ones. Default: tuned",
+    )
+    group.addoption(
+        "--seeds", default="1", metavar="N", help="runs of each recipe, a seed each. Default: 1"
+    )
+    group.addoption(
+        "--retrain", action="store_true", help="train anew even what cache or zoo could give"
+    )
+    group.addoption(
+        "--train-budget",
+        default="15",
+        metavar="MIN",
+        help="a training estimated to take longer is not started, its claims are not measured; "
+        "0 trains nothing. Default: 15 minutes for one model",
+    )
+    group.addoption(
+        "--data-dir",
+        metavar="DIR",
+        help="where CIFAR is, in torchvision's python layout or the official binary one. "
+        "Default: SMALLNET_DATA, else the user's cache, where a download goes",
+    )
+    group.addoption(
+        "--model-cache",
+        metavar="DIR",
+        help="where trained models are kept. Default: SMALLNET_CACHE, else the user's cache",
+    )
+    group.addoption(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N. Default: a GPU if there is one"
+    )
+    group.addoption("--offline", action="store_true", help="download nothing")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    rows = config.stash.setdefault(_rows_key, [])
+    config.pluginmanager.register(_Collector(rows))
+    config.stash[_settings_key] = _settings(config)
+
+
+def _settings(config: pytest.Config) -> Settings:
+    """The options, checked as far as that goes without torch; raises pytest.UsageError."""
+    kind = config.getoption("--recipe")
+    if kind not in RECIPE_KINDS:
+        raise pytest.UsageError(f"--recipe {kind}: expected one of {', '.join(RECIPE_KINDS)}")
+    device = config.getoption("--device")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise pytest.UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
+    data_dir = config.getoption("--data-dir")
+    if data_dir is not None and not Path(data_dir).is_dir():
+        what = "is not a folder" if Path(data_dir).exists() else "does not exist"
+        raise pytest.UsageError(f"--data-dir {data_dir}: {what}; name the folder that holds CIFAR")
+    return Settings(
+        recipe_kind=kind,
+        num_seeds=_number(config, "--seeds", int, "a whole number of at least 1", 1),
+        retrain=config.getoption("--retrain"),
+        train_budget_minutes=_number(config, "--train-budget", float, "minutes, 0 or more", 0.0),
+        data_dir=None if data_dir is None else Path(data_dir),
+        cache_dir=_cache_dir(config),
+        device=device,
+        offline=config.getoption("--offline"),
+    )
+
+
+def _number(
+    config: pytest.Config, option: str, kind: Callable[[str], Any], expected: str, least: float
+) -> Any:
+    text = config.getoption(option)
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not least <= value < float("inf"):
+        raise pytest.UsageError(f"{option} {text}: expected {expected}")
+    return value
+
+
+def _cache_dir(config: pytest.Config) -> Path:
+    given = config.getoption("--model-cache") or os.environ.get("SMALLNET_CACHE")
+    if given is None:
+        from platformdirs import user_cache_path
+
+        return user_cache_path("smallnet") / "models"
+    path = Path(given)
+    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
+    if not nearest.is_dir():
+        raise pytest.UsageError(f"model cache {given}: {nearest} is a file, expected a folder")
+    return path
+
+
+# The session
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Before the first test: what is wrong with device, cache or data is one line, exit code 4."""
+    if session.config.option.collectonly or session.testsfailed:
+        return
+    items = [item for item in session.items if "workbench" in getattr(item, "fixturenames", ())]
+    if not items:
+        return
+    bench = _make_workbench(session.config)
+    if any(item.get_closest_marker("accuracy") for item in items):
+        _check_cache(bench)
+    for name in DATASETS:
+        if any(item.get_closest_marker(name) for item in items):
+            _check_dataset(bench, name)
+
+
+def _make_workbench(config: pytest.Config) -> Workbench:
+    if _workbench_key not in config.stash:
+        from smallnet_core.workbench import Workbench
+
+        try:
+            config.stash[_workbench_key] = Workbench(config.stash[_settings_key], _progress(config))
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_workbench_key]
+
+
+def _progress(config: pytest.Config) -> Any:
+    """A progress bar on the real standard error, if that is a terminal."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    if not stream.isatty():
+        stream.close()
+        return None
+    from smallnet_core.progress import ProgressBar
+
+    config.add_cleanup(stream.close)
+    return ProgressBar(stream)
+
+
+def _check_cache(bench: Workbench) -> None:
+    try:
+        bench.cache.check_writable()
+    except OSError as error:
+        raise pytest.UsageError(
+            f"model cache {bench.cache.folder}: cannot be written ({error.strerror}); "
+            "name another with --model-cache or SMALLNET_CACHE"
+        ) from error
+
+
+def _check_dataset(bench: Workbench, name: str) -> None:
+    from smallnet_core.data.datasets import DatasetError
+
+    try:
+        bench.dataset(name)
+    except NotMeasured:
+        pass  # the tests that need it say so, each for its claim
+    except DatasetError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.fixture(scope="session")
+def workbench(pytestconfig: pytest.Config) -> Workbench:
+    """Datasets, trained models and judged logits of this session."""
+    return _make_workbench(pytestconfig)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU: torch sees none on this machine")
+
+
+# Verdicts
+
+
+@pytest.fixture
+def judge(
+    request: pytest.FixtureRequest, benchmark: Any
+) -> Callable[[Claim, Measurement], Verdict]:
+    """Judge a measurement, record the row, and pass, fail or skip accordingly."""
+
+    def judge(claim: Claim, measurement: Measurement) -> Verdict:
+        verdict = judging.judge(claim, measurement)
+        row = verdict.as_row()
+        benchmark.extra_info["smallnet"] = row
+        _record(request.node, row)
+        if verdict.status is Status.MISSED:
+            pytest.fail(f"{claim.id} missed: {verdict.reason}", pytrace=False)
+        if verdict.status is Status.NOT_MEASURED:
+            pytest.skip(verdict.reason)
+        return verdict
+
+    return judge
+
+
+@pytest.fixture
+def record_row(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[dict[str, Any]], None]:
+    """Record a row that judges no claim: a latency, a speed."""
+
+    def record_row(row: dict[str, Any]) -> None:
+        row = {"claim": None, **row}
+        benchmark.extra_info["smallnet"] = row
+        _record(request.node, row)
+
+    return record_row
+
+
+def _record(item: pytest.Item, row: dict[str, Any]) -> None:
+    item.user_properties.append(("smallnet", row))
+
+
+def _claim_of(item: pytest.Item) -> Claim | None:
+    callspec = getattr(item, "callspec", None)
+    claim_id = "" if callspec is None else callspec.params.get("claim_id", "")
+    return CLAIMS.get(claim_id) or GOALS.get(claim_id)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A claim whose test raises NotMeasured is a skip with its reason, and a row all the same."""
+    claim = _claim_of(pyfuncitem)
+    try:
+        return (yield)
+    except NotMeasured as reason:
+        if claim is not None:
+            _record(pyfuncitem, judging.not_measured(claim, str(reason)).as_row())
+        pytest.skip(str(reason))
+    except Exception as error:
+        if claim is not None:
+            broken = f"the test broke: {type(error).__name__}: {error}"
+            _record(pyfuncitem, judging.not_measured(claim, broken).as_row())
+        raise
+
+
+class _Collector:
+    """Gathers the rows from test reports, which under xdist come from other processes."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            self.rows += [
+                row
+                for name, row in report.user_properties
+                if name == "smallnet" and isinstance(row, dict)
+            ]
+
+
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    if _workbench_key in config.stash:
+        from smallnet_core.machine import environment
+
+        bench = config.stash[_workbench_key]
+        machine_info["smallnet"] = environment(bench.device).as_dict()
+
+
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
+    """All rows, with those that have no benchmark because nothing was measured for them."""
+    output_json["smallnet"] = {"schema": JSON_SCHEMA, "rows": config.stash[_rows_key]}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_group_stats(
+    config: pytest.Config, benchmarks: Sequence[dict[str, Any]], group_by: str
+) -> list[tuple[str, list[dict[str, Any]]]] | None:
+    """Leave the hundreds of counted and looked-up claims out of pytest-benchmark's tables."""
+    shown = [b for b in benchmarks if b["group"] in ("training", "evaluation", "inference")]
+    if len(shown) == len(benchmarks) or group_by != "group":
+        return None
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for bench in sorted(shown, key=lambda b: b["name"]):
+        groups.setdefault(bench["group"], []).append(bench)
+    return sorted(groups.items())
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash[_rows_key]
+    if not rows:
+        return
+    bench = config.stash.get(_workbench_key, None)
+    terminalreporter.section("smallnet")
+    for line in report.terminal_lines(
+        rows,
+        CLAIMS,
+        GOALS,
+        verbose=config.get_verbosity() > 0,
+        complaints=[] if bench is None else bench.cache.complaints,
+    ):
+        terminalreporter.write_line(line)

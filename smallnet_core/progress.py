@@ -1,0 +1,47 @@
+"""Progress bars that show while pytest captures output, and stay out of logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from smallnet_core.recipes import Recipe
+    from smallnet_core.training import Epoch
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar:
+    """One bar a training on ``stream``, with the last epoch's loss and accuracies.
+
+    The bar counts steps that were given to the device, so that drawing it never waits for one.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.bar: tqdm[None] | None = None
+
+    def start(self, recipe: Recipe, total_steps: int) -> None:
+        self.stream.write("\n")  # pytest's own line is still open
+        self.bar = tqdm(
+            total=total_steps, desc=str(recipe), file=self.stream, unit="step", mininterval=0.5
+        )
+
+    def step(self) -> None:
+        if self.bar is not None:
+            self.bar.update()
+
+    def epoch(self, result: Epoch) -> None:
+        if self.bar is not None:
+            self.bar.set_postfix_str(
+                f"epoch {result.epoch}, loss {result.train_loss:.3f}, "
+                f"train {result.train_accuracy_percent:.2f} %, "
+                f"test {result.test_accuracy_percent:.2f} %"
+            )
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

@@ -1,0 +1,250 @@
+"""Records in, lines out: the paper's tables with what was measured beside them.
+
+Everything here works on rows, the JSON form of verdicts (``Verdict.as_row``), so that the same
+tables can be made at the end of a run and from a saved file.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from smallnet_core.records import Claim, Status
+
+__all__ = ["format_value", "summary_line", "table", "terminal_lines"]
+
+WIDTH = 80
+# A source with more rows than this is counted, and only what stands out is listed.
+MAX_ROWS = 16
+
+Row = Mapping[str, Any]
+
+
+def format_value(value: float | None, unit: str) -> str:
+    """A number as the tables show it; "-" for none."""
+    if value is None:
+        return "-"
+    if unit in ("%", "points", "MiB"):
+        return f"{value:.2f}"
+    if unit == "":
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Columns aligned by their widest cell: the first ones that are words left, numbers right."""
+    cells = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    right = [all(_is_numeric(row[k]) for row in cells) and bool(cells) for k in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [
+            cell.rjust(width) if flush else cell.ljust(width)
+            for cell, width, flush in zip(row, widths, right, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    return [line(header), "  ".join("-" * width for width in widths), *map(line, cells)]
+
+
+def _is_numeric(cell: str) -> bool:
+    return cell == "-" or cell.lstrip("+-")[:1].isdigit()
+
+
+def terminal_lines(
+    rows: Sequence[Row],
+    claims: Mapping[str, Claim],
+    goals: Mapping[str, Claim],
+    *,
+    verbose: bool = False,
+    complaints: Sequence[str] = (),
+) -> list[str]:
+    """All tables of a run, a source at a time in the paper's order, then the summary."""
+    by_source: dict[str, list[Row]] = defaultdict(list)
+    timings: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["claim"] is None:
+            timings[row["kind"]].append(row)
+        else:
+            by_source[row["source"]].append(row)
+    order = list(dict.fromkeys(claim.source for claim in (*claims.values(), *goals.values())))
+    known = {**claims, **goals}
+
+    lines: list[str] = []
+    for source in sorted(by_source, key=order.index):
+        lines += ["", *_source_lines(source, by_source[source], known, verbose)]
+    for kind, found in timings.items():
+        lines += ["", *_TIMING_TABLES[kind](found)]
+    lines += ["", *_not_measured_lines(rows)]
+    lines += [f"  {line}" for line in complaints]
+    return [*lines, "", *summary_line(rows, claims, goals)]
+
+
+def summary_line(
+    rows: Sequence[Row], claims: Mapping[str, Claim], goals: Mapping[str, Claim]
+) -> list[str]:
+    """How many claims of the paper met which end, and how many this run did not look at."""
+    of_paper = [row for row in rows if row["claim"] in claims]
+    counts = Counter(row["verdict"] for row in of_paper)
+    parts = [f"{counts[status.value]} {status.value}" for status in Status]
+    left = len(claims) - len({row["claim"] for row in of_paper})
+    text = f"claims of the paper: {', '.join(parts)}; {left} of {len(claims)} not in this run"
+    own = Counter(row["verdict"] for row in rows if row["claim"] in goals)
+    if own:
+        text += "; our own goals: " + ", ".join(f"{n} {status}" for status, n in own.items())
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
+
+
+def _source_lines(
+    source: str, rows: Sequence[Row], claims: Mapping[str, Claim], verbose: bool
+) -> list[str]:
+    counts = Counter(row["verdict"] for row in rows)
+    total = ", ".join(
+        f"{counts[status.value]} {status.value}" for status in Status if counts[status.value]
+    )
+    lines = [f"{source}: {total}"]
+    shown = list(rows)
+    if len(rows) > MAX_ROWS and not verbose:
+        quiet = (Status.REPRODUCED, Status.EXCEEDED, Status.NOT_MEASURED)
+        shown = [row for row in rows if row["verdict"] not in quiet]
+    if source.startswith("Appendix D") and len(counts) - (Status.NOT_MEASURED.value in counts):
+        lines += _per_class_table(rows, claims)
+    elif all(claims[row["claim"]].optimizer for row in rows) and shown:
+        lines += table(
+            ("network", "optimizer", _reference(rows), "measured", "diff.", "verdict"),
+            [
+                (
+                    claims[row["claim"]].network or "",
+                    claims[row["claim"]].optimizer or "",
+                    format_value(row["paper"], row["unit"]),
+                    _measured(row),
+                    _difference(row),
+                    row["verdict"],
+                )
+                for row in shown
+            ],
+        )
+    elif shown:
+        lines += table(
+            ("claim", _reference(rows), "measured", "verdict"),
+            [
+                (
+                    _shorten(row["claim"].partition("/")[2], 34),
+                    format_value(row["paper"], row["unit"]),
+                    _measured(row),
+                    row["verdict"],
+                )
+                for row in shown
+            ],
+        )
+    remarks: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if remark := claims[row["claim"]].remark:
+            remarks[remark].append(row["claim"].partition("/")[2])
+    for remark, names in remarks.items():
+        which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
+        lines += textwrap.wrap(
+            f"{which}: {remark}", WIDTH, initial_indent="  * ", subsequent_indent="    "
+        )
+    return lines
+
+
+def _per_class_table(rows: Sequence[Row], claims: Mapping[str, Claim]) -> list[str]:
+    """Appendix D as the paper prints it, each number as "paper measured"."""
+    metrics = ("precision", "recall", "f1")
+    cells: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in rows:
+        claim = claims[row["claim"]]
+        if claim.metric in metrics:
+            name = claim.id.partition("/")[2].removesuffix(f"-{claim.metric}")
+            measured = "-" if row["measured"] is None else f"{row['measured']:.2f}"
+            mark = {"missed": " !", "exceeded": " +"}.get(row["verdict"], "  ")
+            cells[name][claim.metric] = f"{row['paper']:.2f} {measured}{mark}"
+    return [
+        *table(("class", *metrics), [(k, *(v[m] for m in metrics)) for k, v in cells.items()]),
+        "  (paper, measured; + exceeded, ! missed)",
+    ]
+
+
+def _latency_table(rows: Sequence[Row]) -> list[str]:
+    by_network: dict[str, dict[int, Row]] = defaultdict(dict)
+    for row in rows:
+        by_network[row["network"]][row["batch_size"]] = row
+    return [
+        f"Inference, float32, random weights, on {rows[0]['device']}",
+        *table(
+            ("network", "parameters", "1 image, ms", "256 images, ms", "images/s at 256"),
+            [
+                (
+                    network,
+                    f"{next(iter(found.values()))['num_params']:,}",
+                    _ms(found.get(1)),
+                    _ms(found.get(256)),
+                    f"{256 / found[256]['median_seconds']:,.0f}" if 256 in found else "-",
+                )
+                for network, found in by_network.items()
+            ],
+        ),
+    ]
+
+
+def _ms(row: Row | None) -> str:
+    return "-" if row is None else f"{1000 * row['median_seconds']:.2f}"
+
+
+def _speed_table(rows: Sequence[Row]) -> list[str]:
+    return [
+        f"Training speed, interleaved in this run, on {rows[0]['device']}",
+        *table(
+            ("what", "ours", "the other", "unit", "ratio"),
+            [
+                (
+                    row["name"],
+                    f"{row['ours']:,.1f}",
+                    f"{row['other']:,.1f}",
+                    row["unit"],
+                    f"{row['ratio']:.2f}",
+                )
+                for row in rows
+            ],
+        ),
+    ]
+
+
+_TIMING_TABLES = {"latency": _latency_table, "training_speed": _speed_table}
+
+
+def _not_measured_lines(rows: Sequence[Row]) -> list[str]:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["claim"] is not None and row["verdict"] == Status.NOT_MEASURED.value:
+            reasons[row["reason"]].append(row["claim"])
+    lines = ["not measured, and why:"] if reasons else []
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
+        count = f"{len(names)} claim{'s' if len(names) > 1 else ''}"
+        lines += textwrap.wrap(
+            f"{count} ({which}): {reason}", WIDTH, initial_indent="  ", subsequent_indent="    "
+        )
+    return lines
+
+
+def _reference(rows: Sequence[Row]) -> str:
+    return "goal" if rows[0]["source"] == "Digits" else "paper"
+
+
+def _measured(row: Row) -> str:
+    text = format_value(row["measured"], row["unit"])
+    if row["deviation"] is not None:
+        text += f" ± {row['deviation']:.2f} ({len(row['values'])})"
+    return text
+
+
+def _difference(row: Row) -> str:
+    return "-" if row["difference"] is None else f"{row['difference']:+.2f}"
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."

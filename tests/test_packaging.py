@@ -1,0 +1,235 @@
+"""What holds the repository together: versions, markers, imports that stay light, fixed names."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import smallnet_core
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "smallnet_core"
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+INI = PYPROJECT["tool"]["pytest"]["ini_options"]
+
+MARKERS = {
+    *("digits", "cifar10", "cifar100"),
+    *("parameters", "accuracy", "pruning", "latency", "training_speed"),
+    "gpu",
+}
+# pytest's own and pytest-benchmark's.
+BUILTIN_MARKERS = {
+    *("parametrize", "skip", "skipif", "xfail", "usefixtures", "filterwarnings", "benchmark"),
+}
+NETWORKS = {
+    *("resnet18", "resnet18_s", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *("vgg16", "vgg16_s", "vgg19", "vit", "vit_s"),
+}
+LIGHT_MODULES = {
+    *("records", "settings", "claims", "recipes", "judging", "report", "progress", "plugin"),
+}
+
+
+def python_files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def run_make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # "make test" runs these too, and would hand its own flags and variables down.
+    own = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "VENV", "PYTHON", "ARGS")
+    environment = {name: value for name, value in os.environ.items() if name not in own}
+    return subprocess.run(
+        ["make", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment, timeout=60
+    )
+
+
+def marks_in(path: Path) -> Iterator[str]:
+    """Every name after ``pytest.mark.`` or ``mark.``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("pytest.mark", "mark"):
+            yield node.attr
+
+
+def repository_files() -> list[Path]:
+    """Every file that git tracks or would: what is ignored is not the repository's."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout: what belongs to the repository cannot be told")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_the_version_has_one_source_and_the_changelog_knows_it() -> None:
+    assert PYPROJECT["project"]["dynamic"] == ["version"]
+    source = PYPROJECT["tool"]["setuptools"]["dynamic"]["version"]
+    assert source == {"attr": "smallnet_core.__version__"}
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    released = [heading for heading in headings if heading != "Unreleased"]
+    assert released[0] == smallnet_core.__version__
+
+
+def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
+    project = PYPROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    for requirement in [*project["dependencies"], *(name for extra in extras for name in extra)]:
+        assert re.fullmatch(r"[\w-]+(>=[\d.]+,<[\d.]+|==[\d.]+)", requirement), requirement
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in python_files(PACKAGE)]
+)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_the_registered_markers_are_the_promised_ones_each_with_its_meaning() -> None:
+    registered = dict(marker.split(": ", 1) for marker in INI["markers"])
+    assert registered.keys() == MARKERS
+    assert all(registered.values())
+    assert {"--strict-markers", "--strict-config"} <= set(INI["addopts"])
+
+
+def test_benchmarks_use_registered_markers_only_and_every_file_uses_some() -> None:
+    files = [path for path in python_files(ROOT / "benchmarks") if path.name.startswith("test_")]
+    assert files
+    for path in files:
+        used = set(marks_in(path)) - BUILTIN_MARKERS
+        assert used, f"{path.name}: no marker, so no -m selects it"
+        assert used <= MARKERS, f"{path.name}: unknown {used - MARKERS}"
+
+
+def test_only_the_ci_script_knows_the_folder_beside_the_checkout() -> None:
+    needle = b"../" + b"shared"
+    naming = {
+        path.relative_to(ROOT).as_posix()
+        for path in repository_files()
+        if path.suffix != ".safetensors" and needle in path.read_bytes()
+    }
+    assert naming <= {".ci/run"}
+
+
+@pytest.mark.parametrize("name", sorted(LIGHT_MODULES))
+def test_loading_leaves_torch_alone(name: str) -> None:
+    """Each in an interpreter of its own: a second of torch is a second of ``pytest --help``."""
+    heavy = ("torch", "torchvision", "vit_pytorch", "torch_pruning", "sklearn", "scipy.stats")
+    code = f"import sys, smallnet_core.{name}; print(*(m for m in {heavy} if m in sys.modules))"
+    assert run_python(code) == ""
+
+
+def test_help_shows_every_option_and_comes_without_torch() -> None:
+    """The root conftest and the plugin together, as ``pytest --help`` loads them."""
+    shown = run_python(
+        "import pytest, sys\n"
+        "code = pytest.main(['--help'])\n"
+        "sys.exit('torch is loaded' if 'torch' in sys.modules else code)"
+    )
+    for option in (
+        *("--recipe", "--seeds", "--retrain", "--train-budget", "--data-dir", "--model-cache"),
+        *("--device", "--offline"),
+    ):
+        assert re.search(rf"^\s+{option}\b", shown, re.M), option
+
+
+def test_make_knows_its_targets_and_declares_them_phony() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = {"bench", "test", "lint", "clean"}
+    assert targets <= set(re.findall(r"^([a-z]+):", text, re.M))
+    phony = re.search(r"^\.PHONY: (.+)$", text, re.M)
+    assert phony
+    assert set(phony[1].split()) == targets
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["bench", "test"])
+def test_make_passes_arguments_on_and_skips_pip_once_installed(target: str, tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", venv / ".smallnet-installed")  # newer than pyproject.toml
+    done = run_make("--dry-run", target, f"VENV={venv}", 'ARGS=-m "cifar10 and accuracy" -x')
+    assert done.returncode == 0, done.stderr
+    folder = {"bench": "benchmarks", "test": "tests"}[target]
+    expected = f'{venv}/bin/python -m pytest {folder} -m "cifar10 and accuracy" -x'
+    assert done.stdout.strip() == expected
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_without_a_usable_python_says_so_in_one_line(tmp_path: Path) -> None:
+    done = run_make("test", f"VENV={tmp_path / 'venv'}", "PYTHON=no-such-python")
+    assert done.returncode != 0
+    assert "needs Python 3.11 or newer" in done.stderr
+    assert "no-such-python" in done.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_the_ci_script_is_executable() -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "LOG.md", "Makefile"),
+        *("pyproject.toml", "conftest.py", ".ci/run", ".github/workflows/ci.yml"),
+        *("smallnet_core", "smallnet_core/zoo", "benchmarks", "tests"),
+        *(f"benchmarks/test_{kind}.py" for kind in ("parameters", "accuracy", "latency")),
+        "benchmarks/test_training_speed.py",
+    ],
+)
+def test_what_readers_look_for_is_there(name: str) -> None:
+    assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cache", "claims", "data", "evaluation", "judging", "latency", "machine", "models"),
+        *("optimizers", "plugin", "progress", "recipes", "records", "report", "settings"),
+        *("speed", "training", "workbench"),
+    ],
+)
+def test_every_module_of_the_plan_exists(name: str) -> None:
+    assert importlib.util.find_spec(f"smallnet_core.{name}")
+
+
+def test_the_names_that_others_rely_on_exist() -> None:
+    from smallnet_core.claims import CLAIMS
+    from smallnet_core.models import MODEL_NAMES, build_model
+
+    assert set(MODEL_NAMES) >= NETWORKS
+    assert callable(build_model)
+    assert "table2/resnet18_s-adabound" in CLAIMS
+    assert all(claim_id == claim.id for claim_id, claim in CLAIMS.items())
+
+
+def test_the_zoo_ships_with_the_package() -> None:
+    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["smallnet_core"]
+    unshipped = {
+        path.name
+        for path in (PACKAGE / "zoo").glob("*")
+        if not any(path.match(f"smallnet_core/{pattern}") for pattern in patterns)
+    }
+    assert not unshipped
