@@ -44,16 +44,18 @@ def to_train(workbench: Workbench, side: Side) -> list[Any]:
     return workbench.to_train(recipes)
 
 
-def available(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
-    """Those sides that can be measured here; raises the first's NotMeasured if none can."""
-    found, reasons = [], []
+def at_hand(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
+    """Those sides whose models need no training, else the first that may be trained here.
+
+    For the best of several: one that has learnt is enough, and trainings are long. Raises the
+    first side's NotMeasured if none can be measured.
+    """
+    found, trainable, reasons = [], [], []
     for side in sides:
         try:
-            to_train(workbench, side)
+            (trainable if to_train(workbench, side) else found).append(side)
         except NotMeasured as reason:
             reasons.append(reason)
-        else:
-            found.append(side)
-    if not found:
+    if not found and not trainable:
         raise reasons[0]
-    return found
+    return found or trainable[:1]

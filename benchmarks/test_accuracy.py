@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.rows import Side, available, evaluated, side_of
+from benchmarks.rows import Side, at_hand, evaluated, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, by_source
 from smallnet_core.claims.goals import GOALS
@@ -73,7 +73,7 @@ def test_vgg_learns(claim_id, workbench, judge, benchmark):
     """The paper says that no training got anywhere: the best of ours stands against that."""
     claim = CLAIMS[claim_id]
     sides = [side_of(claim) | {"optimizer": optimizer} for optimizer in OPTIMIZERS]
-    judge(claim, best_of(workbench, benchmark, available(workbench, sides)))
+    judge(claim, best_of(workbench, benchmark, at_hand(workbench, sides)))
 
 
 @pytest.mark.parametrize("claim_id", claim_params(by_source("Appendix D")))
@@ -114,7 +114,7 @@ def test_conclusion(claim_id, workbench, judge, benchmark):
         a, b = (best_of(workbench, benchmark, found) for found in sides)
         judge(claim, judging.difference_measurement(a, b))
     elif "best_of" in claim.details:
-        sides = available(workbench, claim.details["best_of"])
+        sides = at_hand(workbench, claim.details["best_of"])
         judge(claim, best_of(workbench, benchmark, sides))
     else:
         judge(claim, best_of(workbench, benchmark, [side_of(claim)]))

@@ -9,6 +9,17 @@ __all__ = ["GOALS"]
 
 DIGITS_GOAL_PERCENT = 95.0
 
+# ViT_S takes more than half of the two minutes that the digits may take, so it has one optimizer:
+# the one that the paper's Table 4 has ahead.
+DIGITS_ROWS = (
+    *(
+        (network, optimizer)
+        for network in ("resnet18_s", "vgg16_s")
+        for optimizer in OPTIMIZER_NAMES
+    ),
+    ("vit_s", "adam"),
+)
+
 GOALS = {
     f"digits/{network}-{optimizer}": Claim(
         id=f"digits/{network}-{optimizer}",
@@ -25,6 +36,5 @@ GOALS = {
         optimizer=optimizer,
         dataset="digits",
     )
-    for network in ("resnet18_s", "vgg16_s", "vit_s")
-    for optimizer in ("sgdm", "adam", "adabound")
+    for network, optimizer in DIGITS_ROWS
 }
