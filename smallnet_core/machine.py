@@ -7,6 +7,7 @@ import functools
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 import time
 
@@ -45,19 +46,17 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
+    # Not left to torch.device, which wraps a large index around: "cuda:256" is cuda:0 there.
+    named = re.fullmatch(r"cpu|cuda(?::(0|[1-9][0-9]*))?", name)
+    if named is None:
         raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N")
-    if device.type == "cuda":
+    if name != "cpu":
         count = torch.cuda.device_count()
         if count == 0:
             raise ValueError(f"device {name!r} is not there: torch sees no GPU on this machine")
-        if device.index is not None and device.index >= count:
+        if int(named[1] or 0) >= count:
             raise ValueError(f"device {name!r} is not there: GPUs 0 to {count - 1} are")
-    return device
+    return torch.device(name)
 
 
 def synchronize(device: torch.device) -> None:
@@ -92,8 +91,10 @@ def bfloat16_gain(device: torch.device) -> float:
     five steps each. Under a second.
     """
     layers: list[nn.Module] = []
-    for channels in (3, 32, 32, 32, 32):
-        layers += [nn.Conv2d(channels, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn: not the caller's
+        for channels in (3, 32, 32, 32, 32):
+            conv = nn.Conv2d(channels, 32, 3, padding=1, bias=False)
+            layers += [conv, nn.BatchNorm2d(32), nn.ReLU()]
     net = nn.Sequential(*layers).to(device).to(memory_format=torch.channels_last)
     x = torch.zeros(64, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
     best = {False: float("inf"), True: float("inf")}

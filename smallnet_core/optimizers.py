@@ -158,6 +158,7 @@ _BUILDERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adabound_package": _adabound_package,
 }
 OPTIMIZER_NAMES = tuple(_BUILDERS)
+_SCHEDULE_NAMES = ("multistep", "linear", "cosine", "constant")
 
 
 def build_optimizer(
@@ -204,6 +205,8 @@ def learning_rate_factor(
     "multistep": times gamma after each of the epochs in ``milestones``; "linear" and "cosine": up
     linearly over the warm-up, then down to ``final_factor`` at the last step; "constant": 1.
     """
+    if name not in _SCHEDULE_NAMES:
+        raise ValueError(f"unknown schedule {name!r}; known: {', '.join(_SCHEDULE_NAMES)}")
     if name == "multistep":
         return gamma ** sum(step // steps_per_epoch >= epoch for epoch in milestones)
     warmup_steps = round(warmup_fraction * total_steps)
@@ -214,6 +217,4 @@ def learning_rate_factor(
     done = (step - warmup_steps) / max(1, total_steps - 1 - warmup_steps)
     if name == "linear":
         return 1.0 + (final_factor - 1.0) * done
-    if name == "cosine":
-        return final_factor + (1.0 - final_factor) * 0.5 * (1.0 + math.cos(math.pi * done))
-    raise ValueError(f"unknown schedule {name!r}; known: multistep, linear, cosine, constant")
+    return final_factor + (1.0 - final_factor) * 0.5 * (1.0 + math.cos(math.pi * done))

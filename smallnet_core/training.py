@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -23,7 +23,7 @@ from smallnet_core.machine import (
 )
 from smallnet_core.models import build_model
 from smallnet_core.optimizers import build_optimizer, learning_rate_factor
-from smallnet_core.recipes import Recipe
+from smallnet_core.recipes import Optimizer, Recipe, Schedule
 
 __all__ = [
     "Diverged",
@@ -270,8 +270,18 @@ def estimate_seconds(
     steps = recipe.epochs * (num_train + num_test / 3) / recipe.batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, and the large
     # networks take seconds a step on a CPU: their rows share one measurement.
-    settings = replace(recipe.optimizer, name="sgdm")
-    stand_in = replace(recipe, dataset="cifar10", optimizer=settings, epochs=1, seed=0)
+    stand_in = Recipe(
+        kind=recipe.kind,
+        dataset="cifar10",
+        network=recipe.network,
+        optimizer=Optimizer(name="sgdm", lr=1e-3, weight_decay=0.0),
+        schedule=Schedule(name="constant"),
+        epochs=1,
+        batch_size=recipe.batch_size,
+        seed=0,
+        dropout=recipe.dropout,
+        precision=recipe.precision,
+    )
     key = stand_in.fingerprint(), str(device)
     hopeless = 4 * enough / steps
     seconds = _step_seconds.get(key, [])

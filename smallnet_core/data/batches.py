@@ -45,6 +45,12 @@ class TrainingBatches:
     ) -> None:
         if batch_size > len(images):
             raise ValueError(f"batch size {batch_size} is larger than the {len(images)} images")
+        for value, known in (
+            (augmentation.padding_mode, ("zeros", "reflect")),
+            (augmentation.flip, ("random", "alternating", "none")),
+        ):
+            if value not in known:
+                raise ValueError(f"unknown augmentation {value!r}; known: {', '.join(known)}")
         self.labels = labels
         self.batch_size = batch_size
         self.augmentation = augmentation
