@@ -13,7 +13,7 @@ from typing import Any
 
 from smallnet_core.records import Claim, Status
 
-__all__ = ["format_value", "summary_line", "table", "terminal_lines"]
+__all__ = ["format_value", "markdown_lines", "summary_line", "table", "terminal_lines"]
 
 WIDTH = 80
 # A source with more rows than this is counted, and only what stands out is listed.
@@ -82,6 +82,44 @@ def terminal_lines(
     return [*lines, "", *summary_line(rows, claims, goals)]
 
 
+def markdown_lines(
+    document: Mapping[str, Any], claims: Mapping[str, Claim], goals: Mapping[str, Claim]
+) -> list[str]:
+    """The measured accuracies of a saved benchmark JSON as a Markdown table, and whence they are.
+
+    ``document`` is the parsed file; rows that were not measured are left to the summary.
+    """
+    rows: Sequence[Row] = document["smallnet"]["rows"]
+    known = {**claims, **goals}
+    lines = [
+        "| where | network, optimizer | paper | measured | difference | verdict |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        claim = known.get(row["claim"])
+        if claim is None or row["measured"] is None or claim.metric != "accuracy_percent":
+            continue
+        if claim.source.startswith("Appendix D"):
+            continue
+        what = ", ".join(filter(None, (claim.network, claim.optimizer))) or claim.id
+        paper = format_value(row["paper"], row["unit"])
+        if row["claim"] in goals:
+            paper = f"goal {paper}"
+        cells = (claim.source, what, paper, _measured(row), _difference(row), row["verdict"])
+        lines.append("| " + " | ".join(cells) + " |")
+    machine = document["machine_info"].get("smallnet", {})
+    commit = document["commit_info"]
+    return [
+        *lines,
+        "",
+        *summary_line(rows, claims, goals),
+        "",
+        f"Run on {document['datetime'][:10]} at commit {str(commit.get('id'))[:12]}"
+        f"{' with changes' if commit.get('dirty') else ''}, {machine.get('device_name')}, "
+        f"{machine.get('num_threads')} threads, torch {machine.get('versions', {}).get('torch')}.",
+    ]
+
+
 def summary_line(
     rows: Sequence[Row], claims: Mapping[str, Claim], goals: Mapping[str, Claim]
 ) -> list[str]:
@@ -139,6 +177,7 @@ def _source_lines(
                 for row in shown
             ],
         )
+    lines += _provenance(rows)
     remarks: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if remark := claims[row["claim"]].remark:
@@ -149,6 +188,25 @@ def _source_lines(
             f"{which}: {remark}", WIDTH, initial_indent="  * ", subsequent_indent="    "
         )
     return lines
+
+
+def _provenance(rows: Sequence[Row]) -> list[str]:
+    """Which recipe, which epoch, which seeds, trained on what: a line for each that occurs."""
+    found: list[str] = []
+    for row in rows:
+        details = row["details"]
+        if "selection" in details:
+            epoch = "last epoch"
+            if details["selection"] == "best_test_epoch":
+                epoch = "best epoch on the test set (the paper's rule)"
+            seeds = "seeds " + ", ".join(map(str, row["seeds"]))
+            trained_on = ", ".join(sorted(set(details["trained_on"])))
+            found.append(f"{row['recipe']} recipe, {epoch}, {seeds}, trained on {trained_on}")
+    return [
+        line
+        for text in dict.fromkeys(found)
+        for line in textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    ]
 
 
 def _per_class_table(rows: Sequence[Row], claims: Mapping[str, Claim]) -> list[str]:

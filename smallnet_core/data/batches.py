@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import torch
@@ -17,10 +18,19 @@ def normalise(
     images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype
 ) -> Tensor:
     """uint8 (N, 3, H, W) to channels-last ``dtype``: pixel / 255, minus mean, over std."""
-    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device).view(1, -1, 1, 1)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device)
-    out = torch.addcmul(shift.view(1, -1, 1, 1), images.float(), scale)
+    scale, shift = _scale_and_shift(mean, std, images.device)
+    out = torch.addcmul(shift, images.float(), scale)
     return out.to(dtype, memory_format=torch.channels_last)
+
+
+@functools.cache
+def _scale_and_shift(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(1, 3, 1, 1) each; made once, as copying numbers to a GPU waits for it."""
+    scale = torch.tensor([1 / (255 * s) for s in std], device=device)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
+    return scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
 
 
 class TrainingBatches:

@@ -1,0 +1,49 @@
+"""What only a GPU can show."""
+
+from __future__ import annotations
+
+
+import pytest
+import torch
+
+from smallnet_core.data.datasets import load_dataset
+from smallnet_core.evaluation import predict
+from smallnet_core.recipes import find_recipe
+from smallnet_core.training import dtype_of, network_of, set_up, train
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        not torch.cuda.is_available(), reason="needs a GPU: torch sees none on this machine"
+    ),
+]
+
+
+@pytest.mark.parametrize("optimizer", ["sgdm", "adam", "adabound"])
+def test_an_epoch_does_not_wait_for_the_device(optimizer):
+    device = torch.device("cuda")
+    data = load_dataset("digits")
+    recipe = find_recipe("quick", "digits", "resnet18_s", optimizer)
+    _, _, step, batches = set_up(
+        recipe, data.train_images, data.train_labels, device, dtype_of(recipe, device)
+    )
+    for x, y in batches.epoch(0):  # allocations and lazy initialisation may wait
+        step(x, y)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for x, y in batches.epoch(1):
+            step(x, y)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_digits_are_learnt_and_the_cpu_agrees():
+    data = load_dataset("digits")
+    recipe = find_recipe("quick", "digits", "resnet18_s", "sgdm")
+    trained = train(recipe, data, torch.device("cuda"))
+    assert trained.test_accuracy_percent >= 95
+    model = network_of(recipe)
+    model.load_state_dict(trained.state_dict)
+    on_cpu = predict(model, data.test_images, mean=recipe.mean, std=recipe.std)
+    on_gpu = predict(model.cuda(), data.test_images.cuda(), mean=recipe.mean, std=recipe.std).cpu()
+    torch.testing.assert_close(on_cpu, on_gpu, rtol=0, atol=1e-2)
