@@ -30,9 +30,11 @@ __all__ = [
     "wilson_interval",
 ]
 
-# Points of accuracy. Networks of this size differ by 0.1 to 0.5 points between seeds
-# (shared/anchors.md), and one seed cannot tell its own spread.
+# Points of accuracy. Published networks of this size differ by 0.1 to 0.5 points between seeds; one
+# seed cannot tell its own spread and two hardly can (by t alone they are nine deviations wide). The
+# assumption is pooled with what is measured, and weighs as much as eleven seeds would.
 ASSUMED_SEED_DEVIATION = 0.3
+ASSUMED_DEGREES = 10
 
 # A classification report holds about 50 numbers (precision, recall, f1 of ten classes, their
 # averages): at 95 % each, two or three of them would be misjudged by chance alone.
@@ -232,8 +234,7 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
 
     The measurement's own interval if it has one. A count (no ``num_images``) is itself, or has the
     t interval over several that differ. A share of ``num_images`` adds in quadrature the test set's
-    error (Wilson) and the seeds': assumed for one seed, the t interval for more.
-    Two seeds are wide, 9.0 times their deviation either way; three are 2.5 times, five 1.2 times.
+    error (Wilson) and the seeds': t with their deviation pooled with ``ASSUMED_SEED_DEVIATION``.
     """
     if problem := _not_finite(measurement):
         raise ValueError(problem)
@@ -251,9 +252,8 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
 
     whole = _whole(measurement)
     lower, upper = _binomial_half_widths(mean, measurement.num_images, whole)
-    seeds = _t_half_width(measurement.values)
-    if len(measurement.values) == 1:
-        seeds = _Z_95 * ASSUMED_SEED_DEVIATION * whole / 100
+    variance, degrees = _seed_variance(measurement, whole)
+    seeds = _t_quantile(degrees) * math.sqrt(variance)
     # Not divided by the number of seeds: they are all tested on the same images.
     return max(0.0, mean - math.hypot(lower, seeds)), min(whole, mean + math.hypot(upper, seeds))
 
@@ -315,12 +315,13 @@ def difference_measurement(a: Measurement, b: Measurement) -> Measurement:
 
 def _difference_interval(a: Measurement, b: Measurement) -> tuple[float, float]:
     (a_lower, a_upper), (b_lower, b_upper) = (_images_half_widths(side) for side in (a, b))
-    variances = [_seed_variance(side) for side in (a, b)]
+    variances = [_seed_variance(side, 100.0) for side in (a, b) if side.interval is None]
     variance = sum(v for v, _ in variances)
-    # Welch-Satterthwaite; an assumed deviation counts as known, with any number of degrees.
-    uncertain = sum(v**2 / degrees for v, degrees in variances)
-    quantile = _t_quantile(variance**2 / uncertain) if uncertain else _Z_95
-    seeds = quantile * math.sqrt(variance)
+    seeds = 0.0
+    if variances:
+        # Welch-Satterthwaite
+        degrees = variance**2 / sum(v**2 / degrees for v, degrees in variances)
+        seeds = _t_quantile(degrees) * math.sqrt(variance)
     difference = _mean(a.values) - _mean(b.values)
     return (
         max(-100.0, difference - math.hypot(a_lower, b_upper, seeds)),
@@ -337,14 +338,13 @@ def _images_half_widths(side: Measurement) -> tuple[float, float]:
     return _binomial_half_widths(mean, side.num_images, _whole(side))
 
 
-def _seed_variance(side: Measurement) -> tuple[float, float]:
-    """Variance of the mean over seeds, in points squared, and its degrees of freedom."""
-    if side.interval is not None:  # it has the seeds in it
-        return 0.0, math.inf
-    deviation = _deviation(side.values)
-    if deviation is None:
-        return ASSUMED_SEED_DEVIATION**2, math.inf
-    return deviation**2 / len(side.values), len(side.values) - 1
+def _seed_variance(side: Measurement, whole: float) -> tuple[float, float]:
+    """Variance of the mean over seeds, in the unit squared, and its degrees of freedom."""
+    own = len(side.values) - 1
+    degrees = own + ASSUMED_DEGREES
+    assumed = ASSUMED_DEGREES * (ASSUMED_SEED_DEVIATION * whole / 100) ** 2
+    pooled = (assumed + own * (_deviation(side.values) or 0.0) ** 2) / degrees
+    return pooled / len(side.values), degrees
 
 
 def _whole(measurement: Measurement) -> float:
