@@ -79,17 +79,27 @@ def write_entry(
 ) -> None:
     """Write weights and record so that a reader sees both or neither.
 
-    Raises OSError where the folder cannot be written; nothing half written is left.
+    Raises OSError where the folder cannot be written; nothing half written is left, and an older
+    entry stays until both files of the new one are on the disk.
     """
     # One key only: with several, safetensors writes them in a random order.
     metadata = {"smallnet": json.dumps({"fingerprint": recipe.fingerprint()})}
     tensors = {name: tensor.contiguous() for name, tensor in state_dict.items()}
     weights = safetensors.torch.save(tensors, metadata=metadata)
     whole = {**record, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / f"{recipe.name}.safetensors", weights)
     text = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    _replace(folder / f"{recipe.name}.json", text.encode())
+    folder.mkdir(parents=True, exist_ok=True)
+    weights_path = folder / f"{recipe.name}.safetensors"
+    record_path = folder / f"{recipe.name}.json"
+    with (
+        _written_beside(weights_path, weights) as new_weights,
+        _written_beside(record_path, text.encode()) as new_record,
+    ):
+        # An older record never stands beside these weights: whoever reads, or kills, in between
+        # finds no entry rather than a damaged one.
+        record_path.unlink(missing_ok=True)
+        os.replace(new_weights, weights_path)
+        os.replace(new_record, record_path)
 
 
 def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -107,7 +117,7 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         record = json.loads(text)
         fingerprint, sha256 = record["fingerprint"], record["weights_sha256"]
         canonical, schema = record["recipe"], record["schema"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedEntry(f"{record_path}: not a whole record ({error!r})") from error
     if schema != RECORD_SCHEMA:
         raise DamagedEntry(f"{record_path}: schema {schema}, expected {RECORD_SCHEMA}")
@@ -139,21 +149,22 @@ class ModelCache:
         self.complaints: list[str] = []  # damaged entries, in one line each, for the report
 
     def check_writable(self) -> None:
-        """Raises OSError where no entry could be written."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".probe-"):
+        """Raises OSError where no entry could be written; leaves nothing behind."""
+        folder = self.folder.absolute()
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=".probe-"):
             pass
 
     def load(self, recipe: Recipe) -> CachedModel | None:
         """The trained model of ``recipe`` if cache or zoo has it; a damaged one is put aside."""
         for folder, origin in ((self.folder, "cache"), (self.zoo, "zoo")):
             try:
-                entry = read_entry(folder, recipe)
+                entry = _read_again(folder, recipe)
             except DamagedEntry as damage:
                 self._put_aside(folder, recipe, origin, damage)
                 continue
             except OSError as error:
-                self.complaints.append(f"{folder}: cannot be read ({error})")
+                self._complain(f"{folder}: cannot be read ({error})")
                 continue
             if entry is not None:
                 state_dict, record = entry
@@ -172,25 +183,47 @@ class ModelCache:
     def store(
         self, trained: Trained, environment: Environment, dataset_digests: Mapping[str, str]
     ) -> CachedModel:
-        """Write a training's result to the cache and return it as a cached model."""
+        """Write a training's result to the cache and return it as a cached model.
+
+        Where it cannot be written (a full disk) it serves this session all the same.
+        """
         record = record_of(trained, environment, dataset_digests)
-        write_entry(self.folder, trained.recipe, trained.state_dict, record)
+        try:
+            write_entry(self.folder, trained.recipe, trained.state_dict, record)
+        except OSError as error:
+            self._complain(f"{self.folder}: {trained.recipe} was trained, but not kept ({error})")
         return CachedModel(
             recipe=trained.recipe, state_dict=trained.state_dict, record=record, origin="trained"
         )
 
     def _put_aside(self, folder: Path, recipe: Recipe, origin: str, damage: DamagedEntry) -> None:
         if origin == "zoo":  # read-only
-            self.complaints.append(f"damaged zoo entry ignored: {damage}")
+            self._complain(f"damaged zoo entry ignored: {damage}")
             return
         number = 1
         while any(folder.glob(f"{recipe.name}.*.damaged-{number}")):
             number += 1
-        for suffix in (".json", ".safetensors"):  # the record first: without it there is no entry
-            path = folder / f"{recipe.name}{suffix}"
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(path.with_name(f"{path.name}.damaged-{number}"))
-        self.complaints.append(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
+        try:
+            for suffix in (".json", ".safetensors"):  # the record first: without it, no entry
+                path = folder / f"{recipe.name}{suffix}"
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(path.with_name(f"{path.name}.damaged-{number}"))
+        except OSError as error:
+            self._complain(f"damaged cache entry ignored: {damage}; it stays ({error})")
+        else:
+            self._complain(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
+
+    def _complain(self, line: str) -> None:
+        if line not in self.complaints:
+            self.complaints.append(line)
+
+
+def _read_again(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """``read_entry``, twice where it finds damage: another process may just have replaced both."""
+    try:
+        return read_entry(folder, recipe)
+    except DamagedEntry:
+        return read_entry(folder, recipe)
 
 
 def half(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -201,19 +234,19 @@ def half(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a whole file or none: temporary file beside it, fsync, rename."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+@contextlib.contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A temporary file beside ``path``, whole and on the disk; gone at the end unless moved."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
+        yield Path(name)
+    finally:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+            os.unlink(name)
 
 
 def _commit() -> dict[str, Any] | None:

@@ -71,13 +71,15 @@ class PerClassReport:
         values: Tensor = getattr(self, metric)
         if isinstance(row, int):
             return float(values[row])
+        if row not in ("macro_avg", "weighted_avg"):
+            raise ValueError(
+                f"unknown row {row!r}: a class index, macro_avg, weighted_avg or accuracy"
+            )
         if metric == "support":
             return float(values.sum())
         if row == "macro_avg":
             return float(values.mean())
-        if row == "weighted_avg":
-            return float((values * self.support).sum() / self.support.sum())
-        raise ValueError(f"unknown row {row!r}: a class index, macro_avg, weighted_avg or accuracy")
+        return float((values * self.support).sum() / self.support.sum())
 
 
 def per_class_report(confusion: Tensor) -> PerClassReport:

@@ -90,6 +90,8 @@ def pytest_configure(config: pytest.Config) -> None:
     rows = config.stash.setdefault(_rows_key, [])
     config.pluginmanager.register(_Collector(rows))
     config.stash[_settings_key] = _settings(config)
+    # pytest-benchmark warns at the very end, where an error is a crash without our report.
+    config.addinivalue_line("filterwarnings", "default:Not saving anything")
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -101,15 +103,20 @@ def _settings(config: pytest.Config) -> Settings:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
     data_dir = config.getoption("--data-dir")
-    if data_dir is not None and not Path(data_dir).is_dir():
-        what = "is not a folder" if Path(data_dir).exists() else "does not exist"
-        raise pytest.UsageError(f"--data-dir {data_dir}: {what}; name the folder that holds CIFAR")
+    if data_dir is not None:
+        # A shell leaves the ~ of --data-dir=~/x alone; Path's own raises for an unknown ~user.
+        data_dir = Path(os.path.expanduser(data_dir))
+        if not os.path.isdir(data_dir):
+            what = "is not a folder" if os.path.exists(data_dir) else "does not exist"
+            raise pytest.UsageError(
+                f"--data-dir {data_dir}: {what}; name the folder that holds CIFAR"
+            )
     return Settings(
         recipe_kind=kind,
         num_seeds=_number(config, "--seeds", int, "a whole number of at least 1", 1),
         retrain=config.getoption("--retrain"),
         train_budget_minutes=_number(config, "--train-budget", float, "minutes, 0 or more", 0.0),
-        data_dir=None if data_dir is None else Path(data_dir),
+        data_dir=data_dir,
         cache_dir=_cache_dir(config),
         device=device,
         offline=config.getoption("--offline"),
@@ -131,12 +138,12 @@ def _number(
 
 def _cache_dir(config: pytest.Config) -> Path:
     given = config.getoption("--model-cache") or os.environ.get("SMALLNET_CACHE")
-    if given is None:
+    if not given:
         from platformdirs import user_cache_path
 
         return user_cache_path("smallnet") / "models"
-    path = Path(given)
-    nearest = next(p for p in (path, *path.absolute().parents) if p.exists())
+    path = Path(os.path.expanduser(given))
+    nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
     if not nearest.is_dir():
         raise pytest.UsageError(f"model cache {given}: {nearest} is a file, expected a folder")
     return path
@@ -148,10 +155,11 @@ def _cache_dir(config: pytest.Config) -> Path:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Before the first test: what is wrong with device, cache or data is one line, exit code 4."""
-    if session.config.option.collectonly or session.testsfailed:
+    option = session.config.option
+    if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
         return
     items = [item for item in session.items if "workbench" in getattr(item, "fixturenames", ())]
-    if not items:
+    if not items and not option.device.startswith("cuda"):
         return
     bench = _make_workbench(session.config)
     if any(item.get_closest_marker("accuracy") for item in items):
@@ -301,11 +309,11 @@ class _Collector:
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    if _workbench_key in config.stash:
+    if config.stash[_rows_key]:  # not when an older run is loaded to compare with: torch is slow
         from smallnet_core.machine import environment
 
-        bench = config.stash[_workbench_key]
-        machine_info["smallnet"] = environment(bench.device).as_dict()
+        device = _make_workbench(config).device
+        machine_info["smallnet"] = environment(device).as_dict()
 
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ Standard library only, so that options and ``--collect-only`` never pay for torc
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -44,6 +45,17 @@ class NotMeasured(Exception):  # noqa: N818 - it is an outcome with a reason, no
 
 def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(mapping))
+
+
+def _as_json(value: Any) -> Any:
+    """``value`` with None for what JSON has no number for, NaN and the infinities."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +133,7 @@ class Verdict:
     def as_row(self) -> dict[str, Any]:
         """JSON values: what ``extra_info["smallnet"]`` holds, and what reports are made of."""
         found = self.measurement
-        return {
+        row = {
             "claim": self.claim.id,
             "source": self.claim.source,
             "verdict": self.status.value,
@@ -140,6 +152,7 @@ class Verdict:
             "device": None if found is None else found.device,
             "details": {} if found is None else dict(found.details),
         }
+        return {name: _as_json(value) for name, value in row.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ tables can be made at the end of a run and from a saved file.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,13 +19,15 @@ __all__ = ["format_value", "markdown_lines", "summary_line", "table", "terminal_
 WIDTH = 80
 # A source with more rows than this is counted, and only what stands out is listed.
 MAX_ROWS = 16
+# What a classification report says of each class and of the averages over them.
+PER_CLASS = ("precision", "recall", "f1")
 
 Row = Mapping[str, Any]
 
 
 def format_value(value: float | None, unit: str) -> str:
-    """A number as the tables show it; "-" for none."""
-    if value is None:
+    """A number as the tables show it; "-" for none, and for what is not finite."""
+    if value is None or not math.isfinite(value):
         return "-"
     if unit in ("%", "points", "MiB"):
         return f"{value:.2f}"
@@ -78,7 +81,8 @@ def terminal_lines(
     for kind, found in timings.items():
         lines += ["", *_TIMING_TABLES[kind](found)]
     lines += ["", *_not_measured_lines(rows)]
-    lines += [f"  {line}" for line in complaints]
+    for complaint in complaints:
+        lines += _wrapped(complaint, "  ")
     return [*lines, "", *summary_line(rows, claims, goals)]
 
 
@@ -135,6 +139,18 @@ def summary_line(
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
 
 
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Paths and options stay whole, so that they can be copied: "--train-" and "budget" cannot."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
 def _source_lines(
     source: str, rows: Sequence[Row], claims: Mapping[str, Claim], verbose: bool
 ) -> list[str]:
@@ -149,7 +165,9 @@ def _source_lines(
         shown = [row for row in rows if row["verdict"] not in quiet]
     if source.startswith("Appendix D") and len(counts) - (Status.NOT_MEASURED.value in counts):
         lines += _per_class_table(rows, claims)
-    elif all(claims[row["claim"]].optimizer for row in rows) and shown:
+        shown = [row for row in shown if claims[row["claim"]].metric not in PER_CLASS]
+    networks = [(claims[row["claim"]].network, claims[row["claim"]].optimizer) for row in rows]
+    if shown and all(all(pair) for pair in networks) and len(set(networks)) == len(rows):
         lines += table(
             ("network", "optimizer", _reference(rows), "measured", "diff.", "verdict"),
             [
@@ -165,18 +183,7 @@ def _source_lines(
             ],
         )
     elif shown:
-        lines += table(
-            ("claim", _reference(rows), "measured", "verdict"),
-            [
-                (
-                    _shorten(row["claim"].partition("/")[2], 34),
-                    format_value(row["paper"], row["unit"]),
-                    _measured(row),
-                    row["verdict"],
-                )
-                for row in shown
-            ],
-        )
+        lines += _claim_table(shown)
     lines += _provenance(rows)
     remarks: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -184,9 +191,7 @@ def _source_lines(
             remarks[remark].append(row["claim"].partition("/")[2])
     for remark, names in remarks.items():
         which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
-        lines += textwrap.wrap(
-            f"{which}: {remark}", WIDTH, initial_indent="  * ", subsequent_indent="    "
-        )
+        lines += _wrapped(f"{which}: {remark}", "  * ")
     return lines
 
 
@@ -209,21 +214,31 @@ def _provenance(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _claim_table(rows: Sequence[Row]) -> list[str]:
+    """A claim a line, its name cut to what the numbers leave of the line."""
+    cells = [
+        (format_value(row["paper"], row["unit"]), _measured(row), row["verdict"]) for row in rows
+    ]
+    header = (_reference(rows), "measured", "verdict")
+    taken = sum(2 + max(map(len, column)) for column in zip(header, *cells, strict=True))
+    names = [_shorten(row["claim"].partition("/")[2], WIDTH - taken) for row in rows]
+    return table(("claim", *header), [(name, *row) for name, row in zip(names, cells, strict=True)])
+
+
 def _per_class_table(rows: Sequence[Row], claims: Mapping[str, Claim]) -> list[str]:
     """Appendix D as the paper prints it, each number as "paper measured"."""
-    metrics = ("precision", "recall", "f1")
     cells: dict[str, dict[str, str]] = defaultdict(dict)
     for row in rows:
         claim = claims[row["claim"]]
-        if claim.metric in metrics:
+        if claim.metric in PER_CLASS:
             name = claim.id.partition("/")[2].removesuffix(f"-{claim.metric}")
-            measured = "-" if row["measured"] is None else f"{row['measured']:.2f}"
+            measured = format_value(row["measured"], "%")  # two decimals, as the paper's
             mark = {"missed": " !", "exceeded": " +"}.get(row["verdict"], "  ")
             cells[name][claim.metric] = f"{row['paper']:.2f} {measured}{mark}"
-    return [
-        *table(("class", *metrics), [(k, *(v[m] for m in metrics)) for k, v in cells.items()]),
-        "  (paper, measured; + exceeded, ! missed)",
-    ]
+    if not cells:  # -k chose others
+        return []
+    lines = [(name, *(found.get(m, "-") for m in PER_CLASS)) for name, found in cells.items()]
+    return [*table(("class", *PER_CLASS), lines), "  (paper, measured; + exceeded, ! missed)"]
 
 
 def _latency_table(rows: Sequence[Row]) -> list[str]:
@@ -256,7 +271,7 @@ def _speed_table(rows: Sequence[Row]) -> list[str]:
     return [
         f"Training speed, interleaved in this run, on {rows[0]['device']}",
         *table(
-            ("what", "ours", "the other", "unit", "ratio"),
+            ("what", "ours", "other", "unit", "ratio"),
             [
                 (
                     row["name"],
@@ -283,9 +298,7 @@ def _not_measured_lines(rows: Sequence[Row]) -> list[str]:
     for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
         which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
         count = f"{len(names)} claim{'s' if len(names) > 1 else ''}"
-        lines += textwrap.wrap(
-            f"{count} ({which}): {reason}", WIDTH, initial_indent="  ", subsequent_indent="    "
-        )
+        lines += _wrapped(f"{count} ({which}): {reason}", "  ")
     return lines
 
 
@@ -295,14 +308,19 @@ def _reference(rows: Sequence[Row]) -> str:
 
 def _measured(row: Row) -> str:
     text = format_value(row["measured"], row["unit"])
-    if row["deviation"] is not None:
+    if row["deviation"] is not None and text != "-":
         text += f" ± {row['deviation']:.2f} ({len(row['values'])})"
     return text
 
 
 def _difference(row: Row) -> str:
-    return "-" if row["difference"] is None else f"{row['difference']:+.2f}"
+    difference = row["difference"]
+    return "-" if difference is None or not math.isfinite(difference) else f"{difference:+.2f}"
 
 
 def _shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+    """Cut in the middle: names begin alike, and end alike."""
+    if len(text) <= width:
+        return text
+    left = (width - 3) // 2
+    return f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}"

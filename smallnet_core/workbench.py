@@ -65,7 +65,7 @@ class Workbench:
                 self._datasets[name] = reason
         found = self._datasets[name]
         if isinstance(found, DatasetNotFound):
-            raise found
+            raise found.with_traceback(None)  # else it grows with every test that asks
         return found
 
     def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
@@ -145,7 +145,7 @@ class Workbench:
                 self._models[recipe] = model
         found = self._models.get(recipe)
         if isinstance(found, NotMeasured):
-            raise found
+            raise found.with_traceback(None)
         return found
 
     def _check_budget(self, recipe: Recipe) -> None:

@@ -809,9 +809,7 @@ def test_nan_passes_no_claim(claim_id: str) -> None:
 
 def test_importing_costs_neither_torch_nor_scipy() -> None:
     code = (
-        "import sys, smallnet_core.judging as j; "
-        "from smallnet_core.records import Measurement as M; "
-        "j.interval_95(M(values=(91.0,), unit='%', num_images=100)); "
+        "import sys, smallnet_core.judging; "
         "sys.exit(','.join({'torch', 'scipy'} & set(sys.modules)) or None)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

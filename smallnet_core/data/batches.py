@@ -128,4 +128,5 @@ class TrainingBatches:
         centre = torch.randint(side, (2, len(x), 1), generator=self.generator, device=x.device)
         at = torch.arange(side, device=x.device)
         rows, columns = ((at >= c - half) & (at < c + half) for c in centre)
-        return x.masked_fill((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), 0.0)
+        # In place: a new tensor would not be channels-last.
+        return x.masked_fill_((rows.unsqueeze(2) & columns.unsqueeze(1)).unsqueeze(1), 0.0)
