@@ -134,10 +134,7 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         tensors = safetensors.torch.load(weights)
     except safetensors.SafetensorError as error:
         raise DamagedEntry(f"{weights_path}: {error}") from error
-    return {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }, record
+    return in_float32(tensors), record
 
 
 class ModelCache:
@@ -226,7 +223,15 @@ def _read_again(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[s
         return read_entry(folder, recipe)
 
 
-def half(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def in_float32(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights as networks take them: floating tensors in float32."""
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in state_dict.items()
+    }
+
+
+def in_float16(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights as the zoo keeps them: floating tensors in float16."""
     return {
         name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smallnet_core.cache import CachedModel, ModelCache
+from smallnet_core.cache import CachedModel, ModelCache, in_float16, in_float32, write_entry
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.machine import environment, resolve_device
@@ -108,6 +109,21 @@ class Workbench:
         """Each trained recipe on all test images, in float32: the same on every machine."""
         return [self._evaluate(recipe) for recipe in recipes]
 
+    def publish(self, recipe: Recipe) -> float:
+        """Put a trained model into the zoo as float16; the accuracy of what ships, in percent.
+
+        It is measured on the rounded weights and stands in the record beside the training's own.
+        """
+        model = self._load(recipe)
+        if model is None:
+            raise ValueError(f"{recipe} is not in the cache: train it first")
+        rounded = in_float16(model.state_dict)
+        shipped = dataclasses.replace(model, state_dict=in_float32(rounded))
+        accuracy = self._judge(shipped).accuracy_percent
+        record = {**model.record, "shipped_accuracy_percent": accuracy}
+        write_entry(self.cache.zoo, recipe, rounded, record)
+        return accuracy
+
     def network(self, model: CachedModel) -> nn.Module:
         """The trained network on the session's device, in evaluation mode."""
         with torch.device("meta"):
@@ -165,17 +181,15 @@ class Workbench:
         if recipe not in self._evaluated:
             model = self._load(recipe)
             assert model is not None, "train() comes first"
-            dataset = self.dataset(recipe.dataset)
-            logits = predict(
-                self.network(model),
-                dataset.test_images.to(self.device),
-                mean=recipe.mean,
-                std=recipe.std,
-            ).cpu()
-            self._evaluated[recipe] = Evaluated(
-                model=model, logits=logits, labels=dataset.test_labels
-            )
+            self._evaluated[recipe] = self._judge(model)
         return self._evaluated[recipe]
+
+    def _judge(self, model: CachedModel) -> Evaluated:
+        recipe = model.recipe
+        dataset = self.dataset(recipe.dataset)
+        images = dataset.test_images.to(self.device)
+        logits = predict(self.network(model), images, mean=recipe.mean, std=recipe.std)
+        return Evaluated(model=model, logits=logits.cpu(), labels=dataset.test_labels)
 
 
 def _duration(minutes: int) -> str:
