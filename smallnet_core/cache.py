@@ -248,10 +248,18 @@ def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp makes it private; others read a shared cache as the umask lets them.
+        os.chmod(name, 0o666 & ~_umask())
         yield Path(name)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(name)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def _commit() -> dict[str, Any] | None:

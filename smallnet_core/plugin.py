@@ -326,7 +326,11 @@ def pytest_benchmark_group_stats(
     config: pytest.Config, benchmarks: Sequence[dict[str, Any]], group_by: str
 ) -> list[tuple[str, list[dict[str, Any]]]] | None:
     """Leave the hundreds of counted and looked-up claims out of pytest-benchmark's tables."""
-    shown = [b for b in benchmarks if b["group"] in ("training", "evaluation", "inference")]
+    shown = [
+        b
+        for b in benchmarks
+        if b["group"] in ("training", "evaluation", "inference", "training speed")
+    ]
     if len(shown) == len(benchmarks) or group_by != "group":
         return None
     groups: dict[str, list[dict[str, Any]]] = {}
@@ -335,6 +339,7 @@ def pytest_benchmark_group_stats(
     return sorted(groups.items())
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables: what a run ends with is ours
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     rows = config.stash[_rows_key]
     if not rows:

@@ -105,6 +105,10 @@ class Workbench:
                 facts = environment(self.device)
                 self._models[recipe] = self.cache.store(trained, facts, dataset.digests)
 
+    def is_evaluated(self, recipe: Recipe) -> bool:
+        """Whether this session has judged the recipe's model already."""
+        return recipe in self._evaluated
+
     def evaluate(self, recipes: Sequence[Recipe]) -> list[Evaluated]:
         """Each trained recipe on all test images, in float32: the same on every machine."""
         return [self._evaluate(recipe) for recipe in recipes]

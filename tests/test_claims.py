@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,10 +22,14 @@ from smallnet_core.claims import (
     OPTIMIZER_NAMES,
     assemble,
     by_source,
-    ids,
 )
 from smallnet_core.models import MODEL_NAMES
 from smallnet_core.records import Claim, Rule
+
+
+def ids(*prefixes: str, **filters: Any) -> list[str]:
+    return [claim.id for claim in by_source(*prefixes, **filters)]
+
 
 NUM_CLAIMS = {
     "Abstract": 3,

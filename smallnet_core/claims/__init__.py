@@ -32,6 +32,7 @@ from smallnet_core.claims.names import (
     DATASET_NAMES,
     NETWORK_NAMES,
     OPTIMIZER_NAMES,
+    SOURCES,
 )
 from smallnet_core.records import Claim, Rule
 
@@ -43,19 +44,25 @@ __all__ = [
     "OPTIMIZER_NAMES",
     "assemble",
     "by_source",
-    "ids",
 ]
 
 
 def assemble(*groups: Iterable[Claim]) -> Mapping[str, Claim]:
-    """One read-only mapping of id to claim, in the groups' order; ValueError for a repeated id."""
+    """One read-only mapping of id to claim, in the paper's order.
+
+    ValueError for a repeated id or a place that ``names.SOURCES`` does not have.
+    """
     claims: dict[str, Claim] = {}
     for group in groups:
         for claim in group:
             if claim.id in claims:
                 raise ValueError(f"claim id {claim.id!r} is given twice: ids must be unique")
             claims[claim.id] = claim
-    return MappingProxyType(claims)
+    if unknown := {claim.source for claim in claims.values()} - set(SOURCES):
+        raise ValueError(f"names.SOURCES does not have {', '.join(sorted(unknown))}")
+    return MappingProxyType(
+        dict(sorted(claims.items(), key=lambda item: SOURCES.index(item[1].source)))
+    )
 
 
 CLAIMS: Mapping[str, Claim] = assemble(
@@ -94,18 +101,6 @@ def by_source(
         sources = ", ".join(dict.fromkeys(claim.source for claim in CLAIMS.values()))
         raise ValueError(f"no claim under {prefixes} with {filters}: the sources are {sources}")
     return found
-
-
-def ids(
-    *prefixes: str,
-    metric: str | None = None,
-    rule: Rule | None = None,
-    network: str | None = None,
-    dataset: str | None = None,
-) -> list[str]:
-    """The ids of ``by_source``, to parametrize with: a benchmark's name must be a string."""
-    found = by_source(*prefixes, metric=metric, rule=rule, network=network, dataset=dataset)
-    return [claim.id for claim in found]
 
 
 def _is_under(source: str, prefix: str) -> bool:

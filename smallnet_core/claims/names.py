@@ -8,6 +8,7 @@ __all__ = [
     "NETWORK_NAMES",
     "OPTIMIZER_NAMES",
     "RESNETS",
+    "SOURCES",
     "VITS",
 ]
 
@@ -34,6 +35,36 @@ OPTIMIZER_NAMES = {"sgdm": "SGDM", "adam": "ADAM", "adabound": "AdaBound"}
 DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
 CHANCE_PERCENT = {"cifar10": 10.0, "cifar100": 1.0}
+
+# Where the paper says something, in its own order.
+SOURCES = (
+    "Abstract",
+    "Section 1",
+    "Section 2",
+    "Section 3.1",
+    "Table 1",
+    "Section 3.2.1",
+    "Figure 6",
+    "Section 3.2.2",
+    "Section 3.2.3",
+    "Section 5.1",
+    "Table 2",
+    "Table 3",
+    "Section 5.2",
+    "Section 5.3",
+    "Table 4",
+    "Table 5",
+    "Section 6",
+    "Appendix A",
+    "Appendix B",
+    "Appendix C",
+    "Appendix D.1",
+    "Appendix D.2",
+    "Appendix D.3",
+    "Appendix D.4",
+    "Table 6",
+    "Table 7",
+)
 
 RESNETS = ("resnet18", "resnet18_s")  # trained in Tables 2 and 3
 
