@@ -75,15 +75,15 @@ def terminal_lines(
     order = list(dict.fromkeys(claim.source for claim in (*claims.values(), *goals.values())))
     known = {**claims, **goals}
 
-    lines: list[str] = []
-    for source in sorted(by_source, key=order.index):
-        lines += ["", *_source_lines(source, by_source[source], known, verbose)]
-    for kind, found in timings.items():
-        lines += ["", *_TIMING_TABLES[kind](found)]
-    lines += ["", *_not_measured_lines(rows)]
-    for complaint in complaints:
-        lines += _wrapped(complaint, "  ")
-    return [*lines, "", *summary_line(rows, claims, goals)]
+    sections = [
+        _source_lines(source, by_source[source], known, verbose)
+        for source in sorted(by_source, key=order.index)
+    ]
+    sections += [_TIMING_TABLES[kind](found) for kind, found in timings.items()]
+    sections.append(_not_measured_lines(rows))
+    sections += [_wrapped(complaint, "  ") for complaint in complaints]
+    sections.append(summary_line(rows, claims, goals))
+    return [line for section in sections if section for line in ("", *section)]
 
 
 def markdown_lines(
