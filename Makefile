@@ -4,7 +4,7 @@
 # make clean   remove caches and build outputs; keeps the environment and stored results
 #
 # Each sets up what it needs, once; afterwards none needs the network. To stay under ten minutes
-# bench starts no training of more than two; ARGS='--train-budget MIN' overrides that.
+# bench starts no training of more than three; ARGS='--train-budget MIN' overrides that.
 #   make bench ARGS='-m "cifar10 and accuracy" --seeds 3'     arguments for pytest
 #   make test VENV=/path/to/venv PYTHON=python3.13            another environment, another Python
 
@@ -21,7 +21,7 @@ SOURCES = smallnet_core benchmarks tests conftest.py
 .PHONY: bench test lint clean
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest benchmarks --train-budget 2 $(ARGS)
+	$(BIN)/python -m pytest benchmarks --train-budget 3 $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest tests $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ DATASETS = ("digits", "cifar10", "cifar100")
 _rows_key = pytest.StashKey[list[dict[str, Any]]]()
 _settings_key = pytest.StashKey["Settings"]()
 _workbench_key = pytest.StashKey["Workbench"]()
+_saved_key = pytest.StashKey[bool]()
 
 
 def claim_params(claims: Iterable[Claim]) -> list[Any]:
@@ -90,8 +92,6 @@ def pytest_configure(config: pytest.Config) -> None:
     rows = config.stash.setdefault(_rows_key, [])
     config.pluginmanager.register(_Collector(rows))
     config.stash[_settings_key] = _settings(config)
-    # pytest-benchmark warns at the very end, where an error is a crash without our report.
-    config.addinivalue_line("filterwarnings", "default:Not saving anything")
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -318,7 +318,16 @@ def pytest_benchmark_update_machine_info(
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """All rows, with those that have no benchmark because nothing was measured for them."""
+    config.stash[_saved_key] = True
     output_json["smallnet"] = {"schema": JSON_SCHEMA, "rows": config.stash[_rows_key]}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish() -> Generator[None, object, object]:
+    """Where nothing was timed pytest-benchmark saves nothing, and crashes on its own warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Not saving anything")
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -354,3 +363,6 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         complaints=[] if bench is None else bench.cache.complaints,
     ):
         terminalreporter.write_line(line)
+    json_path = config.getoption("benchmark_json", None)
+    if json_path is not None and not config.stash.get(_saved_key, False):
+        terminalreporter.write_line(f"{json_path}: not written, for nothing was timed")

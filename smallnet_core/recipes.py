@@ -246,13 +246,17 @@ def _quick(network: str, optimizer: str) -> Recipe | None:
     if tuned is None or network not in _QUICK:
         return None
     epochs, batch_size = _QUICK[network]
+    # Shifts alone leave the transformer at 91 %, fitting its thousand images to 96 %: nothing in
+    # it knows that neighbouring patches belong together. Blanked squares and smoothed labels: 96.3.
+    vit = network == "vit_s"
     return dataclasses.replace(
         tuned,
         kind="quick",
         epochs=epochs,
         batch_size=batch_size,
-        augmentation=Augmentation(crop_padding=2, flip="none"),  # a mirrored digit is none
-        label_smoothing=0.0,
+        # A mirrored digit is none.
+        augmentation=Augmentation(crop_padding=2, flip="none", cutout=10 if vit else 0),
+        label_smoothing=0.1 if vit else 0.0,
     )
 
 
