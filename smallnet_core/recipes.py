@@ -218,7 +218,7 @@ def _tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
     family = next((name for name in _OPTIMIZERS if network.startswith(name)), None)
     if family is None or network not in _TRAINED_NETWORKS:
         return None
-    epochs = {"resnet": _RESNET_EPOCHS[optimizer], "vgg": 24, "vit": 60}[family]
+    epochs = {"resnet": _RESNET_EPOCHS[optimizer], "vgg": 16, "vit": 60}[family]
     normalised = family == "resnet"
     return Recipe(
         kind="tuned",
