@@ -8,7 +8,7 @@ has is trained if ``--train-budget`` allows it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,15 @@ import pytest
 
 from benchmarks.rows import Side, at_hand, evaluated, side_of
 from smallnet_core import judging
-from smallnet_core.claims import CLAIMS, by_source
+from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES, by_source
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.plugin import claim_params
-from smallnet_core.records import Claim, Measurement
+from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status
 
 if TYPE_CHECKING:
     from smallnet_core.workbench import Workbench
 
 pytestmark = pytest.mark.accuracy
-
-OPTIMIZERS = ("sgdm", "adam", "adabound")
 
 
 def needs_pruning(claim: Claim) -> bool:
@@ -39,10 +37,27 @@ def best_sides(side: Side) -> list[Side]:
     return list(side.get("best_of", [side]))
 
 
-def best_of(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> Measurement:
-    """The highest mean accuracy over seeds."""
-    results = evaluated(workbench, benchmark, sides)
-    return max(map(workbench.measurement, results), key=lambda measurement: measurement.mean)
+def best(measurements: Iterable[Measurement]) -> Measurement:
+    """The one with the highest mean over seeds."""
+    return max(measurements, key=lambda measurement: measurement.mean)
+
+
+def best_of_several(
+    claim: Claim, workbench: Workbench, benchmark: Any, sides: Sequence[Side]
+) -> Measurement:
+    """The best of those sides that can be measured, where that suffices.
+
+    Raises NotMeasured where the sides that are missing could turn the verdict.
+    """
+    some = at_hand(workbench, sides)
+    found = best(map(workbench.measurement, evaluated(workbench, benchmark, some)))
+    verdict = judging.judge(claim, found)
+    negative = verdict.status is Status.MISSED or (
+        claim.rule is Rule.FAILS and verdict.status is Status.REPRODUCED
+    )
+    if negative and len(some) < len(sides):
+        raise NotMeasured(f"only {len(some)} of {len(sides)} were measured: {verdict.reason}")
+    return found
 
 
 def row_of(claim: Claim) -> str | int:
@@ -56,7 +71,9 @@ def row_of(claim: Claim) -> str | int:
 def test_digits(claim_id, workbench, judge, benchmark):
     claim = GOALS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
-    judge(claim, workbench.measurement(results))
+    found = workbench.measurement(results)
+    # The goal is a plain threshold, not a level that another measurement had.
+    judge(claim, replace(found, interval=(found.mean, found.mean)))
 
 
 @pytest.mark.parametrize(
@@ -72,8 +89,8 @@ def test_table(claim_id, workbench, judge, benchmark):
 def test_vgg_learns(claim_id, workbench, judge, benchmark):
     """The paper says that no training got anywhere: the best of ours stands against that."""
     claim = CLAIMS[claim_id]
-    sides = [side_of(claim) | {"optimizer": optimizer} for optimizer in OPTIMIZERS]
-    judge(claim, best_of(workbench, benchmark, at_hand(workbench, sides)))
+    sides = [side_of(claim) | {"optimizer": optimizer} for optimizer in OPTIMIZER_NAMES]
+    judge(claim, best_of_several(claim, workbench, benchmark, sides))
 
 
 @pytest.mark.parametrize("claim_id", claim_params(by_source("Appendix D")))
@@ -110,11 +127,29 @@ def test_conclusion(claim_id, workbench, judge, benchmark):
     """Sections 5.1 and 6: accuracies that are named, and differences between two of them."""
     claim = CLAIMS[claim_id]
     if claim.metric == "accuracy_difference_points":
-        sides = [best_sides(claim.details[side]) for side in ("minuend", "subtrahend")]
-        a, b = (best_of(workbench, benchmark, found) for found in sides)
+        minuend, subtrahend = (
+            best_sides(claim.details[side]) for side in ("minuend", "subtrahend")
+        )
+        results = evaluated(workbench, benchmark, [*minuend, *subtrahend])
+        found = list(map(workbench.measurement, results))
+        a, b = best(found[: len(minuend)]), best(found[len(minuend) :])
         judge(claim, judging.difference_measurement(a, b))
     elif "best_of" in claim.details:
-        sides = at_hand(workbench, claim.details["best_of"])
-        judge(claim, best_of(workbench, benchmark, sides))
+        sides = claim.details["best_of"]
+        judge(claim, best_of_several(claim, workbench, benchmark, sides))
     else:
-        judge(claim, best_of(workbench, benchmark, [side_of(claim)]))
+        [results] = evaluated(workbench, benchmark, [side_of(claim)])
+        judge(claim, workbench.measurement(results))
+
+
+@pytest.mark.parametrize(
+    "claim_id",
+    claim_params(
+        claim
+        for claim in CLAIMS.values()
+        if claim.not_measured and claim.metric in ("accuracy_percent", "incorrect_images")
+    ),
+)
+def test_cited(claim_id):
+    """Accuracies that the paper cites for networks which it does not train, nor do we."""
+    raise NotMeasured(CLAIMS[claim_id].not_measured)

@@ -29,9 +29,21 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
 from smallnet_core.training import Trained
 
-__all__ = ["ZOO_DIR", "CachedModel", "ModelCache", "read_entry", "record_of", "write_entry"]
+__all__ = [
+    "ZOO_DIR",
+    "CachedModel",
+    "ModelCache",
+    "current_commit",
+    "in_float16",
+    "in_float32",
+    "read_entry",
+    "record_of",
+    "write_entry",
+]
 
 RECORD_SCHEMA = 1
+# What measurements and reports take from a record.
+_RECORD_KEYS = {"train_seconds", "computed_in", "environment", "commit", "curve", "dataset_digests"}
 ZOO_DIR = Path(__file__).parent / "zoo"
 
 
@@ -50,9 +62,15 @@ class CachedModel:
 
 
 def record_of(
-    trained: Trained, environment: Environment, dataset_digests: Mapping[str, str]
+    trained: Trained,
+    environment: Environment,
+    dataset_digests: Mapping[str, str],
+    commit: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """The JSON record of a training: all that is needed to judge or repeat it later."""
+    """The JSON record of a training: all that is needed to judge or repeat it later.
+
+    ``commit`` is that of the code when the training began, see ``current_commit``.
+    """
     recipe = trained.recipe
     return {
         "schema": RECORD_SCHEMA,
@@ -69,7 +87,7 @@ def record_of(
         "total_seconds": trained.total_seconds,
         "dataset_digests": dict(dataset_digests),
         "environment": environment.as_dict(),
-        "commit": _commit(),
+        "commit": None if commit is None else dict(commit),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -117,7 +135,11 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         record = json.loads(text)
         fingerprint, sha256 = record["fingerprint"], record["weights_sha256"]
         canonical, schema = record["recipe"], record["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        missing = _RECORD_KEYS - record.keys()
+        if missing:
+            raise KeyError(", ".join(sorted(missing)))
+        record["environment"]["device_name"]
+    except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedEntry(f"{record_path}: not a whole record ({error!r})") from error
     if schema != RECORD_SCHEMA:
         raise DamagedEntry(f"{record_path}: schema {schema}, expected {RECORD_SCHEMA}")
@@ -156,10 +178,12 @@ class ModelCache:
         """The trained model of ``recipe`` if cache or zoo has it; a damaged one is put aside."""
         for folder, origin in ((self.folder, "cache"), (self.zoo, "zoo")):
             try:
-                entry = _read_again(folder, recipe)
+                entry = read_entry(folder, recipe)
             except DamagedEntry as damage:
-                self._put_aside(folder, recipe, origin, damage)
-                continue
+                if origin == "zoo":  # read-only
+                    self._complain(f"damaged zoo entry ignored: {damage}")
+                    continue
+                entry = self._read_or_put_aside(recipe, damage)
             except OSError as error:
                 self._complain(f"{folder}: cannot be read ({error})")
                 continue
@@ -174,17 +198,22 @@ class ModelCache:
     def lock(self, recipe: Recipe) -> Iterator[None]:
         """Held while one process trains ``recipe``; the others wait here, then load."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.folder / f"{recipe.name}.lock"):
+        # A singleton, so that who holds it may put a damaged entry aside, which takes it too.
+        with filelock.FileLock(self.folder / f"{recipe.name}.lock", is_singleton=True):
             yield
 
     def store(
-        self, trained: Trained, environment: Environment, dataset_digests: Mapping[str, str]
+        self,
+        trained: Trained,
+        environment: Environment,
+        dataset_digests: Mapping[str, str],
+        commit: Mapping[str, Any] | None,
     ) -> CachedModel:
         """Write a training's result to the cache and return it as a cached model.
 
         Where it cannot be written (a full disk) it serves this session all the same.
         """
-        record = record_of(trained, environment, dataset_digests)
+        record = record_of(trained, environment, dataset_digests, commit)
         try:
             write_entry(self.folder, trained.recipe, trained.state_dict, record)
         except OSError as error:
@@ -193,34 +222,36 @@ class ModelCache:
             recipe=trained.recipe, state_dict=trained.state_dict, record=record, origin="trained"
         )
 
-    def _put_aside(self, folder: Path, recipe: Recipe, origin: str, damage: DamagedEntry) -> None:
-        if origin == "zoo":  # read-only
-            self._complain(f"damaged zoo entry ignored: {damage}")
-            return
-        number = 1
-        while any(folder.glob(f"{recipe.name}.*.damaged-{number}")):
-            number += 1
+    def _read_or_put_aside(
+        self, recipe: Recipe, damage: DamagedEntry
+    ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The entry, if another process has replaced it by now; else it is moved out of the way."""
         try:
-            for suffix in (".json", ".safetensors"):  # the record first: without it, no entry
-                path = folder / f"{recipe.name}{suffix}"
-                with contextlib.suppress(FileNotFoundError):
-                    path.rename(path.with_name(f"{path.name}.damaged-{number}"))
+            with self.lock(recipe):
+                try:
+                    return read_entry(self.folder, recipe)
+                except DamagedEntry as still:
+                    damage = still
+                number = self._move_aside(recipe)
         except OSError as error:
             self._complain(f"damaged cache entry ignored: {damage}; it stays ({error})")
         else:
             self._complain(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
+        return None
+
+    def _move_aside(self, recipe: Recipe) -> int:
+        number = 1
+        while any(self.folder.glob(f"{recipe.name}.*.damaged-{number}")):
+            number += 1
+        for suffix in (".json", ".safetensors"):  # the record first: without it, no entry
+            path = self.folder / f"{recipe.name}{suffix}"
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_name(f"{path.name}.damaged-{number}"))
+        return number
 
     def _complain(self, line: str) -> None:
         if line not in self.complaints:
             self.complaints.append(line)
-
-
-def _read_again(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """``read_entry``, twice where it finds damage: another process may just have replaced both."""
-    try:
-        return read_entry(folder, recipe)
-    except DamagedEntry:
-        return read_entry(folder, recipe)
 
 
 def in_float32(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -262,7 +293,7 @@ def _umask() -> int:
     return umask
 
 
-def _commit() -> dict[str, Any] | None:
+def current_commit() -> dict[str, Any] | None:
     """The commit that this code is of and whether it was changed since; None outside git."""
     here = Path(__file__).parent
 

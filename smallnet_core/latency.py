@@ -10,9 +10,7 @@ import torch
 from smallnet_core.machine import keep_freed_memory, synchronize
 from smallnet_core.models import build_model
 
-__all__ = ["BATCH_SIZES", "forward_pass", "num_rounds"]
-
-BATCH_SIZES = (1, 256)  # latency, throughput
+__all__ = ["forward_pass", "num_rounds"]
 
 SECONDS_PER_ROW = 1.0
 MAX_ROUNDS = 200

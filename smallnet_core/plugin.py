@@ -166,7 +166,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         _check_cache(bench)
     for name in DATASETS:
         if any(item.get_closest_marker(name) for item in items):
-            _check_dataset(bench, name)
+            _check_dataset(session.config, bench, name)
 
 
 def _make_workbench(config: pytest.Config) -> Workbench:
@@ -204,11 +204,14 @@ def _check_cache(bench: Workbench) -> None:
         ) from error
 
 
-def _check_dataset(bench: Workbench, name: str) -> None:
+def _check_dataset(config: pytest.Config, bench: Workbench, name: str) -> None:
     from smallnet_core.data.datasets import DatasetError
 
+    capture = config.pluginmanager.getplugin("capturemanager")
     try:
-        bench.dataset(name)
+        # A download shows its progress: 170 MB in silence look like a hang.
+        with capture.global_and_fixture_disabled():
+            bench.dataset(name)
     except NotMeasured:
         pass  # the tests that need it say so, each for its claim
     except DatasetError as error:

@@ -114,7 +114,10 @@ class Recipe:
 
     def canonical(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values: a new field leaves old names alone."""
-        return _without_defaults(self)
+        out = _without_defaults(self)
+        if self.training_version != 1:  # its default moves with it, and would hide it
+            out["training_version"] = self.training_version
+        return out
 
     def fingerprint(self) -> str:
         """A name for this recipe: 12 hexadecimal digits of the sha256 of ``canonical()``."""

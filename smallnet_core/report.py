@@ -206,7 +206,8 @@ def _provenance(rows: Sequence[Row]) -> list[str]:
                 epoch = "best epoch on the test set (the paper's rule)"
             seeds = "seeds " + ", ".join(map(str, row["seeds"]))
             trained_on = ", ".join(sorted(set(details["trained_on"])))
-            found.append(f"{row['recipe']} recipe, {epoch}, {seeds}, trained on {trained_on}")
+            how = f"trained in {'/'.join(details['computed_in'])} on {trained_on}"
+            found.append(f"{row['recipe']} recipe, {epoch}, {seeds}, {how}")
     return [
         line
         for text in dict.fromkeys(found)

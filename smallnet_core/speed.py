@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -75,16 +76,19 @@ class _PilImages(TorchDataset[tuple[Tensor, int]]):
 def papers_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Callable[[int], float]:
     """The same for the paper's loop: DataLoader, PIL, float32, the loss read every step.
 
-    ``recipe`` is a paper recipe. The paper loads with 4 worker processes; so does this on a GPU,
-    while on a CPU, where they would take the cores that train, images are loaded in between.
+    ``recipe`` is a paper recipe. The paper loads with 4 worker processes; so does this on a GPU, if
+    there are as many cores, while on a CPU, where they would take the cores that train, images are
+    loaded in between.
     """
-    num_workers = 4 if device.type == "cuda" else 0
+    num_workers = min(4, len(os.sched_getaffinity(0))) if device.type == "cuda" else 0
     loader = DataLoader(
         _PilImages(dataset, recipe),
         batch_size=recipe.batch_size,
         shuffle=True,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        # A fork of a process with CUDA's threads is not safe, and warns since Python 3.12.
+        multiprocessing_context="forkserver" if num_workers else None,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

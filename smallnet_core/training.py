@@ -41,10 +41,6 @@ __all__ = [
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-class Diverged(Exception):  # noqa: N818 - an outcome of a training, recorded as such
-    """The training loss is no longer finite; the message says in which epoch."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
     """One point of the curves. Training figures are running means over augmented images."""
@@ -71,6 +67,17 @@ class Trained:
     @property
     def test_accuracy_percent(self) -> float:
         return self.curve[self.selected_epoch - 1].test_accuracy_percent
+
+
+class Diverged(Exception):  # noqa: N818 - an outcome of a training, judged as such
+    """The training loss is no longer finite; the message says in which epoch.
+
+    ``trained`` is what was left: such weights predict one class, and are judged by that.
+    """
+
+    def __init__(self, message: str, trained: Trained) -> None:
+        super().__init__(message)
+        self.trained = trained
 
 
 class Progress(Protocol):
@@ -200,8 +207,6 @@ def train(
                         progress.step()
                 mean_loss = loss_sum.item() / steps_per_epoch  # waits for the device
                 seconds = time.perf_counter() - epoch_start
-                if not math.isfinite(mean_loss):
-                    raise Diverged(f"{recipe}: the loss is {mean_loss} in epoch {index + 1}")
                 logits = predict(
                     model, judged_images, mean=recipe.mean, std=recipe.std, dtype=dtype
                 )
@@ -216,6 +221,8 @@ def train(
                 curve.append(result)
                 if progress is not None:
                     progress.epoch(result)
+                if not math.isfinite(mean_loss):
+                    break
                 if recipe.selection == "best_test_epoch" and (
                     best is None
                     or result.test_accuracy_percent > curve[best[0] - 1].test_accuracy_percent
@@ -225,8 +232,8 @@ def train(
             if progress is not None:
                 progress.close()
 
-    selected, state_dict = best or (recipe.epochs, _on_cpu(model))
-    return Trained(
+    selected, state_dict = best or (len(curve), _on_cpu(model))
+    trained = Trained(
         recipe=recipe,
         state_dict=state_dict,
         curve=tuple(curve),
@@ -235,6 +242,10 @@ def train(
         train_seconds=sum(epoch.seconds for epoch in curve),
         total_seconds=time.perf_counter() - start,
     )
+    if not math.isfinite(curve[-1].train_loss):
+        message = f"{recipe}: the loss is {curve[-1].train_loss} in epoch {len(curve)}"
+        raise Diverged(message, trained)
+    return trained
 
 
 def _rate_factor(recipe: Recipe, step: int, total_steps: int, steps_per_epoch: int) -> float:
@@ -305,6 +316,9 @@ def _time_steps(recipe: Recipe, device: torch.device, hopeless: float) -> list[f
         step = _step_function(recipe, model, _optimizer_of(recipe, model), dtype)
         images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=device)
         y = torch.zeros(recipe.batch_size, dtype=torch.int64, device=device)
+        if device.type == "cuda":  # whose first step starts the libraries, and is no measure
+            step(normalise(images, recipe.mean, recipe.std, dtype), y)
+            hopeless = math.inf
         while len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
             synchronize(device)
             start = time.perf_counter()

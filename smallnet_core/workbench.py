@@ -11,7 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smallnet_core.cache import CachedModel, ModelCache, in_float16, in_float32, write_entry
+from smallnet_core.cache import (
+    CachedModel,
+    ModelCache,
+    current_commit,
+    in_float16,
+    in_float32,
+    record_of,
+    write_entry,
+)
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.machine import environment, resolve_device
@@ -48,8 +56,10 @@ class Workbench:
         self.progress = progress
         self.device = resolve_device(settings.device)
         self.cache = ModelCache(settings.cache_dir)
+        self.facts = environment(self.device)
+        self.commit = current_commit()  # now: it may be another one when a training ends
         self._datasets: dict[str, Dataset | DatasetNotFound] = {}
-        self._models: dict[Recipe, CachedModel | NotMeasured] = {}
+        self._models: dict[Recipe, CachedModel] = {}
         self._evaluated: dict[Recipe, Evaluated] = {}
 
     def dataset(self, name: str) -> Dataset:
@@ -98,19 +108,26 @@ class Workbench:
                     continue
                 try:
                     trained = train(recipe, dataset, self.device, progress=self.progress)
-                except Diverged as reason:
-                    failure = NotMeasured(f"diverged: {reason}")
-                    self._models[recipe] = failure
-                    raise failure from reason
-                facts = environment(self.device)
-                self._models[recipe] = self.cache.store(trained, facts, dataset.digests)
+                except Diverged as failure:
+                    # Judged in this session for what it is, and never cached as a success.
+                    record = record_of(failure.trained, self.facts, dataset.digests, self.commit)
+                    self._models[recipe] = CachedModel(
+                        recipe=recipe,
+                        state_dict=failure.trained.state_dict,
+                        record=record,
+                        origin=f"diverged: {failure}",
+                    )
+                else:
+                    self._models[recipe] = self.cache.store(
+                        trained, self.facts, dataset.digests, self.commit
+                    )
 
     def is_evaluated(self, recipe: Recipe) -> bool:
         """Whether this session has judged the recipe's model already."""
         return recipe in self._evaluated
 
     def evaluate(self, recipes: Sequence[Recipe]) -> list[Evaluated]:
-        """Each trained recipe on all test images, in float32: the same on every machine."""
+        """Each trained recipe on all test images, in float32 whatever it was trained in."""
         return [self._evaluate(recipe) for recipe in recipes]
 
     def publish(self, recipe: Recipe) -> float:
@@ -150,6 +167,7 @@ class Workbench:
             details={
                 "epochs": recipes[0].epochs,
                 "selection": recipes[0].selection,
+                "computed_in": sorted({record["computed_in"] for record in records}),
                 "origins": [result.model.origin for result in results],
                 "train_seconds": [record["train_seconds"] for record in records],
                 "trained_on": [record["environment"]["device_name"] for record in records],
@@ -163,10 +181,7 @@ class Workbench:
             model = self.cache.load(recipe)
             if model is not None:
                 self._models[recipe] = model
-        found = self._models.get(recipe)
-        if isinstance(found, NotMeasured):
-            raise found.with_traceback(None)
-        return found
+        return self._models.get(recipe)
 
     def _check_budget(self, recipe: Recipe) -> None:
         budget = 60 * self.settings.train_budget_minutes

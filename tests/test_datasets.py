@@ -25,7 +25,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smallnet_core.data import datasets, digest, sources
+from smallnet_core.data import datasets, digest, files, sources
 from smallnet_core.data.datasets import (
     DATASET_NAMES,
     NUM_CLASSES,
@@ -489,7 +489,7 @@ def test_a_pickle_of_unknown_md5_is_never_opened(
     content = pickle.dumps(Touch(trace))
     folder = ten.write_python(tmp_path, data_batch_2=content)
     # An unpickler that would run it shows that the checksum alone stops it.
-    monkeypatch.setattr(datasets, "_Unpickler", pickle.Unpickler)
+    monkeypatch.setattr(files, "_Unpickler", pickle.Unpickler)
     message = refusal(ten.spec, tmp_path)
     assert f"{folder / 'data_batch_2'}: MD5 is {md5(content)}, expected " in message
     assert not trace.exists()
@@ -618,7 +618,7 @@ def test_wrong_but_sealed_memory_is_detected(
     key = [
         datasets._MEMORY_VERSION,
         dict(ten.spec.digests),
-        datasets._stamps(ten.spec, ten.spec.layouts[BINARY], folder),
+        files.stamps(ten.spec, ten.spec.layouts[BINARY], folder),
     ]
     known = digest.read_memory(memory.parent, folder, key)
     order, crc = known["train"].order.copy(), known["train"].crc

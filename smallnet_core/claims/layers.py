@@ -257,14 +257,14 @@ class _Listing:
             ),
             self._claim(
                 "trainable_params",
-                f"{name} has {self.num_params:,} trainable parameters.",
+                f"The listing of {name} counts {self.num_params:,} trainable parameters.",
                 self.num_params,
                 details={"quantity": "trainable_params"},
                 remark=self.remark,
             ),
             self._claim(
                 "non_trainable_params",
-                f"{name} has no parameter that is not trainable.",
+                f"The listing of {name} counts no parameter that is not trainable.",
                 0,
                 details={"quantity": "non_trainable_params"},
             ),

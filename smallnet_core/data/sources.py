@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,11 +120,15 @@ def locate(spec: Spec, root: Path) -> tuple[Layout, Path] | None:
     return None
 
 
+class DownloadError(DatasetNotFound, DatasetError):
+    """What came over the network is not usable: an error for its caller, and no dataset."""
+
+
 def download(spec: Spec, root: Path) -> None:
     """Fetch and unpack the published archive into ``root`` with torchvision; one process at a time.
 
     Raises DatasetNotFound if the network cannot be reached, within ``_PROBE_SECONDS``, and
-    DatasetError if what came is not the archive or cannot be stored. The folder appears whole or
+    DownloadError if what came is not the archive or cannot be stored. The folder appears whole or
     not at all; the archive stays beside it, as torchvision leaves it.
     """
     trouble = _probe(spec.url)
@@ -153,17 +158,17 @@ def download(spec: Spec, root: Path) -> None:
         finally:
             lock.release()
     except Timeout as error:
-        raise DatasetError(
+        raise DownloadError(
             f"{error.lock_file}: another process has held the download of {spec.title} for over "
             f"{_LOCK_SECONDS / 60:.0f} minutes: end it, or put {spec.wanted} in {root}"
         ) from error
     except (OSError, RecursionError, http.client.HTTPException) as error:
-        raise DatasetError(
+        raise DownloadError(
             f"the download of {spec.title} from {spec.url} to {root} failed "
             f"({_one_line(error)}): {by_hand}"
         ) from error
     except RuntimeError as error:  # what torchvision raises when the MD5 differs
-        raise DatasetError(
+        raise DownloadError(
             f"{root / spec.archive}: what came from {spec.url} is not the archive of {spec.title} "
             f"(expected MD5 {spec.archive_md5}): {by_hand}"
         ) from error
@@ -193,6 +198,10 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+# Hosts that did not answer: both datasets come from one, and two waits would be too long.
+_silent_hosts: set[str] = set()
+
+
 def _probe(url: str) -> str:
     """Why ``url`` cannot be reached, in a few words; "" if it can. Respects the proxies."""
     outcome = [f"no answer from {url} within {_PROBE_SECONDS:.0f} s"]
@@ -213,10 +222,15 @@ def _probe(url: str) -> str:
         except (OSError, ValueError, http.client.HTTPException) as error:
             outcome[0] = _one_line(error)
 
+    host = urllib.parse.urlsplit(url).netloc
+    if host in _silent_hosts:
+        return outcome[0]
     # A thread that may be left behind: nothing else bounds a name look-up that hangs.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PROBE_SECONDS)
+    if thread.is_alive():
+        _silent_hosts.add(host)
     return outcome[0]
 
 

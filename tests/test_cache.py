@@ -1,0 +1,515 @@
+"""smallnet_core.cache: what is written comes back, what is damaged is named and never loaded."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from smallnet_core.cache import (
+    RECORD_SCHEMA,
+    ZOO_DIR,
+    ModelCache,
+    in_float16,
+    read_entry,
+    record_of,
+    write_entry,
+)
+from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.records import Environment
+from smallnet_core.training import Epoch, Trained, network_of
+
+RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
+ENVIRONMENT = Environment(
+    device="cpu",
+    device_name="a processor",
+    machine="x86_64",
+    system="Linux 6",
+    python="3.11.7",
+    num_threads=2,
+    memory_gib=8.0,
+    versions={"torch": "2.11.0"},
+)
+DIGESTS = {"train": "ab" * 32, "test": "cd" * 32}
+COMMIT = {"id": "f" * 40, "dirty": False}
+
+
+def state_dict(seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "conv.weight": torch.randn(4, 3, 3, 3, generator=generator),
+        "bn.num_batches_tracked": torch.tensor(7 + seed),
+        "bn.running_mean": torch.randn(4, generator=generator),
+    }
+
+
+def trained(recipe: Recipe = RECIPE, seed: int = 0) -> Trained:
+    curve = tuple(
+        Epoch(
+            epoch=k,
+            train_loss=1 / k,
+            train_accuracy_percent=80.0 + k,
+            test_accuracy_percent=90.0 + k,
+            seconds=1.5,
+        )
+        for k in (1, 2)
+    )
+    return Trained(
+        recipe=recipe,
+        state_dict=state_dict(seed),
+        curve=curve,
+        selected_epoch=2,
+        dtype=torch.bfloat16,
+        train_seconds=3.0,
+        total_seconds=4.0,
+    )
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, zoo: Path) -> ModelCache:
+    return ModelCache(tmp_path / "cache", zoo)
+
+
+def store(cache: ModelCache, recipe: Recipe = RECIPE, seed: int = 0) -> None:
+    cache.store(trained(recipe, seed), ENVIRONMENT, DIGESTS, COMMIT)
+
+
+def write(folder: Path, weights: Mapping[str, Tensor], recipe: Recipe = RECIPE) -> None:
+    write_entry(folder, recipe, weights, record_of(trained(recipe), ENVIRONMENT, DIGESTS, COMMIT))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """All but the locks, which stay behind empty."""
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix != ".lock"]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def weights_path(folder: Path) -> Path:
+    return folder / f"{RECIPE.name}.safetensors"
+
+
+def record_path(folder: Path) -> Path:
+    return folder / f"{RECIPE.name}.json"
+
+
+def edit_record(folder: Path, **changes: Any) -> None:
+    path = record_path(folder)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(
+        a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a
+    )
+
+
+# What is written comes back
+
+
+def test_nothing_comes_from_an_empty_cache_nor_from_one_that_does_not_exist(cache):
+    assert cache.load(RECIPE) is None
+    cache.folder.mkdir()
+    assert cache.load(RECIPE) is None
+    assert cache.complaints == []
+
+
+def test_what_is_stored_comes_back_bit_for_bit(cache):
+    kept = cache.store(trained(), ENVIRONMENT, DIGESTS, COMMIT)
+    assert kept.origin == "trained"
+    found = cache.load(RECIPE)
+    assert found is not None and found.origin == "cache" and found.recipe == RECIPE
+    assert same(found.state_dict, state_dict()) and same(kept.state_dict, state_dict())
+    assert kept.record.items() <= found.record.items()
+    assert sorted(files(cache.folder)) == [f"{RECIPE.name}.json", f"{RECIPE.name}.safetensors"]
+
+
+def test_the_record_has_all_that_judging_and_repeating_need(cache):
+    store(cache)
+    record = json.loads(record_path(cache.folder).read_text())
+    assert record.pop("time")[:2] == "20"
+    digest = hashlib.sha256(weights_path(cache.folder).read_bytes()).hexdigest()
+    assert record.pop("weights_sha256") == digest
+    assert record == {
+        "schema": RECORD_SCHEMA,
+        "name": RECIPE.name,
+        "fingerprint": RECIPE.fingerprint(),
+        "recipe": RECIPE.canonical(),
+        "seed": 0,
+        "test_accuracy_percent": 92.0,
+        "selection": "last",
+        "selected_epoch": 2,
+        "curve": [
+            {
+                "epoch": k,
+                "train_loss": 1 / k,
+                "train_accuracy_percent": 80.0 + k,
+                "test_accuracy_percent": 90.0 + k,
+                "seconds": 1.5,
+            }
+            for k in (1, 2)
+        ],
+        "computed_in": "bfloat16",
+        "train_seconds": 3.0,
+        "total_seconds": 4.0,
+        "dataset_digests": DIGESTS,
+        "environment": ENVIRONMENT.as_dict(),
+        "commit": COMMIT,
+    }
+
+
+def test_two_writes_of_the_same_are_the_same_bytes_in_whatever_order(tmp_path):
+    record = record_of(trained(), ENVIRONMENT, DIGESTS, COMMIT)
+    shuffled = list(state_dict().items())
+    random.Random(1).shuffle(shuffled)
+    turned = list(record.items())[::-1]
+    write_entry(tmp_path / "a", RECIPE, state_dict(), record)
+    write_entry(tmp_path / "b", RECIPE, dict(shuffled), dict(turned))
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_views_and_channels_last_weights_can_be_written(tmp_path):
+    weights = {"w": torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)}
+    write(tmp_path, weights)
+    entry = read_entry(tmp_path, RECIPE)
+    assert entry is not None and torch.equal(entry[0]["w"], weights["w"])
+
+
+def test_the_zoos_half_precision_comes_back_as_float32(cache, zoo):
+    write(zoo, in_float16(state_dict()))
+    on_disk = safetensors.torch.load(weights_path(zoo).read_bytes())
+    assert {t.dtype for t in on_disk.values()} == {torch.float16, torch.int64}
+    found = cache.load(RECIPE)
+    assert found is not None and found.origin == "zoo"
+    rounded = {
+        name: tensor.half().float() if tensor.is_floating_point() else tensor
+        for name, tensor in state_dict().items()
+    }
+    assert same(found.state_dict, rounded)
+
+
+def test_the_users_cache_comes_before_the_zoo(cache, zoo):
+    write(zoo, state_dict(1))
+    store(cache, seed=2)
+    found = cache.load(RECIPE)
+    assert found is not None and found.origin == "cache"
+    assert same(found.state_dict, state_dict(2))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RECIPE, seed=1),
+        replace(RECIPE, epochs=RECIPE.epochs + 1),
+        replace(RECIPE, training_version=RECIPE.training_version + 1),
+        replace(RECIPE, optimizer=replace(RECIPE.optimizer, lr=RECIPE.optimizer.lr * 2)),
+        find_recipe("quick", "digits", "resnet18_s", "sgdm"),
+    ],
+    ids=["seed", "epochs", "training version", "learning rate", "optimizer"],
+)
+def test_a_recipe_that_differs_in_anything_does_not_load(cache, other):
+    store(cache)
+    assert cache.load(other) is None
+    assert cache.complaints == []
+    # Not even under its name: the record says whose the weights are.
+    for path in list(cache.folder.iterdir()):
+        path.rename(path.with_name(path.name.replace(RECIPE.name, other.name)))
+    assert cache.load(other) is None
+    assert "another recipe" in cache.complaints[0]
+
+
+def test_a_new_training_takes_the_old_ones_place(cache):
+    store(cache, seed=1)
+    store(cache, seed=2)
+    found = cache.load(RECIPE)
+    assert found is not None and same(found.state_dict, state_dict(2))
+    assert len(files(cache.folder)) == 2
+
+
+# Nothing half written
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, function: str, at: int, error: BaseException) -> None:
+    """``os.function`` raises ``error`` at its ``at``-th call."""
+    genuine, calls = getattr(os, function), []
+
+    def broken(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == at:
+            raise error
+        return genuine(*args)
+
+    monkeypatch.setattr(os, function, broken)
+
+
+@pytest.mark.parametrize("at", [1, 2], ids=["weights", "record"])
+@pytest.mark.parametrize("before", [False, True], ids=["new", "over an older one"])
+def test_a_full_disk_leaves_what_was_there_and_no_temporary_files(cache, monkeypatch, at, before):
+    cache.folder.mkdir()
+    if before:
+        store(cache, seed=1)
+    was = files(cache.folder)
+    failing(monkeypatch, "fsync", at, OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(OSError, match="No space left"):
+        write(cache.folder, state_dict(2))
+    assert files(cache.folder) == was
+
+
+@pytest.mark.parametrize("at", [1, 2], ids=["before the weights", "before the record"])
+@pytest.mark.parametrize("before", [False, True], ids=["new", "over an older one"])
+def test_who_is_stopped_between_weights_and_record_leaves_no_entry(cache, monkeypatch, at, before):
+    if before:
+        store(cache, seed=1)
+    with monkeypatch.context() as patch:
+        failing(patch, "replace", at, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            write(cache.folder, state_dict(2))
+    assert cache.load(RECIPE) is None
+    assert cache.complaints == []
+    assert not [name for name in files(cache.folder) if name != weights_path(cache.folder).name]
+    store(cache, seed=3)
+    found = cache.load(RECIPE)
+    assert found is not None and same(found.state_dict, state_dict(3))
+
+
+def test_a_record_that_json_has_no_numbers_for_is_refused_before_anything_is_written(tmp_path):
+    record = {**record_of(trained(), ENVIRONMENT, DIGESTS, COMMIT), "train_seconds": float("nan")}
+    with pytest.raises(ValueError, match="JSON"):
+        write_entry(tmp_path / "cache", RECIPE, state_dict(), record)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_training_that_cannot_be_kept_is_not_lost_to_the_session(cache, monkeypatch):
+    failing(monkeypatch, "fsync", 1, OSError(errno.ENOSPC, "No space left on device"))
+    kept = cache.store(trained(), ENVIRONMENT, DIGESTS, COMMIT)
+    assert same(kept.state_dict, state_dict())
+    [complaint] = cache.complaints
+    assert "not kept" in complaint and "No space left" in complaint
+    assert str(cache.folder) in complaint
+
+
+def test_an_entry_that_is_replaced_while_it_is_read_is_not_taken_for_damaged(cache, monkeypatch):
+    """The reader has the old record in hand when another process swaps both files."""
+    store(cache, seed=1)
+    genuine = Path.read_bytes
+    swapped = []
+
+    def read_bytes(path: Path) -> bytes:
+        content = genuine(path)
+        if path == record_path(cache.folder) and not swapped:
+            swapped.append(path)
+            write(cache.folder, state_dict(2))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    found = cache.load(RECIPE)
+    assert swapped and found is not None
+    assert same(found.state_dict, state_dict(2))
+    assert cache.complaints == []
+
+
+# Damage
+
+
+def flip(folder: Path) -> None:
+    content = bytearray(weights_path(folder).read_bytes())
+    content[-1] ^= 1
+    weights_path(folder).write_bytes(content)
+
+
+def cut(folder: Path) -> None:
+    weights_path(folder).write_bytes(weights_path(folder).read_bytes()[:-10])
+
+
+def garbage(folder: Path) -> None:
+    """Not safetensors at all, under a record that knows its digest."""
+    content = b"\xff" * 100
+    weights_path(folder).write_bytes(content)
+    edit_record(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def write_record(content: bytes) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        record_path(folder).write_bytes(content)
+
+    return damage
+
+
+def cut_record(folder: Path) -> None:
+    record_path(folder).write_bytes(record_path(folder).read_bytes()[:100])
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "flipped weights": (flip, "sha256"),
+    "truncated weights": (cut, "sha256"),
+    "empty weights": (lambda folder: weights_path(folder).write_bytes(b""), "sha256"),
+    "foreign weights": (garbage, ".safetensors"),
+    "no weights": (lambda folder: weights_path(folder).unlink(), "missing beside its record"),
+    "truncated record": (cut_record, "not a whole record"),
+    "empty record": (write_record(b""), "not a whole record"),
+    "binary record": (write_record(b"\xff\xfe\x00"), "not a whole record"),
+    "list as record": (write_record(b"[1, 2]"), "not a whole record"),
+    "string as record": (write_record(b'"fingerprint"'), "not a whole record"),
+    "number as record": (write_record(b"1"), "not a whole record"),
+    "bottomless record": (write_record(b"[" * 100_000), "not a whole record"),
+    "record without digest": (write_record(b'{"fingerprint": "1"}'), "weights_sha256"),
+    "other schema": (lambda f: edit_record(f, schema=RECORD_SCHEMA + 1), "schema 2, expected 1"),
+    "other fingerprint": (lambda f: edit_record(f, fingerprint="0" * 12), "another recipe"),
+    "other recipe": (
+        lambda f: edit_record(f, recipe={**RECIPE.canonical(), "epochs": 99}),
+        "another recipe",
+    ),
+}
+damaged = pytest.mark.parametrize(
+    ("damage", "said"), [pytest.param(*value, id=name) for name, value in DAMAGES.items()]
+)
+
+
+@damaged
+def test_damage_is_named_put_aside_and_never_loaded(cache, damage, said):
+    store(cache)
+    damage(cache.folder)
+    was = files(cache.folder)
+    assert cache.load(RECIPE) is None
+    [complaint] = cache.complaints
+    assert said in complaint
+    assert str(cache.folder) in complaint and "put aside as *.damaged-1" in complaint
+    assert "\n" not in complaint
+    assert files(cache.folder) == {f"{name}.damaged-1": content for name, content in was.items()}
+    # Said once, and the place is free.
+    assert cache.load(RECIPE) is None
+    assert len(cache.complaints) == 1
+    store(cache, seed=5)
+    found = cache.load(RECIPE)
+    assert found is not None and same(found.state_dict, state_dict(5))
+
+
+def test_a_second_damage_does_not_take_the_first_ones_place(cache):
+    for number in (1, 2, 3):
+        store(cache, seed=number)
+        flip(cache.folder)
+        assert cache.load(RECIPE) is None
+        assert f"damaged-{number}" in cache.complaints[-1]
+    assert len(files(cache.folder)) == 6
+
+
+@damaged
+def test_behind_a_damaged_entry_stands_the_zoo(cache, zoo, damage, said):
+    write(zoo, in_float16(state_dict(1)))
+    store(cache, seed=2)
+    damage(cache.folder)
+    found = cache.load(RECIPE)
+    assert found is not None and found.origin == "zoo"
+    assert len(cache.complaints) == 1
+
+
+@damaged
+def test_a_damaged_zoo_is_ignored_and_left_as_it_is(cache, zoo, damage, said):
+    write(zoo, in_float16(state_dict(1)))
+    damage(zoo)
+    was = files(zoo)
+    for _ in range(3):  # every test that asks
+        assert cache.load(RECIPE) is None
+    assert files(zoo) == was
+    [complaint] = cache.complaints
+    assert complaint.startswith("damaged zoo entry ignored: ") and said in complaint
+
+
+def test_damage_that_cannot_be_moved_is_not_loaded_either(cache, monkeypatch):
+    store(cache)
+    flip(cache.folder)
+
+    def rename(path: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert cache.load(RECIPE) is None
+    [complaint] = cache.complaints
+    assert "Permission denied" in complaint and "sha256" in complaint
+
+
+@pytest.mark.parametrize("place", [record_path, weights_path])
+def test_what_cannot_be_read_is_named_and_does_not_raise(cache, zoo, place):
+    write(zoo, state_dict(1))
+    store(cache)
+    place(cache.folder).unlink()
+    place(cache.folder).mkdir()
+    found = cache.load(RECIPE)
+    assert found is not None and found.origin == "zoo"
+    assert "cannot be read" in cache.complaints[0]
+
+
+# Places that cannot be written
+
+
+def test_a_writable_place_is_left_as_it_was(tmp_path):
+    (tmp_path / "here").mkdir()
+    for folder in (tmp_path / "here", tmp_path / "not" / "yet"):
+        ModelCache(folder).check_writable()
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
+
+
+def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    places = [tmp_path / "file", tmp_path / "file" / "below"]
+    if Path("/proc/self").exists():
+        places.append(Path("/proc/smallnet/models"))  # not even root writes there
+    for folder in places:
+        with pytest.raises(OSError, match=r".") as caught:
+            ModelCache(folder).check_writable()
+        assert caught.value.strerror
+
+
+# The zoo that ships
+
+ZOO_FILES = sorted(path for path in ZOO_DIR.iterdir() if not path.name.startswith("."))
+ZOO_NAMES = sorted({path.stem for path in ZOO_FILES})
+
+
+def test_the_zoo_holds_whole_entries_and_nothing_else():
+    assert {path.suffix for path in ZOO_FILES} <= {".json", ".safetensors"}
+    assert {path.name for path in ZOO_FILES} == {
+        f"{name}{suffix}" for name in ZOO_NAMES for suffix in (".json", ".safetensors")
+    }
+
+
+# In one test, for the zoo may be empty, and pytest would count that as a skip.
+def test_every_zoo_entry_verifies_is_of_todays_recipe_and_fits_its_network():
+    for name in ZOO_NAMES:
+        record = json.loads((ZOO_DIR / f"{name}.json").read_text())
+        stated = record["recipe"]
+        row = stated["kind"], stated["dataset"], stated["network"], stated["optimizer"]["name"]
+        recipe = find_recipe(*row, record["seed"] - find_recipe(*row).seed)
+        assert recipe.name == name, f"{name} is stale: nothing asks for it any more"
+        entry = read_entry(ZOO_DIR, recipe)
+        assert entry is not None
+        weights, _ = entry
+        with torch.device("meta"):
+            network = network_of(recipe)
+        network.load_state_dict(weights, strict=True, assign=True)
+        assert all(t.isfinite().all() for t in weights.values()), name
+        on_disk = safetensors.torch.load((ZOO_DIR / f"{name}.safetensors").read_bytes())
+        floating = {t.dtype for t in on_disk.values() if t.is_floating_point()}
+        assert floating == {torch.float16}
+        assert (
+            record["test_accuracy_percent"]
+            == (record["curve"][record["selected_epoch"] - 1]["test_accuracy_percent"])
+        )
+        assert len(record["curve"]) == recipe.epochs

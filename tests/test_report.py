@@ -1,0 +1,564 @@
+"""smallnet_core.report: rows in, lines of at most 80 columns out, and nothing left unsaid."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.judging import judge, not_measured
+from smallnet_core.records import Claim, Measurement, Rule, Status, Verdict
+from smallnet_core.report import (
+    MAX_ROWS,
+    WIDTH,
+    format_value,
+    markdown_lines,
+    summary_line,
+    table,
+    terminal_lines,
+)
+
+Row = dict[str, Any]
+
+# A word this long is a path or an id: it is left whole, and may stand out.
+UNBREAKABLE = WIDTH - 6
+
+
+def row(claim: Claim, status: Status, measured: float | None, **fields: Any) -> Row:
+    """What ``Verdict.as_row`` makes of a verdict that nobody had to reach."""
+    values = fields.pop("values", () if measured is None else (measured,))
+    measurement = None
+    if values:
+        measurement = Measurement(
+            values=values, unit=claim.unit, recipe="tuned", seeds=tuple(range(len(values)))
+        )
+    verdict = Verdict(
+        claim=claim,
+        status=status,
+        reason="a reason",
+        measurement=measurement,
+        measured=measured,
+        difference=None if measured is None else measured - claim.paper_value,
+        **fields,
+    )
+    return verdict.as_row()
+
+
+def at_paper_values(*seeds: float) -> list[Row]:
+    """Every claim judged as measured to be what the paper says, give or take ``seeds``."""
+    rows = []
+    for claim in (*CLAIMS.values(), *GOALS.values()):
+        values = tuple(claim.paper_value + off for off in seeds) or (claim.paper_value,)
+        rows.append(judge(claim, Measurement(values=values, unit=claim.unit)).as_row())
+    return rows
+
+
+def lines_of(rows: Sequence[Row], **options: Any) -> list[str]:
+    return terminal_lines(rows, CLAIMS, GOALS, **options)
+
+
+def text_of(rows: Sequence[Row], **options: Any) -> str:
+    return "\n".join(lines_of(rows, **options))
+
+
+def flat(text: str) -> str:
+    """Without the line breaks of wrapping."""
+    return " ".join(text.split())
+
+
+def too_wide(lines: Sequence[str]) -> list[str]:
+    return [
+        line for line in lines if len(line) > WIDTH and max(map(len, line.split())) <= UNBREAKABLE
+    ]
+
+
+TABLE_2 = [claim for claim in CLAIMS.values() if claim.source == "Table 2"]
+APPENDIX_A = [claim for claim in CLAIMS.values() if claim.source == "Appendix A"]
+APPENDIX_D = [claim for claim in CLAIMS.values() if claim.source == "Appendix D.1"]
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (94.13, "%", "94.13"),
+        (95.0, "%", "95.00"),
+        (-4.199, "points", "-4.20"),
+        (2.68, "MiB", "2.68"),
+        (0.89, "", "0.89"),
+        (0.8966, "", "0.897"),
+        (1.0, "", "1"),
+        (0.0, "", "0"),
+        (701_466, "parameters", "701,466"),
+        (701_466.0, "parameters", "701,466"),
+        (10_000, "images", "10,000"),
+        (0.5, "images", "0.5"),
+        (1.8e9, "multiply-adds", "1,800,000,000"),
+        (None, "%", "-"),
+        (None, "parameters", "-"),
+    ],
+)
+def test_numbers_as_the_tables_show_them(value, unit, shown):
+    assert format_value(value, unit) == shown
+
+
+@pytest.mark.parametrize("unit", ["%", "points", "MiB", "", "parameters", "images"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_shown_as_not_there(value, unit):
+    assert format_value(value, unit) == "-"
+
+
+@given(
+    st.floats(allow_nan=True, allow_infinity=True) | st.none() | st.integers(-(10**9), 10**9),
+    st.sampled_from(["%", "points", "MiB", "", "parameters", "images"]),
+)
+@settings(deadline=None)
+def test_any_number_is_one_word(value, unit):
+    shown = format_value(value, unit)
+    assert shown == shown.strip() != ""
+    assert " " not in shown
+
+
+# Tables
+
+
+def test_columns_are_aligned_words_left_and_numbers_right():
+    assert table(("network", "paper"), [("vit", "9.00"), ("resnet18", "94.13")]) == [
+        "network   paper",
+        "--------  -----",
+        "vit        9.00",
+        "resnet18  94.13",
+    ]
+
+
+def test_a_dash_is_a_number_that_is_not_there():
+    assert table(("a", "b"), [("x", "-"), ("y", "-10.5")])[2:] == ["x      -", "y  -10.5"]
+
+
+def test_a_table_without_rows_is_its_header():
+    assert table(("a", "bcd"), []) == ["a  bcd", "-  ---"]
+
+
+@given(st.lists(st.tuples(st.text("ab", min_size=1), st.integers().map(str)), min_size=1))
+@settings(deadline=None)
+def test_columns_start_and_end_alike(rows):
+    lines = table(("name", "number"), rows)
+    assert len({len(line) for line in lines[1:]}) == 1
+    assert [tuple(line.split()) for line in lines[2:]] == rows
+
+
+# Everything at once
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("seeds", [(), (0.0, 0.0), (-0.25, 0.0, 0.25)], ids=["1", "2", "3"])
+def test_all_claims_at_their_paper_values_fit_into_80_columns(seeds, verbose):
+    lines = lines_of(at_paper_values(*seeds), verbose=verbose)
+    assert [line for line in lines if len(line) > WIDTH] == []
+    assert lines == [line.rstrip() for line in lines]
+
+
+def test_sources_come_in_the_papers_order_and_goals_last():
+    rows = at_paper_values()
+    headings = [re.match(r"([A-Z][^:*]+): \d+ ", line) for line in lines_of(rows[::-1])]
+    sources = [found[1] for found in headings if found]
+    expected = list(dict.fromkeys(claim.source for claim in (*CLAIMS.values(), *GOALS.values())))
+    assert sources == expected
+
+
+def test_counts_add_up_to_all_claims():
+    rows = at_paper_values()
+    text = flat("\n".join(summary_line(rows, CLAIMS, GOALS)))
+    counted = re.match(
+        r"claims of the paper: (\d+) reproduced, (\d+) exceeded, (\d+) refuted, (\d+) missed, "
+        r"(\d+) not measured; 0 of 552 not in this run; our own goals: \d+ reproduced$",
+        text,
+    )
+    assert counted and sum(map(int, counted.groups())) == len(CLAIMS) == 552
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(CLAIMS)), st.sampled_from(Status)), max_size=60))
+@settings(deadline=None)
+def test_counts_are_of_this_run_and_the_rest_is_said_to_be_missing(pairs):
+    found = dict(pairs)
+    rows = [row(CLAIMS[claim_id], status, None) for claim_id, status in found.items()]
+    text = flat("\n".join(summary_line(rows, CLAIMS, GOALS)))
+    counts = Counter(found.values())
+    for status in Status:
+        assert f" {counts[status]} {status.value}" in text
+    assert f"{552 - len(found)} of 552 not in this run" in text
+    assert "goals" not in text
+
+
+def test_no_rows_is_a_summary_of_nothing():
+    assert flat(text_of([])) == (
+        "claims of the paper: 0 reproduced, 0 exceeded, 0 refuted, 0 missed, 0 not measured; "
+        "552 of 552 not in this run"
+    )
+
+
+def test_every_remark_is_printed_with_the_claims_that_it_is_about():
+    text = flat(text_of(at_paper_values()))
+    remarks = {claim.remark for claim in CLAIMS.values()} - {""}
+    assert len(remarks) > 20
+    assert [remark for remark in remarks if flat(remark) not in text] == []
+    assert "resnet18-adabound: " in text
+
+
+def test_a_remark_on_many_claims_is_printed_once_a_source():
+    rows = [r for r in at_paper_values() if r["source"] == "Appendix D.3"]
+    remark = CLAIMS["appendix-d.3/cat-precision"].remark
+    text = flat(text_of(rows))
+    assert text.count(flat(remark)) == 1
+    assert f"cat-precision, cat-recall, ...: {flat(remark)}" in text
+
+
+# The network table
+
+
+def test_a_table_of_the_paper_line_by_line():
+    statuses = [*Status, Status.REPRODUCED]
+    rows = [
+        row(claim, status, None if status is Status.NOT_MEASURED else 90.0)
+        for claim, status in zip(TABLE_2, statuses, strict=True)
+    ]
+    lines = lines_of(rows)
+    heading = "Table 2: 2 reproduced, 1 exceeded, 1 refuted, 1 missed, 1 not measured"
+    start = lines.index(heading)
+    assert lines[start + 1].split() == [
+        *("network", "optimizer", "paper", "measured", "diff.", "verdict"),
+    ]
+    for line, claim, found in zip(lines[start + 3 :], TABLE_2, rows, strict=False):
+        cells = re.split(r" {2,}", line)
+        difference = "-" if found["measured"] is None else f"{90 - claim.paper_value:+.2f}"
+        measured = "-" if found["measured"] is None else "90.00"
+        assert cells == [
+            claim.network,
+            claim.optimizer,
+            f"{claim.paper_value:.2f}",
+            measured,
+            difference,
+            found["verdict"],
+        ]
+
+
+def test_several_seeds_are_a_mean_a_deviation_and_their_number():
+    claim = CLAIMS["table2/resnet18_s-adabound"]
+    found = Measurement(values=(91.0, 91.5, 92.0), unit="%", seeds=(0, 1, 2), num_images=10_000)
+    text = text_of([judge(claim, found).as_row()])
+    assert re.search(r"91\.72 +91\.50 ± 0\.50 \(3\) +-0\.22 +reproduced", text)
+
+
+def test_one_seed_has_no_deviation():
+    claim = CLAIMS["table2/resnet18_s-adabound"]
+    found = Measurement(values=(91.5,), unit="%", seeds=(0,), num_images=10_000)
+    assert "±" not in text_of([judge(claim, found).as_row()])
+
+
+def test_digits_have_goals_and_not_the_papers_numbers():
+    rows = [row(claim, Status.REPRODUCED, 96.0) for claim in GOALS.values()]
+    text = text_of(rows)
+    assert re.search(r"^network +optimizer +goal +measured", text, re.M)
+    assert f"our own goals: {len(GOALS)} reproduced" in flat(text)
+
+
+def test_where_a_network_stands_twice_the_claims_are_named():
+    rows = [row(claim, Status.REPRODUCED, 0.9) for claim in APPENDIX_D if "cat-" in claim.id]
+    text = text_of([{**found, "verdict": Status.NOT_MEASURED.value} for found in rows])
+    for metric in ("precision", "recall", "f1", "support"):
+        assert f"\ncat-{metric} " in text
+
+
+def test_under_a_table_stands_how_its_networks_were_trained():
+    claim = CLAIMS["table2/resnet18_s-adabound"]
+    details = {
+        "selection": "best_test_epoch",
+        "computed_in": ["bfloat16"],
+        "trained_on": ["a GPU", "a GPU"],
+    }
+    found = Measurement(
+        values=(91.0, 92.0),
+        unit="%",
+        seeds=(42, 43),
+        recipe="paper",
+        num_images=10_000,
+        details=details,
+    )
+    text = flat(text_of([judge(claim, found).as_row()]))
+    assert (
+        "paper recipe, best epoch on the test set (the paper's rule), seeds 42, 43, "
+        "trained in bfloat16 on a GPU"
+    ) in text
+    last = replace(found, recipe="tuned", details={**details, "selection": "last"})
+    assert "tuned recipe, last epoch, seeds 42, 43" in flat(text_of([judge(claim, last).as_row()]))
+
+
+# The claim table
+
+
+def test_names_of_claims_can_be_told_apart():
+    claims = [claim for claim in CLAIMS.values() if claim.source == "Section 5.1"]
+    for values in ((1.0,), (1.0, 1.5, 2.0)):
+        rows = [
+            row(claim, Status.NOT_MEASURED, 1.0, values=values, deviation=0.5) for claim in claims
+        ]
+        lines = lines_of(rows)
+        start = lines.index(f"Section 5.1: {len(claims)} not measured") + 3
+        names = [line.split()[0] for line in lines[start : start + len(claims)]]
+        assert len(set(names)) == len(claims)
+
+
+@given(
+    st.text("abcdefgh-_", min_size=1, max_size=120),
+    st.floats(-1e12, 1e12) | st.none(),
+    st.lists(st.floats(0, 1e6), max_size=4),
+    st.sampled_from(["%", "points", "MiB", "", "parameters"]),
+    st.sampled_from(Status),
+)
+@settings(deadline=None)
+def test_a_claim_of_any_name_and_value_fits_into_80_columns(name, measured, values, unit, status):
+    claim = Claim(
+        id=f"place/{name}",
+        source="Somewhere",
+        statement="So it is.",
+        metric="metric",
+        paper_value=12.5,
+        unit=unit,
+        rule=Rule.AT_LEAST,
+        remark="Said twice.",
+    )
+    deviation = 1.5 if len(values) > 1 else None
+    found = row(claim, status, measured, values=tuple(values), deviation=deviation)
+    lines = terminal_lines([found], {claim.id: claim}, {})
+    assert too_wide(lines) == []
+
+
+# Collapsed sources
+
+
+def test_a_long_source_is_counted_and_shows_what_stands_out():
+    assert len(APPENDIX_A) > MAX_ROWS
+    statuses = {5: Status.MISSED, 7: Status.REFUTED, 9: Status.EXCEEDED, 11: Status.NOT_MEASURED}
+    rows = [
+        row(claim, statuses.get(k, Status.REPRODUCED), claim.paper_value)
+        for k, claim in enumerate(APPENDIX_A)
+    ]
+    lines = lines_of(rows)
+    start = lines.index(
+        f"Appendix A: {len(rows) - 4} reproduced, 1 exceeded, 1 refuted, 1 missed, 1 not measured"
+    )
+    shown = [line.split()[0] for line in lines[start + 3 : start + 5]]
+    assert shown == [APPENDIX_A[k].id.partition("/")[2] for k in (5, 7)]
+    assert APPENDIX_A[9].id.partition("/")[2] not in "\n".join(lines[start:]).split()
+    everything = text_of(rows, verbose=True)
+    assert all(f"\n{claim.id.partition('/')[2]} " in everything for claim in APPENDIX_A)
+
+
+@pytest.mark.parametrize("source", sorted({claim.source for claim in CLAIMS.values()}))
+def test_a_missed_claim_is_shown_in_every_source(source):
+    claims = [claim for claim in CLAIMS.values() if claim.source == source]
+    for missed in claims:
+        rows = [
+            row(claim, Status.MISSED if claim is missed else Status.REPRODUCED, claim.paper_value)
+            for claim in claims
+        ]
+        lines = lines_of(rows)
+        marked = [line for line in lines if line.endswith(" missed") and ":" not in line]
+        marked += [line for line in lines if re.search(r"\d !", line)]
+        assert len(marked) == 1, missed.id
+
+
+# Appendix D
+
+
+def test_a_classification_report_is_printed_as_the_paper_prints_it():
+    rows = [row(claim, Status.REPRODUCED, 0.9) for claim in APPENDIX_D]
+    marks = {"plane-recall": Status.MISSED, "car-f1": Status.EXCEEDED}
+    for found in rows:
+        found["verdict"] = marks.get(found["claim"].partition("/")[2], found["verdict"])
+    lines = lines_of(rows)
+    start = next(k for k, line in enumerate(lines) if line.startswith("class "))
+    assert lines[start].split() == ["class", "precision", "recall", "f1"]
+    table_lines = lines[start + 2 : start + 14]
+    names = [*("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")]
+    assert [line.split()[0] for line in table_lines] == [*names, "macro_avg", "weighted_avg"]
+    paper = CLAIMS["appendix-d.1/plane-recall"].paper_value
+    assert f"{paper:.2f} 0.90 !" in table_lines[0]
+    assert table_lines[1].endswith("0.90 +")
+    assert lines[start + 14] == "  (paper, measured; + exceeded, ! missed)"
+
+
+@pytest.mark.parametrize("part", ["cat-recall", "cat-", "support", "accuracy", "test_acc"])
+def test_a_part_of_a_classification_report_is_printed_too(part):
+    """What ``-k`` leaves of it."""
+    for status in (Status.REPRODUCED, Status.MISSED):
+        rows = [row(claim, status, 0.9) for claim in APPENDIX_D if part in claim.id]
+        lines = lines_of(rows)
+        assert lines[1] == f"Appendix D.1: {len(rows)} {status.value}"
+        assert too_wide(lines) == []
+
+
+def test_a_report_that_was_not_measured_is_one_line():
+    rows = [not_measured(claim, "no data").as_row() for claim in APPENDIX_D]
+    lines = lines_of(rows)
+    assert lines[1] == f"Appendix D.1: {len(rows)} not measured"
+    assert not any(line.startswith("class") for line in lines)
+
+
+# Why not measured, and what was wrong
+
+
+def test_reasons_are_said_once_the_commonest_first_with_two_examples():
+    rows = [not_measured(claim, "no data").as_row() for claim in TABLE_2]
+    rows.append(not_measured(CLAIMS["section-5.2/vgg16"], "no time").as_row())
+    lines = lines_of(rows)
+    start = lines.index("not measured, and why:")
+    assert lines[start + 1 : start + 3] == [
+        "  6 claims (table2/resnet18-sgdm, table2/resnet18-adam, ...): no data",
+        "  1 claim (section-5.2/vgg16): no time",
+    ]
+
+
+def test_no_heading_where_all_was_measured():
+    rows = [row(claim, Status.REPRODUCED, 90.0) for claim in TABLE_2]
+    assert "not measured, and why:" not in lines_of(rows)
+
+
+def test_options_and_paths_are_not_broken_at_their_hyphens():
+    reason = "training takes long here: --train-budget 90 allows it; see cifar-10-batches-py/ "
+    for padding in range(40):
+        rows = [not_measured(TABLE_2[0], "x" * padding + " " + reason).as_row()]
+        words = text_of(rows, complaints=["y" * padding + " " + reason]).split()
+        assert words.count("--train-budget") == words.count("cifar-10-batches-py/") == 2
+
+
+def test_a_path_stays_whole_and_all_else_is_wrapped():
+    path = "/a/" + "long-" * 30 + "path"
+    lines = lines_of([], complaints=[f"damaged cache entry put aside: {path}: " + "word " * 40])
+    assert sum(path in line for line in lines) == 1
+    assert too_wide(lines) == []
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C"])), max_size=5))
+@settings(deadline=None)
+def test_any_complaint_is_printed_within_80_columns(complaints):
+    lines = lines_of([], complaints=complaints)
+    assert too_wide(lines) == []
+    assert flat("\n".join(lines)).startswith(flat(" ".join(complaints)))
+
+
+# Timings, beside the claims
+
+
+def latency(network: str, batch_size: int, seconds: float) -> Row:
+    return {
+        "claim": None,
+        "kind": "latency",
+        "network": network,
+        "num_params": 60_000_000,
+        "batch_size": batch_size,
+        "device": "cuda:0",
+        "median_seconds": seconds,
+    }
+
+
+def speed(ours: float, other: float) -> Row:
+    return {
+        "claim": None,
+        "kind": "training_speed",
+        "name": "resnet18_s adabound, ours : the paper's way",
+        "ours": ours,
+        "other": other,
+        "unit": "images/s",
+        "ratio": ours / other,
+        "device": "cuda:0",
+    }
+
+
+def test_latency_is_a_line_a_network():
+    rows = [latency("vit", 1, 0.00125), latency("vit", 256, 0.5), latency("vit_s", 1, 0.001)]
+    lines = lines_of(rows)
+    assert lines[1] == "Inference, float32, random weights, on cuda:0"
+    assert lines[4].split() == ["vit", "60,000,000", "1.25", "500.00", "512"]
+    assert lines[5].split() == ["vit_s", "60,000,000", "1.00", "-", "-"]
+
+
+def test_speeds_stand_beside_each_other():
+    lines = lines_of([speed(1000.0, 400.0)])
+    assert lines[1] == "Training speed, interleaved in this run, on cuda:0"
+    assert lines[4].split()[-4:] == ["1,000.0", "400.0", "images/s", "2.50"]
+
+
+@given(st.floats(0.1, 99_999), st.floats(0.1, 9_999), st.floats(1e-6, 99))
+@settings(deadline=None)
+def test_timings_fit_into_80_columns(ours, other, seconds):
+    rows = [speed(ours, max(other, ours / 1000)), latency("resnet152", 1, seconds)]
+    assert [line for line in lines_of(rows) if len(line) > WIDTH] == []
+
+
+# Saved runs
+
+
+def test_saved_rows_make_the_same_lines():
+    rows = at_paper_values(-0.25, 0.25)
+    saved = json.loads(json.dumps(rows, allow_nan=False))
+    assert lines_of(saved) == lines_of(rows)
+
+
+def test_a_value_that_is_not_finite_makes_a_row_that_json_has_numbers_for():
+    details = {"curve": [1.0, math.nan], "more": {"low": -math.inf}}
+    found = Measurement(
+        values=(math.nan, math.inf), unit="%", seeds=(0, 1), num_images=10_000, details=details
+    )
+    saved = judge(CLAIMS["table2/resnet18_s-adabound"], found).as_row()
+    assert json.loads(json.dumps(saved, allow_nan=False)) == saved
+    assert saved["verdict"] == "missed"
+    assert saved["values"] == [None, None] and saved["measured"] is None
+    assert saved["details"] == {"curve": [1.0, None], "more": {"low": None}}
+    assert re.search(r"91\.72 +- +- +missed", text_of([saved]))
+
+
+def test_markdown_has_the_measured_accuracies_and_says_whence():
+    goal = GOALS["digits/vit_s-adam"]
+    rows = [
+        row(CLAIMS["table2/resnet18_s-adabound"], Status.EXCEEDED, 93.0),
+        row(CLAIMS["table2/resnet18_s-sgdm"], Status.NOT_MEASURED, None),
+        row(CLAIMS["appendix-d.1/test_acc"], Status.REPRODUCED, 91.72),
+        row(APPENDIX_A[0], Status.REPRODUCED, APPENDIX_A[0].paper_value),
+        row(goal, Status.REPRODUCED, 96.0),
+        latency("vit", 1, 0.001),
+    ]
+    document = {
+        "smallnet": {"rows": rows},
+        "machine_info": {
+            "smallnet": {
+                "device_name": "a CPU",
+                "num_threads": 2,
+                "versions": {"torch": "2.11.0"},
+            }
+        },
+        "commit_info": {"id": "0123456789abcdef", "dirty": True},
+        "datetime": "2026-01-02T03:04:05+00:00",
+    }
+    lines = markdown_lines(document, CLAIMS, GOALS)
+    assert [line for line in lines if line.startswith("|")][2:] == [
+        "| Table 2 | resnet18_s, adabound | 91.72 | 93.00 | +1.28 | exceeded |",
+        "| Digits | vit_s, adam | goal 95.00 | 96.00 | +1.00 | reproduced |",
+    ]
+    assert lines[-1] == (
+        "Run on 2026-01-02 at commit 0123456789ab with changes, a CPU, 2 threads, torch 2.11.0."
+    )
+    bare = {**document, "machine_info": {}, "commit_info": {}}
+    assert markdown_lines(bare, CLAIMS, GOALS)[-1].startswith("Run on 2026-01-02 at commit None")

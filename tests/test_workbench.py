@@ -1,0 +1,441 @@
+"""smallnet_core.workbench: every dataset, model and evaluation of a session is made once."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smallnet_core import workbench as module
+from smallnet_core.data.datasets import CLASS_NAMES, Dataset, DatasetError, DatasetNotFound
+from smallnet_core.data.sources import SPECS
+from smallnet_core.recipes import Recipe
+from smallnet_core.records import NotMeasured
+from smallnet_core.settings import Settings
+from smallnet_core.training import Diverged, Epoch, Trained, network_of
+from smallnet_core.workbench import NUM_IMAGES, Workbench
+
+ROW = ("digits", "resnet18_s", "adam")
+
+
+def tiny(name: str, num_images: int = 20) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (num_images, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(num_images) % 10
+    return Dataset(
+        name=name,
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+        class_names=CLASS_NAMES[name],
+        digests={"train": "a", "test": "b"},
+        source="made up",
+    )
+
+
+class Fakes:
+    """Counts who was trained, loaded and estimated; none of it takes any time."""
+
+    def __init__(self) -> None:
+        self.trained: list[Recipe] = []
+        self.loaded: list[str] = []
+        self.estimated: list[Recipe] = []
+        self.estimate = 1.0  # seconds
+        self.absent = ""
+        self.diverges: Callable[[Recipe], bool] = lambda recipe: False
+        self.train_seconds = 0.0
+
+    def train(self, recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any) -> Trained:
+        assert dataset.name == recipe.dataset
+        self.trained.append(recipe)
+        time.sleep(self.train_seconds)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            weights = network_of(recipe).state_dict()
+        epoch = Epoch(
+            epoch=1,
+            train_loss=1.0,
+            train_accuracy_percent=50.0,
+            test_accuracy_percent=60.0,
+            seconds=1.0,
+        )
+        trained = Trained(
+            recipe=recipe,
+            state_dict=weights,
+            curve=(epoch,),
+            selected_epoch=1,
+            dtype=torch.float32,
+            train_seconds=12.5,
+            total_seconds=13.0,
+        )
+        if self.diverges(recipe):
+            for tensor in weights.values():
+                if tensor.is_floating_point():
+                    tensor.fill_(math.nan)
+            raise Diverged(f"{recipe}: the loss is nan in epoch 1", trained)
+        return trained
+
+    def load_dataset(self, name: str, *, data_dir: Path | None, offline: bool) -> Dataset:
+        self.loaded.append(name)
+        if self.absent:
+            raise DatasetNotFound(self.absent)
+        return tiny(name)
+
+    def estimate_seconds(self, recipe: Recipe, **numbers: Any) -> float:
+        self.estimated.append(recipe)
+        assert (numbers["num_train"], numbers["num_test"]) == NUM_IMAGES[recipe.dataset]
+        return self.estimate
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    fakes = Fakes()
+    monkeypatch.setattr(module, "train", fakes.train)
+    monkeypatch.setattr(module, "load_dataset", fakes.load_dataset)
+    monkeypatch.setattr(module, "estimate_seconds", fakes.estimate_seconds)
+    monkeypatch.setattr(module, "current_commit", lambda: {"id": "f" * 40, "dirty": False})
+    return fakes
+
+
+@pytest.fixture
+def make(fakes: Fakes, tmp_path: Path) -> Callable[..., Workbench]:
+    """A session: a Workbench on the same cache, without the zoo."""
+
+    def make(**options: Any) -> Workbench:
+        bench = Workbench(Settings(**{"cache_dir": tmp_path / "cache", "device": "cpu"} | options))
+        bench.cache.zoo = tmp_path / "zoo"
+        return bench
+
+    return make
+
+
+def obtain(bench: Workbench, row: tuple[str, str, str] = ROW) -> list[module.Evaluated]:
+    """What a benchmark does for one row."""
+    recipes = bench.recipes(*row)
+    missing = bench.to_train(recipes)
+    if missing:
+        bench.train(missing)
+    return bench.evaluate(recipes)
+
+
+# Datasets
+
+
+def test_a_dataset_is_loaded_once(fakes, make):
+    bench = make()
+    assert bench.dataset("digits") is bench.dataset("digits")
+    assert bench.dataset("cifar10").name == "cifar10"
+    assert fakes.loaded == ["digits", "cifar10"]
+
+
+def test_where_a_dataset_is_looked_for_is_the_settings_business(make, monkeypatch, tmp_path):
+    asked = []
+
+    def load_dataset(name: str, **options: Any) -> Dataset:
+        asked.append(options)
+        return tiny(name)
+
+    monkeypatch.setattr(module, "load_dataset", load_dataset)
+    make(data_dir=tmp_path, offline=True).dataset("cifar10")
+    make().dataset("cifar10")
+    assert asked == [
+        {"data_dir": tmp_path, "offline": True},
+        {"data_dir": None, "offline": False},
+    ]
+
+
+def test_an_absent_dataset_is_not_measured_each_time_and_looked_for_once(fakes, make):
+    fakes.absent = "CIFAR-10 is not here"
+    bench = make()
+    lengths = []
+    for _ in range(3):
+        with pytest.raises(NotMeasured, match="CIFAR-10 is not here") as caught:
+            bench.dataset("cifar10")
+        lengths.append(len(caught.traceback))
+    assert fakes.loaded == ["cifar10"]
+    assert len(set(lengths[1:])) == 1, "the traceback keeps every frame that ever asked"
+
+
+def test_a_wrong_dataset_is_an_error_and_not_a_reason_to_skip(make, monkeypatch):
+    def load_dataset(name: str, **options: Any) -> Dataset:
+        raise DatasetError("test_batch.bin: has 3 bytes")
+
+    monkeypatch.setattr(module, "load_dataset", load_dataset)
+    with pytest.raises(DatasetError, match="has 3 bytes"):
+        make().dataset("cifar10")
+
+
+def test_estimates_are_made_for_as_many_images_as_there_are():
+    from smallnet_core.data.datasets import load_dataset
+
+    digits = load_dataset("digits")
+    found = {name: (spec.counts["train"], spec.counts["test"]) for name, spec in SPECS.items()}
+    assert found | {"digits": (len(digits.train_images), len(digits.test_images))} == NUM_IMAGES
+
+
+# Recipes
+
+
+def test_every_seed_is_a_recipe_of_its_own(make):
+    recipes = make(num_seeds=3).recipes("cifar10", "resnet18_s", "sgdm")
+    assert [recipe.seed for recipe in recipes] == [0, 1, 2]
+    assert len({recipe.name for recipe in recipes}) == 3
+    assert len({recipe.fingerprint() for recipe in recipes}) == 3
+    assert {replace(recipe, seed=0) for recipe in recipes} == {recipes[0]}
+
+
+def test_the_papers_run_has_the_papers_seed_and_further_ones_follow(make):
+    recipes = make(recipe_kind="paper", num_seeds=2).recipes("cifar10", "resnet18_s", "sgdm")
+    assert [(recipe.kind, recipe.seed) for recipe in recipes] == [("paper", 42), ("paper", 43)]
+
+
+@pytest.mark.parametrize("kind", ["tuned", "paper", "quick"])
+def test_digits_always_takes_its_quick_recipes(make, kind):
+    [recipe] = make(recipe_kind=kind).recipes(*ROW)
+    assert recipe.kind == "quick"
+
+
+def test_a_row_without_a_recipe_is_not_measured(make):
+    with pytest.raises(NotMeasured, match="no quick recipe for resnet18_s with sgdm on cifar10"):
+        make(recipe_kind="quick").recipes("cifar10", "resnet18_s", "sgdm")
+
+
+# Models: cached, trained, trained again
+
+
+def test_what_is_missing_is_trained_and_kept(fakes, make):
+    bench = make()
+    [result] = obtain(bench)
+    assert fakes.trained == bench.recipes(*ROW)
+    assert result.model.origin == "trained"
+    assert bench.to_train(bench.recipes(*ROW)) == []
+    obtain(bench)
+    assert len(fakes.trained) == 1
+
+
+def test_what_the_cache_has_is_not_trained_again_nor_estimated(fakes, make):
+    obtain(make())
+    fakes.estimated.clear()
+    again = make(train_budget_minutes=0.0)
+    [result] = obtain(again)
+    assert len(fakes.trained) == 1 and fakes.estimated == []
+    assert result.model.origin == "cache"
+
+
+def test_the_same_weights_come_from_the_cache(make):
+    [first], [second] = obtain(make()), obtain(make())
+    assert torch.equal(first.logits, second.logits)
+
+
+def test_only_the_missing_seeds_are_trained(fakes, make):
+    obtain(make())
+    results = obtain(make(num_seeds=3))
+    assert [recipe.seed for recipe in fakes.trained] == [0, 1, 2]
+    assert [result.model.origin for result in results] == ["cache", "trained", "trained"]
+
+
+def test_retrain_trains_what_there_is_once_a_session(fakes, make):
+    obtain(make())
+    for session in (1, 2):
+        bench = make(retrain=True)
+        for _ in range(3):  # as many rows as need it
+            [result] = obtain(bench)
+            assert result.model.origin == "trained"
+        assert len(fakes.trained) == 1 + session
+    [result] = obtain(make())
+    assert result.model.origin == "cache"
+
+
+def test_a_damaged_model_is_named_and_trained_again(fakes, make, tmp_path):
+    obtain(make())
+    [weights] = (tmp_path / "cache").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    bench = make()
+    [result] = obtain(bench)
+    assert result.model.origin == "trained" and len(fakes.trained) == 2
+    [complaint] = bench.cache.complaints
+    assert str(weights) in complaint
+    [result] = obtain(make())
+    assert result.model.origin == "cache"
+
+
+def test_a_training_that_diverges_is_judged_not_kept_and_not_tried_again(fakes, make, tmp_path):
+    fakes.diverges = lambda recipe: recipe.seed == 1
+    bench = make(num_seeds=3)
+    for _ in range(3):
+        results = obtain(bench)
+        assert [result.model.origin.partition(":")[0] for result in results] == [
+            "trained",
+            "diverged",
+            "trained",
+        ]
+        assert results[1].logits.isnan().all()
+        assert results[1].accuracy_percent < 20, "one class for every image"
+    assert [recipe.seed for recipe in fakes.trained] == [0, 1, 2]
+    assert len(list((tmp_path / "cache").glob("*.json"))) == 2
+
+
+def test_two_sessions_that_ask_for_the_same_train_it_once(fakes, make):
+    """The one that comes second waits, and takes the first one's result."""
+    fakes.train_seconds = 0.3
+    benches = [make(), make()]
+    results: list[str] = []
+
+    def session(bench: Workbench) -> None:
+        recipes = bench.recipes(*ROW)
+        missing = bench.to_train(recipes)
+        assert missing
+        start.wait()
+        bench.train(missing)
+        [result] = bench.evaluate(recipes)
+        results.append(result.model.origin)
+
+    start = threading.Barrier(2)
+    threads = [threading.Thread(target=session, args=(bench,)) for bench in benches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fakes.trained) == 1
+    assert sorted(results) == ["cache", "trained"]
+
+
+def test_a_lock_is_of_one_recipe(fakes, make):
+    bench, other = make(), make()
+    [held], [free] = (bench.recipes("digits", "resnet18_s", name) for name in ("adam", "sgdm"))
+    with bench.cache.lock(held):
+        other.train([free])  # does not wait
+    assert fakes.trained == [free]
+
+
+# Budget
+
+
+def test_what_would_take_too_long_is_not_started(fakes, make, tmp_path):
+    fakes.estimate = 3_601.0
+    bench = make()
+    with pytest.raises(
+        NotMeasured,
+        match=(
+            r"^training takes about 61 min here, over the budget of 15 min: "
+            r"--train-budget 61 allows it$"
+        ),
+    ):
+        obtain(bench)
+    assert fakes.trained == [] and not (tmp_path / "cache").exists()
+    make(train_budget_minutes=61.0).to_train(bench.recipes(*ROW))
+
+
+def test_hours_are_said_in_hours_and_allowed_in_minutes(fakes, make):
+    fakes.estimate = 50 * 3600.0
+    with pytest.raises(NotMeasured, match=r"about 50 h here, .*: --train-budget 3000 allows it"):
+        obtain(make())
+
+
+@pytest.mark.parametrize(("estimate", "fits"), [(90.0, True), (90.1, False)])
+def test_a_budget_may_be_a_fraction_of_a_minute_and_be_reached(fakes, make, estimate, fits):
+    fakes.estimate = estimate
+    bench = make(train_budget_minutes=1.5)
+    if fits:
+        assert len(obtain(bench)) == 1
+    else:
+        with pytest.raises(NotMeasured, match=r"over the budget of 1\.5 min: --train-budget 2 "):
+            obtain(bench)
+
+
+def test_a_budget_of_nothing_trains_nothing(fakes, make):
+    fakes.estimate = 0.001
+    with pytest.raises(NotMeasured, match=r"over the budget of 0 min: --train-budget 1 allows it"):
+        obtain(make(train_budget_minutes=0.0))
+    assert fakes.trained == []
+
+
+def test_the_budget_is_for_one_model(fakes, make):
+    fakes.estimate = 60.0
+    assert len(obtain(make(num_seeds=3, train_budget_minutes=1.0))) == 3
+
+
+# Evaluation and measurement
+
+
+def test_a_model_is_evaluated_once_on_all_test_images(fakes, make, monkeypatch):
+    calls = []
+    genuine = module.predict
+
+    def predict(network: Any, images: torch.Tensor, **options: Any) -> torch.Tensor:
+        calls.append(len(images))
+        return genuine(network, images, **options)
+
+    monkeypatch.setattr(module, "predict", predict)
+    bench = make()
+    [result] = obtain(bench)
+    assert obtain(bench) == [result]
+    assert calls == [20]
+    assert result.logits.shape == (20, 10) and result.logits.dtype == torch.float32
+    hits = (result.logits.argmax(1) == result.labels).sum().item()
+    assert result.accuracy_percent == 100 * hits / 20
+
+
+def test_the_network_has_the_models_weights_and_is_ready_to_judge(make):
+    bench = make()
+    [result] = obtain(bench)
+    network = bench.network(result.model)
+    assert not network.training
+    weights = network.state_dict()
+    assert weights.keys() == result.model.state_dict.keys()
+    assert all(torch.equal(weights[k], v) for k, v in result.model.state_dict.items())
+
+
+def test_a_measurement_says_what_was_measured_and_how(make):
+    bench = make(num_seeds=2)
+    results = obtain(bench)
+    found = bench.measurement(results, note="more")
+    recipes = bench.recipes(*ROW)
+    assert found.values == tuple(result.accuracy_percent for result in results)
+    assert found.unit == "%" and found.num_images == 20
+    assert found.seeds == (0, 1)
+    assert found.recipe == "quick" and found.device == "cpu"
+    assert found.fingerprints == tuple(recipe.fingerprint() for recipe in recipes)
+    details = json.loads(json.dumps(dict(found.details), allow_nan=False))
+    [name] = set(details.pop("trained_on"))
+    assert name
+    assert details == {
+        "epochs": recipes[0].epochs,
+        "selection": "last",
+        "computed_in": ["float32"],
+        "origins": ["trained", "trained"],
+        "train_seconds": [12.5, 12.5],
+        "trained_at_commit": ["f" * 40, "f" * 40],
+        "note": "more",
+    }
+    assert bench.measurement(obtain(make())).details["origins"] == ["cache"]
+
+
+def test_a_model_that_was_trained_outside_git_has_no_commit(make, monkeypatch):
+    monkeypatch.setattr(module, "current_commit", lambda: None)
+    bench = make()
+    assert bench.measurement(obtain(bench)).details["trained_at_commit"] == [None]
+
+
+# The session's device
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:x", "CPU", "mps", ""])
+def test_an_unknown_device_is_named(make, name):
+    with pytest.raises(ValueError, match=f"unknown device '{name}'"):
+        make(device=name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_named(make):
+    with pytest.raises(ValueError, match="device 'cuda:3' is not there: torch sees no GPU"):
+        make(device="cuda:3")
