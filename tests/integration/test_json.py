@@ -1,0 +1,185 @@
+"""--benchmark-json: what later comparisons rely on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from smallnet_core import latency
+from smallnet_core.claims import CLAIMS
+
+KEYS = {"claim", "verdict", "paper", "measured", "unit", "seeds", "values", "recipe", "device"}
+
+INNER = """
+import pytest
+
+from smallnet_core.claims import CLAIMS
+from smallnet_core.plugin import claim_params
+from smallnet_core.records import Measurement, NotMeasured
+
+VALUES = {
+    "table2/resnet18_s-adabound": (91.5, 91.9),
+    "table2/resnet18_s-adam": (float("nan"), 89.0),
+    "table2/resnet18-adabound": (60.0, 61.0),
+    "table3/resnet18-adam": None,
+}
+
+@pytest.mark.parametrize("claim_id", claim_params(CLAIMS[name] for name in VALUES))
+def test_claim(claim_id, workbench, judge, benchmark):
+    values = benchmark.pedantic(VALUES.get, args=(claim_id,), rounds=1, iterations=1)
+    if values is None:
+        raise NotMeasured("no data")
+    judge(
+        CLAIMS[claim_id],
+        Measurement(
+            values=values,
+            unit="%",
+            seeds=(0, 1),
+            num_images=10_000,
+            recipe="tuned",
+            fingerprints=("a", "b"),
+            device="cpu",
+            details={"train_seconds": [1.0, float("inf")]},
+        ),
+    )
+
+
+def test_speed(record_row, benchmark):
+    benchmark.group = "training speed"
+    benchmark.pedantic(lambda: None, rounds=1, iterations=1)
+    record_row(
+        {
+            "kind": "training_speed",
+            "name": "this : that",
+            "ours": 2.0,
+            "other": 1.0,
+            "unit": "images/s",
+            "ratio": 2.0,
+            "device": "cpu",
+        }
+    )
+"""
+
+
+def strict(text: str):
+    """As every other language reads it: no NaN, no Infinity."""
+
+    def refuse(name: str):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture
+def document(suite):
+    suite.pytester.makepyfile(INNER)
+    path = suite.pytester.path / "run.json"
+    result = suite.run("--device=cpu", f"--benchmark-json={path}")
+    result.assert_outcomes(passed=2, failed=2, skipped=1)
+    return strict(path.read_text())
+
+
+def test_every_judged_claim_carries_its_row(document):
+    found = {
+        bench["params"]["claim_id"]: bench["extra_info"].get("smallnet")
+        for bench in document["benchmarks"]
+        if bench["params"]
+    }
+    for claim_id in ("table2/resnet18_s-adabound", "table2/resnet18-adabound"):
+        row = found[claim_id]
+        assert row.keys() >= KEYS
+        assert row["claim"] == claim_id
+        assert row["paper"] == CLAIMS[claim_id].paper_value
+        assert row["unit"] == "%" and row["seeds"] == [0, 1] and row["fingerprints"] == ["a", "b"]
+        assert row["recipe"] == "tuned" and row["device"] == "cpu"
+    assert found["table2/resnet18_s-adabound"]["values"] == [91.5, 91.9]
+    assert found["table2/resnet18_s-adabound"]["measured"] == pytest.approx(91.7)
+    assert found["table2/resnet18_s-adabound"]["verdict"] == "reproduced"
+    assert found["table2/resnet18-adabound"]["verdict"] == "missed"
+
+
+def test_what_is_not_finite_is_null(document):
+    [row] = [
+        row for row in document["smallnet"]["rows"] if row["claim"] == "table2/resnet18_s-adam"
+    ]
+    assert row["verdict"] == "missed" and "nan" in row["reason"]
+    assert row["values"] == [None, 89.0] and row["measured"] is None
+    assert row["details"] == {"train_seconds": [1.0, None]}
+
+
+def test_all_rows_stand_together_with_those_that_were_not_measured(document):
+    assert document["smallnet"]["schema"] == 1
+    rows = document["smallnet"]["rows"]
+    assert {row["claim"]: row.get("verdict") for row in rows} == {
+        "table2/resnet18_s-adabound": "reproduced",
+        "table2/resnet18_s-adam": "missed",
+        "table2/resnet18-adabound": "missed",
+        "table3/resnet18-adam": "not measured",
+        None: None,
+    }
+    for row in rows:
+        assert row["claim"] is None or row.keys() >= KEYS
+    for bench in document["benchmarks"]:
+        row = bench["extra_info"].get("smallnet")
+        assert row is None or row in rows
+
+
+def test_the_machine_is_described(document):
+    facts = document["machine_info"]["smallnet"]
+    assert facts["device"] == "cpu" and facts["device_name"]
+    assert facts["num_threads"] >= 1 and facts["memory_gib"] > 0
+    assert {"torch", "pytest-benchmark", "numpy"} <= facts["versions"].keys()
+    assert facts["python"] and facts["system"] and facts["machine"]
+
+
+def test_the_machine_is_described_where_nothing_needs_a_device(suite):
+    suite.pytester.makepyfile(INNER.replace("workbench, ", ""))  # as counts on the meta device do
+    path = suite.pytester.path / "run.json"
+    suite.run("-k", "resnet18_s-adabound", f"--benchmark-json={path}").assert_outcomes(passed=1)
+    assert strict(path.read_text())["machine_info"]["smallnet"]["versions"]["torch"]
+
+
+def test_params_are_strings(document):
+    for bench in document["benchmarks"]:
+        assert bench["params"] is None or all(isinstance(v, str) for v in bench["params"].values())
+
+
+def test_a_run_that_measures_nothing_ends_with_its_report_and_says_that_there_is_no_file(suite):
+    path = suite.pytester.path / "run.json"
+    result = suite.benchmarks("table2/", "--offline", f"--benchmark-json={path}")
+    assert result.ret == 0
+    result.assert_outcomes(skipped=6)
+    result.stdout.fnmatch_lines(
+        ["Table 2: 6 not measured", f"{path}: not written, for nothing was timed"]
+    )
+    assert not path.exists()
+
+
+def test_a_refused_start_is_one_line_with_a_json_asked_for_too(suite, tree):
+    data = suite.pytester.mkdir("data")
+    (data / "cifar-10-batches-bin").mkdir()
+    path = suite.pytester.path / "run.json"
+    before = tree(suite.pytester.path)
+    result = suite.benchmarks("table2/", f"--data-dir={data}", f"--benchmark-json={path}")
+    assert "data_batch_1.bin: the file is missing" in suite.refusal(result)
+    assert tree(suite.pytester.path) == before
+
+
+@pytest.mark.parametrize("option", ["--benchmark-disable", "--benchmark-skip", "--benchmark-only"])
+def test_pytest_benchmarks_own_options_work(suite, fake_training, option):
+    result = suite.benchmarks("digits/resnet18_s-adam", option)
+    if option == "--benchmark-skip":
+        result.assert_outcomes(skipped=1)
+        assert suite.rows(result) == []
+        return
+    result.assert_outcomes(passed=1)
+    [row] = suite.rows(result)
+    assert row["verdict"] in ("reproduced", "exceeded") and row["measured"] == 97.0
+
+
+def test_nothing_is_timed_where_benchmarks_are_disabled(suite, monkeypatch):
+    monkeypatch.setattr(latency, "forward_pass", lambda *_: lambda: None)
+    result = suite.benchmarks("vit_s-batch1", "--benchmark-disable", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * nothing is timed under --benchmark-disable"])

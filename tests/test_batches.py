@@ -1,0 +1,322 @@
+"""Batches against naive loops over single images; every draw is its image's own."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from smallnet_core.data.batches import TrainingBatches, normalise
+from smallnet_core.recipes import Augmentation
+
+MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 0.2)
+STILL = Augmentation(crop_padding=0, flip="none")
+
+
+def noise(count: int, side: int = 32, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
+
+
+def make(
+    images: Tensor,
+    augmentation: Augmentation = STILL,
+    *,
+    batch_size: int = 4,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0),
+    std: tuple[float, ...] = (1 / 255, 1 / 255, 1 / 255),
+) -> TrainingBatches:
+    """Labels are positions in the set; the default normalisation gives the pixels back."""
+    return TrainingBatches(
+        images,
+        torch.arange(len(images)),
+        batch_size=batch_size,
+        augmentation=augmentation,
+        mean=mean,
+        std=std,
+        dtype=dtype,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def one_epoch(batches: TrainingBatches, index: int = 0) -> tuple[Tensor, Tensor]:
+    x, y = zip(*batches.epoch(index), strict=True)
+    return torch.cat(x), torch.cat(y)
+
+
+def pixels(x: Tensor) -> Tensor:
+    """uint8 again, having seen that rounding is all that it takes."""
+    assert (x - x.round()).abs().max() < 1e-3
+    return x.round().byte()
+
+
+def crops(image: Tensor, padding: int, mode: str) -> dict[tuple[int, int], Tensor]:
+    """Every crop of one image, by its offset in the padded one."""
+    padded = F.pad(
+        image.float(), (padding,) * 4, mode={"zeros": "constant", "reflect": "reflect"}[mode]
+    ).byte()
+    side = image.shape[-1]
+    return {
+        (dy, dx): padded[:, dy : dy + side, dx : dx + side]
+        for dy in range(2 * padding + 1)
+        for dx in range(2 * padding + 1)
+    }
+
+
+# --- Normalisation ------------------------------------------------------------------------------
+
+
+def test_normalise_is_the_textbooks_formula() -> None:
+    images = noise(5)
+    mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+    found = normalise(images, MEAN, STD, torch.float32)
+    torch.testing.assert_close(found, (images / 255 - mean) / std, rtol=1e-5, atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_normalise_rounds_once_to_the_dtype(dtype: torch.dtype) -> None:
+    found = normalise(noise(5), MEAN, STD, dtype)
+    assert found.dtype == dtype
+    assert torch.equal(found, normalise(noise(5), MEAN, STD, torch.float32).to(dtype))
+
+
+def test_normalise_wants_as_many_deviations_as_means() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        normalise(noise(1), MEAN, STD[:2], torch.float32)
+
+
+# --- Crops --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
+@pytest.mark.parametrize("padding", [1, 2, 4])
+def test_crops_are_those_of_the_padded_image_at_the_same_offsets(mode: str, padding: int) -> None:
+    images = noise(24, side=9)
+    batches = make(images, Augmentation(crop_padding=padding, padding_mode=mode, flip="none"))
+    found, labels = one_epoch(batches)
+    # The epoch's first draws, as epoch() makes them.
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(24, generator=generator)
+    dy, dx = torch.randint(2 * padding + 1, (2, 24), generator=generator)
+    assert torch.equal(labels, order)
+    for place, (image, y, x) in enumerate(zip(order, dy.tolist(), dx.tolist(), strict=True)):
+        assert torch.equal(pixels(found[place]), crops(images[image], padding, mode)[y, x])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    side=st.integers(3, 8),
+    padding=st.integers(0, 2),
+    mode=st.sampled_from(["zeros", "reflect"]),
+    count=st.integers(1, 6),
+    seed=st.integers(0, 99),
+)
+def test_every_image_is_some_crop_of_its_own(
+    side: int, padding: int, mode: str, count: int, seed: int
+) -> None:
+    images = noise(count, side, seed)
+    augmentation = Augmentation(crop_padding=padding, padding_mode=mode, flip="none")
+    found, labels = one_epoch(make(images, augmentation, batch_size=1, seed=seed))
+    for x, label in zip(found, labels, strict=True):
+        assert any(torch.equal(pixels(x), c) for c in crops(images[label], padding, mode).values())
+
+
+def test_offsets_differ_inside_a_batch_and_all_occur() -> None:
+    # White with padding 1: the black rows and columns tell the offset.
+    images = torch.full((256, 3, 8, 8), 255, dtype=torch.uint8)
+    batches = make(images, Augmentation(crop_padding=1, flip="none"), batch_size=64)
+    seen: list[set[tuple[float, ...]]] = []
+    for x, _ in batches.epoch(0):
+        corners = torch.stack([x[:, 0, 0, 4], x[:, 0, -1, 4], x[:, 0, 4, 0], x[:, 0, 4, -1]], 1)
+        seen.append({tuple(row.tolist()) for row in corners})
+    assert all(len(offsets) == 9 for offsets in seen)
+
+
+def test_zeros_are_black_pixels_before_normalisation_as_in_the_paper() -> None:
+    images = torch.full((64, 3, 8, 8), 255, dtype=torch.uint8)
+    x, _ = one_epoch(make(images, Augmentation(flip="none"), mean=MEAN, std=STD))
+    for channel in range(3):
+        black = (0 - MEAN[channel]) / STD[channel]
+        white = (1 - MEAN[channel]) / STD[channel]
+        found = x[:, channel].unique()
+        assert found.tolist() == pytest.approx([black, white], rel=1e-5)
+
+
+def test_reflection_shows_no_black() -> None:
+    images = torch.full((64, 3, 8, 8), 255, dtype=torch.uint8)
+    augmentation = Augmentation(padding_mode="reflect", flip="none")
+    assert (one_epoch(make(images, augmentation))[0] == 255).all()
+
+
+# --- Flips --------------------------------------------------------------------------------------
+
+
+def mirrored(batches: TrainingBatches, images: Tensor, index: int) -> Tensor:
+    """By position in the set: whether the epoch mirrors it; each must be one or the other."""
+    x, labels = one_epoch(batches, index)
+    found = torch.zeros(len(images), dtype=torch.bool)
+    for image, label in zip(x, labels, strict=True):
+        flipped = torch.equal(pixels(image), images[label].flip(-1))
+        assert flipped or torch.equal(pixels(image), images[label])
+        found[label] = flipped
+    return found
+
+
+def test_random_flips_mirror_about_half_anew_in_each_epoch() -> None:
+    images = noise(400, side=4)
+    batches = make(images, Augmentation(crop_padding=0, flip="random"))
+    epochs = [mirrored(batches, images, index) for index in range(4)]
+    # 400 fair coins: outside of 140..260 once in 10^9 draws.
+    assert all(140 < int(flips.sum()) < 260 for flips in epochs)
+    assert all(140 < int((a ^ b).sum()) < 260 for a, b in pairwise(epochs))
+
+
+def test_alternating_flips_mirror_every_image_in_every_other_epoch() -> None:
+    images = noise(400, side=4)
+    batches = make(images, Augmentation(crop_padding=0, flip="alternating"))
+    first, second, third, fourth = (mirrored(batches, images, index) for index in range(4))
+    assert 140 < int(first.sum()) < 260
+    assert torch.equal(second, ~first)
+    assert torch.equal(third, first) and torch.equal(fourth, second)
+
+
+def test_without_flips_nothing_is_mirrored() -> None:
+    images = noise(40, side=4)
+    assert not mirrored(make(images), images, 0).any()
+
+
+# --- Cutout -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [1, 4, 5, 40])
+def test_cutout_blanks_one_square_clipped_at_the_border(side: int) -> None:
+    images = torch.full((300, 3, 12, 12), 255, dtype=torch.uint8)
+    augmentation = Augmentation(crop_padding=0, flip="none", cutout=side)
+    x, _ = one_epoch(make(images, augmentation, mean=MEAN, std=STD, batch_size=100))
+    blank = x == 0.0  # the mean colour: white is not
+    assert torch.equal(blank.any(1), blank.all(1)), "all channels or none"
+    heights, widths = set(), set()
+    for one in blank[:, 0]:
+        rows, columns = one.any(1), one.any(0)
+        assert torch.equal(one, rows[:, None] & columns[None, :])
+        for lines in (rows, columns):
+            at = lines.nonzero().flatten()
+            assert 1 <= len(at) <= side and len(at) == at[-1] - at[0] + 1
+        heights.add(int(rows.sum()))
+        widths.add(int(columns.sum()))
+    full = min(side, 12)
+    # An even square's centre lies between pixels: half of it is always inside.
+    assert max(heights) == max(widths) == full
+    assert min(heights) >= min(full, (side + 1) // 2) and min(widths) >= min(full, (side + 1) // 2)
+    if side < 12:
+        assert len(blank[:100, 0].flatten(1).unique(dim=0)) > 20, "a place for each image"
+
+
+def test_cutout_is_applied_to_some_place_of_every_image() -> None:
+    images = noise(50)
+    cut, labels = one_epoch(
+        make(images, Augmentation(crop_padding=0, flip="none", cutout=8), mean=MEAN, std=STD)
+    )
+    reference = normalise(images[labels], MEAN, STD, torch.float32)
+    changed = (cut != reference).any(1)
+    assert changed.flatten(1).any(1).all() and (changed.flatten(1).sum(1) <= 64).all()
+    assert (cut.permute(1, 0, 2, 3)[:, changed] == 0.0).all()
+
+
+# --- Epochs -------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=25)
+@given(count=st.integers(1, 40), data=st.data())
+def test_an_epoch_shows_each_image_once_minus_an_incomplete_batch(
+    count: int, data: st.DataObject
+) -> None:
+    batch_size = data.draw(st.integers(1, count))
+    images = noise(count, side=2)
+    batches = make(images, batch_size=batch_size)
+    assert batches.num_images == count
+    assert batches.steps_per_epoch == count // batch_size
+    for index in range(2):
+        steps = list(batches.epoch(index))
+        assert [len(y) for _, y in steps] == [batch_size] * (count // batch_size)
+        assert all(torch.equal(pixels(x), images[y]) for x, y in steps)
+        labels = torch.cat([y for _, y in steps])
+        assert len(labels.unique()) == len(labels) == count - count % batch_size
+
+
+def test_epochs_are_shuffled_anew() -> None:
+    batches = make(noise(64, side=2))
+    orders = [tuple(one_epoch(batches, index)[1].tolist()) for index in range(3)]
+    assert len({*orders, tuple(range(64))}) == 4
+
+
+FULL = Augmentation(crop_padding=2, padding_mode="reflect", flip="random", cutout=6)
+
+
+def test_the_generator_decides_everything_and_torchs_own_state_nothing() -> None:
+    images = noise(32)
+
+    def epochs(seed: int) -> list[Tensor]:
+        batches = make(images, FULL, seed=seed)
+        return [part for index in range(2) for part in one_epoch(batches, index)]
+
+    state = torch.get_rng_state()
+    first = epochs(0)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(7)
+    again, other = epochs(0), epochs(1)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("flip", ["random", "alternating", "none"])
+@pytest.mark.parametrize("cutout", [0, 6])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_batches_are_channels_last_in_their_dtype(
+    flip: str, cutout: int, dtype: torch.dtype
+) -> None:
+    batches = make(noise(8), Augmentation(flip=flip, cutout=cutout), dtype=dtype)
+    assert batches.windows.dtype == torch.uint8, "the set stays a quarter of its float size"
+    for x, y in batches.epoch(0):
+        assert x.shape == (4, 3, 32, 32) and x.dtype == dtype and y.dtype == torch.int64
+        assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_windows_share_the_padded_images() -> None:
+    batches = make(noise(8), Augmentation(crop_padding=4))
+    assert batches.windows.shape == (8, 9, 9, 3, 32, 32)
+    assert batches.windows.untyped_storage().nbytes() == 8 * 40 * 40 * 3
+
+
+def test_the_images_are_left_as_they_were() -> None:
+    images = noise(16)
+    one_epoch(make(images, FULL))
+    assert torch.equal(images, noise(16))
+
+
+# --- Errors -------------------------------------------------------------------------------------
+
+
+def test_a_batch_larger_than_the_set_is_refused() -> None:
+    make(noise(5), batch_size=5)
+    with pytest.raises(ValueError, match="batch size 6 is larger than the 5 images"):
+        make(noise(5), batch_size=6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "known"),
+    [({"flip": "vertical"}, "random, alternating, none"), ({"padding_mode": "edge"}, "zeros")],
+    ids=["flip", "padding"],
+)
+def test_an_unknown_augmentation_is_refused(setting: dict[str, Any], known: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown augmentation '.*'; known: {known}"):
+        make(noise(5), Augmentation(**setting))

@@ -1,0 +1,75 @@
+"""Targets that run what they say, and rounds within their bounds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from smallnet_core import latency
+from smallnet_core.latency import MAX_ROUNDS, forward_pass, num_rounds
+
+CPU = torch.device("cpu")
+
+
+class Recorder(nn.Module):
+    """Stands in for a network: remembers what it was called with, and how."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1)
+        self.calls: list[tuple[Tensor, bool, bool]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.append((x, self.training, torch.is_inference_mode_enabled()))
+        return self.conv(x)
+
+
+@pytest.mark.parametrize("batch_size", [1, 256])
+def test_a_target_is_one_forward_pass_in_evaluation_mode(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
+    recorder, waits = Recorder(), []
+    monkeypatch.setattr(latency, "build_model", lambda name: {"resnet18_s": recorder}[name])
+    monkeypatch.setattr(latency, "synchronize", waits.append)
+    target = forward_pass("resnet18_s", batch_size, CPU)
+    assert len(recorder.calls) == 1, "the warm-up is not timed"
+    target()
+    target()
+    assert len(recorder.calls) == 3 and waits == [CPU] * 3, "each round waits for the device"
+    for x, training, inference in recorder.calls:
+        assert x.shape == (batch_size, 3, 32, 32) and x.dtype == torch.float32
+        assert x.is_contiguous(memory_format=torch.channels_last)
+        assert not training and inference
+    assert len({x.data_ptr() for x, _, _ in recorder.calls}) == 1
+
+
+@pytest.mark.parametrize("network", ["resnet18_s", "vgg16_s", "vit_s"])
+def test_a_target_runs_and_leaves_the_random_state_alone(network: str) -> None:
+    state = torch.get_rng_state()
+    forward_pass(network, 1, CPU)()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"),
+    [(1e-6, MAX_ROUNDS), (0.0049, MAX_ROUNDS), (0.01, 100), (0.3, 3), (0.9, 1), (7.0, 1)],
+)
+def test_rounds_fill_about_a_second(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
+) -> None:
+    now, calls = [0.0], []
+
+    def target() -> None:
+        calls.append(None)
+        now[0] += seconds
+
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    assert num_rounds(target) == rounds
+    assert len(calls) == 1
+
+
+def test_a_real_target_gets_its_rounds() -> None:
+    assert 1 <= num_rounds(lambda: None) <= MAX_ROUNDS

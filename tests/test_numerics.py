@@ -1,0 +1,235 @@
+"""What a recipe computes, pinned.
+
+Whoever changes the losses below raises TRAINING_VERSION in smallnet_core/recipes.py, and pins the
+new ones in the same commit: the same recipes compute something else then, and models that were
+trained before must not be taken for theirs.
+
+The trainings run in double precision, everything else as always. In float32 another number of
+threads moves the sixth loss of ResNet18_S by 2 %: it adds up in another order, a last digit
+switches a few ReLUs, and batch norm does the rest. In double only the logits are rounded to
+float32 before the loss, which moved a loss by 3e-5 at most in 12 trainings with random last
+digits; another formula, order of random draws or setting moves some loss by 2e-3 and more.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from smallnet_core import training
+from smallnet_core.data.datasets import Dataset, load_dataset
+from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
+from smallnet_core.training import network_of, train
+
+CPU = torch.device("cpu")
+TOLERANCE = 2e-3
+
+BASE: dict[str, Any] = {
+    "kind": "quick",
+    "dataset": "digits",
+    "epochs": 2,
+    "batch_size": 16,
+    "seed": 42,
+    "precision": "float32",
+    # Pixel / 255 - mean over std is a fraction of 256 with these: the same float32 on every CPU,
+    # with or without fused multiply-add. A last digit more or less would switch ReLUs.
+    "mean": (0.5, 0.25, 0.125),
+    "std": (128 / 255, 64 / 255, 256 / 255),
+}
+
+# Between them, everything that a recipe can ask for; rates and decays large enough to show.
+RECIPES = {
+    "resnet18_s-sgdm": Recipe(
+        **BASE,
+        network="resnet18_s",
+        optimizer=Optimizer(name="sgdm", lr=0.01, weight_decay=1.0),
+        schedule=Schedule(name="multistep", milestones=(1,), gamma=0.1),
+    ),
+    "resnet18_s-adabound": Recipe(
+        **BASE,
+        network="resnet18_s",
+        optimizer=Optimizer(
+            name="adabound",
+            lr=1e-3,
+            final_lr=0.2,
+            gamma=0.1,
+            eps=1e-4,
+            weight_decay=1.0,
+            decay_norms_and_biases=False,
+        ),
+        schedule=Schedule(name="linear", warmup_fraction=0.2),
+        augmentation=Augmentation(crop_padding=2, padding_mode="reflect", flip="alternating"),
+        label_smoothing=0.1,
+    ),
+    "vgg16_s-adam": Recipe(
+        **BASE,
+        network="vgg16_s",
+        optimizer=Optimizer(name="adam", lr=2e-3, eps=1e-4, weight_decay=10.0, decoupled=True),
+        schedule=Schedule(name="cosine", warmup_fraction=0.4, final_factor=0.2),
+        augmentation=Augmentation(crop_padding=1, flip="none", cutout=12),
+        dropout=0.2,
+        clip_norm=0.5,
+    ),
+}
+
+
+@functools.cache
+def few_digits() -> Dataset:
+    """Three steps an epoch."""
+    digits = load_dataset("digits")
+    return replace(
+        digits,
+        train_images=digits.train_images[:48],
+        train_labels=digits.train_labels[:48],
+        test_images=digits.test_images[:20],
+        test_labels=digits.test_labels[:20],
+    )
+
+
+LOSSES = {
+    "resnet18_s-sgdm": (2.21231, 2.21367, 2.47295, 2.33229, 2.12699, 2.30087),
+    "resnet18_s-adabound": (2.20930, 2.23502, 2.37080, 2.29001, 2.14959, 2.25071),
+    "vgg16_s-adam": (2.29729, 2.32436, 2.29737, 2.27870, 2.24051, 2.39209),
+}
+
+
+@pytest.fixture
+def losses_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
+    """The loss of each step of a training, in double precision unless told otherwise."""
+    set_up = training.set_up
+
+    def losses_of(recipe: Recipe, double: bool = True) -> list[float]:
+        found: list[float] = []
+
+        def recorded(*arguments: Any) -> Any:
+            model, optimizer, step, batches = set_up(*arguments)
+
+            def recording_step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+                loss, hits = step(x, y)
+                found.append(loss.item())
+                return loss, hits
+
+            return model, optimizer, recording_step, batches
+
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "set_up", recorded)
+            if double:
+                # Drawn in float32 as always, and only then widened.
+                patch.setattr(training, "network_of", lambda recipe: network_of(recipe).double())
+                patch.setattr(training, "dtype_of", lambda recipe, device: torch.float64)
+            train(recipe, few_digits(), CPU)
+        return found
+
+    return losses_of
+
+
+# --- Pinned losses ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_first_losses_are_pinned(name: str, losses_of: Callable[..., list[float]]) -> None:
+    """A failure here is either a bug or a reason to raise TRAINING_VERSION: see above."""
+    assert losses_of(RECIPES[name]) == pytest.approx(LOSSES[name], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_float32_starts_at_the_same_loss(name: str, losses_of: Callable[..., list[float]]) -> None:
+    first, *_ = losses_of(replace(RECIPES[name], epochs=1), double=False)
+    assert first == pytest.approx(LOSSES[name][0], rel=2e-5)
+
+
+def with_optimizer(name: str, **changes: Any) -> Recipe:
+    return replace(RECIPES[name], optimizer=replace(RECIPES[name].optimizer, **changes))
+
+
+def with_augmentation(name: str, **changes: Any) -> Recipe:
+    return replace(RECIPES[name], augmentation=replace(RECIPES[name].augmentation, **changes))
+
+
+SGDM, ADABOUND, ADAM = RECIPES
+VARIANTS = {
+    "nesterov": with_optimizer(SGDM, nesterov=True),
+    "decayed tensors": with_optimizer(ADABOUND, decay_norms_and_biases=True),
+    "band": with_optimizer(ADABOUND, gamma=0.15),
+    "flips": with_augmentation(ADABOUND, flip="random"),
+    "decay": with_optimizer(ADAM, decoupled=False),
+    "cutout": with_augmentation(ADAM, cutout=10),
+    "dropout": replace(RECIPES[ADAM], dropout=0.25),
+    "warm-up": replace(RECIPES[ADAM], schedule=Schedule(name="cosine", final_factor=0.2)),
+}
+
+
+@pytest.mark.parametrize("change", VARIANTS)
+def test_the_pins_would_notice(change: str, losses_of: Callable[..., list[float]]) -> None:
+    """A setting a little off in one field: the least that another formula would do."""
+    recipe = VARIANTS[change]
+    pinned = LOSSES[f"{recipe.network}-{recipe.optimizer.name}"]
+    assert losses_of(recipe) != pytest.approx(pinned, rel=TOLERANCE)
+
+
+# --- Seeds --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [ADABOUND, ADAM])
+def test_a_recipe_gives_the_same_weights_twice_and_another_seed_others(name: str) -> None:
+    recipe, data = replace(RECIPES[name], epochs=1), few_digits()
+    first = train(recipe, data, CPU).state_dict
+    torch.manual_seed(77)
+    again = train(recipe, data, CPU).state_dict
+    other = train(replace(recipe, seed=recipe.seed + 1), data, CPU).state_dict
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    weights = [key for key in first if key.endswith("weight") and first[key].ndim >= 2]
+    assert not any(torch.equal(first[key], other[key]) for key in weights)
+
+
+def test_training_leaves_torchs_random_state_as_it_was() -> None:
+    """With "auto" precision too, whose probe draws weights: it takes two seconds on one core."""
+    training.bfloat16_gain.cache_clear()
+    for precision in ("auto", "float32"):
+        torch.manual_seed(5)
+        state = torch.get_rng_state()
+        recipe = replace(RECIPES[ADAM], epochs=1, precision=precision)
+        train(recipe, few_digits(), CPU)
+        assert torch.equal(torch.get_rng_state(), state), precision
+
+
+# --- The loss -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_the_loss_is_cross_entropy_against_smoothed_labels(smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(16, 10, generator=generator)
+    labels = torch.arange(16) % 10
+    model = nn.Identity()
+    recipe = replace(RECIPES[SGDM], label_smoothing=smoothing)
+    parameter = nn.Parameter(logits.clone())
+    step = training._step_function(
+        recipe, model, torch.optim.SGD([parameter], lr=1.0), torch.float32
+    )
+    loss, hits = step(parameter, labels)
+
+    target = (1 - smoothing) * torch.eye(10)[labels] + smoothing / 10
+    log_probabilities = logits - logits.exp().sum(1, keepdim=True).log()
+    expected = -(target * log_probabilities).sum(1).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert hits.item() == int((logits.argmax(1) == labels).sum())
+    # d loss / d logits = (softmax - target) / N, and one step of SGD takes it off.
+    gradient = (log_probabilities.exp() - target) / 16
+    torch.testing.assert_close(parameter.detach(), logits - gradient, rtol=1e-5, atol=1e-6)
+
+
+def test_the_whole_gradient_is_clipped() -> None:
+    weight = nn.Parameter(torch.zeros(10, 3))
+    model = nn.Linear(3, 10, bias=False)
+    model.weight = weight
+    recipe = replace(RECIPES[SGDM], clip_norm=0.01)
+    step = training._step_function(recipe, model, torch.optim.SGD([weight], lr=1.0), torch.float32)
+    step(torch.ones(4, 3), torch.tensor([1, 1, 2, 3]))
+    assert weight.detach().norm().item() == pytest.approx(0.01, rel=1e-3)

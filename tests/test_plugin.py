@@ -1,0 +1,148 @@
+"""smallnet_core.plugin and progress, as far as no inner run is needed (see integration)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from smallnet_core import plugin
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.progress import ProgressBar
+from smallnet_core.recipes import find_recipe
+from smallnet_core.training import Epoch
+
+RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
+
+
+def epoch(number: int, **fields: float) -> Epoch:
+    numbers = {
+        "train_loss": 0.1234,
+        "train_accuracy_percent": 98.7,
+        "test_accuracy_percent": 97.25,
+        "seconds": 1.0,
+    }
+    return Epoch(epoch=number, **(numbers | fields))
+
+
+# Parameters
+
+
+def test_a_claim_is_a_string_with_itself_as_id_and_its_dataset_as_marker():
+    claims = [
+        CLAIMS["table2/resnet18_s-adabound"],
+        CLAIMS["table3/resnet18_s-adabound"],
+        GOALS["digits/vit_s-adam"],
+        CLAIMS["appendix-a/total_params"],
+    ]
+    params = plugin.claim_params(claims)
+    assert [param.values for param in params] == [(claim.id,) for claim in claims]
+    assert [param.id for param in params] == [claim.id for claim in claims]
+    marks = [[mark.name for mark in param.marks] for param in params]
+    assert marks == [["cifar10"], ["cifar100"], ["digits"], []]
+
+
+def test_every_dataset_of_a_claim_is_one_that_a_start_checks():
+    found = {claim.dataset for claim in (*CLAIMS.values(), *GOALS.values())} - {None}
+    assert found == set(plugin.DATASETS)
+
+
+def test_the_claim_of_a_test_is_the_one_that_it_is_parametrized_with():
+    def item(**params: object) -> SimpleNamespace:
+        return SimpleNamespace(callspec=SimpleNamespace(params=params))
+
+    assert plugin._claim_of(item(claim_id="digits/vit_s-adam")) is GOALS["digits/vit_s-adam"]
+    assert plugin._claim_of(item(claim_id="table2/vit-adam")) is None
+    assert plugin._claim_of(item(network="vit")) is None
+    assert plugin._claim_of(SimpleNamespace()) is None
+
+
+# pytest-benchmark's tables
+
+
+def benchmark(name: str, group: str | None) -> dict[str, str | None]:
+    return {"name": name, "group": group}
+
+
+def test_counted_claims_stay_out_of_the_tables_of_times():
+    found = [benchmark("b", "evaluation"), benchmark("c", "counting"), benchmark("a", "evaluation")]
+    groups = plugin.pytest_benchmark_group_stats(None, found, "group")
+    assert groups == [("evaluation", [found[2], found[0]])]
+
+
+def test_other_groupings_and_tables_without_counts_are_left_to_pytest_benchmark():
+    timed = [benchmark("a", "training"), benchmark("b", "inference")]
+    assert plugin.pytest_benchmark_group_stats(None, timed, "group") is None
+    counted = [*timed, benchmark("c", "counting")]
+    assert plugin.pytest_benchmark_group_stats(None, counted, "func") is None
+
+
+# Progress
+
+
+def config_of(pytestconfig: pytest.Config) -> SimpleNamespace:
+    """Ours, with the clean-up in our hands."""
+    cleanups: list[object] = []
+    return SimpleNamespace(
+        pluginmanager=pytestconfig.pluginmanager, add_cleanup=cleanups.append, cleanups=cleanups
+    )
+
+
+def test_no_bar_is_drawn_where_standard_error_is_no_terminal(pytestconfig, monkeypatch):
+    reader, writer = os.pipe()
+    monkeypatch.setattr(plugin.os, "dup", lambda fd: writer)
+    assert plugin._progress(config_of(pytestconfig)) is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(writer)  # closed again
+    os.close(reader)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
+def test_a_bar_is_drawn_on_a_terminal_whatever_pytest_captures(pytestconfig, monkeypatch):
+    master, terminal = os.openpty()
+    monkeypatch.setattr(plugin.os, "dup", lambda fd: terminal)
+    config = config_of(pytestconfig)
+    bar = plugin._progress(config)
+    assert isinstance(bar, ProgressBar)
+    bar.start(RECIPE, 10)
+    bar.close()
+    [close] = config.cleanups
+    close()
+    drawn = b""
+    with contextlib.suppress(OSError):  # so Linux ends what a closed terminal had to say
+        while more := os.read(master, 10_000):
+            drawn += more
+    os.close(master)
+    assert str(RECIPE) in drawn.decode() and "0/10" in drawn.decode()
+
+
+def test_a_bar_shows_loss_accuracies_and_the_end():
+    stream = io.StringIO()
+    bar = ProgressBar(stream)
+    for _ in range(2):  # one training after another
+        bar.start(RECIPE, 4)
+        for step in range(4):
+            bar.step()
+            if step % 2:
+                bar.epoch(epoch(1 + step // 2, train_loss=1 / (step + 1)))
+        bar.close()
+    text = stream.getvalue()
+    assert text.startswith("\n"), "pytest's own line is still open"
+    assert text.count("4/4") >= 2
+    assert "epoch 2, loss 0.250, train 98.70 %, test 97.25 %" in text
+    assert text.endswith("\n")
+
+
+def test_a_bar_that_is_closed_takes_what_still_comes():
+    bar = ProgressBar(io.StringIO())
+    bar.step()
+    bar.epoch(epoch(1))
+    bar.close()
+    bar.start(RECIPE, 1)
+    bar.close()
+    bar.close()
+    bar.step()
