@@ -8,7 +8,7 @@ The trainings run in double precision, everything else as always. In float32 ano
 threads moves the sixth loss of ResNet18_S by 2 %: it adds up in another order, a last digit
 switches a few ReLUs, and batch norm does the rest. In double only the logits are rounded to
 float32 before the loss, which moved a loss by 3e-5 at most in 12 trainings with random last
-digits; another formula, order of random draws or setting moves some loss by 2e-3 and more.
+digits; another formula, order of random draws or setting nearly always moves one by 2e-3 and more.
 """
 
 from __future__ import annotations
@@ -189,14 +189,11 @@ def test_a_recipe_gives_the_same_weights_twice_and_another_seed_others(name: str
 
 
 def test_training_leaves_torchs_random_state_as_it_was() -> None:
-    """With "auto" precision too, whose probe draws weights: it takes two seconds on one core."""
-    training.bfloat16_gain.cache_clear()
-    for precision in ("auto", "float32"):
-        torch.manual_seed(5)
-        state = torch.get_rng_state()
-        recipe = replace(RECIPES[ADAM], epochs=1, precision=precision)
-        train(recipe, few_digits(), CPU)
-        assert torch.equal(torch.get_rng_state(), state), precision
+    """With a given precision; that the probe for "auto" draws nothing is test_machine's."""
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    train(replace(RECIPES[ADAM], epochs=1), few_digits(), CPU)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 # --- The loss -----------------------------------------------------------------------------------
