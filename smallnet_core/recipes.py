@@ -81,6 +81,8 @@ class Augmentation:
 # The networks of Tables 2 to 5 and Section 5.2; the others are counted only.
 _TRAINED_NETWORKS = ("resnet18", "resnet18_s", "vgg16", "vgg16_s", "vit", "vit_s")
 
+_OPTIMIZER_NAMES = ("sgdm", "adam", "adabound")
+
 # The paper normalises with these on both datasets; the deviations are not CIFAR-10's (0.247, ...),
 # they are the mean over images of each image's own.
 PAPER_MEAN = (0.4914, 0.4822, 0.4465)
@@ -111,6 +113,12 @@ class Recipe:
     selection: str = "last"
     holdout: int = 0  # training images set aside and judged instead of the test set, for tuning
     training_version: int = TRAINING_VERSION
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("float32", "auto"):
+            raise ValueError(f"unknown precision {self.precision!r}: float32 or auto")
+        if self.selection not in ("last", "best_test_epoch"):
+            raise ValueError(f"unknown selection {self.selection!r}: last or best_test_epoch")
 
     def canonical(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values: a new field leaves old names alone."""
@@ -270,6 +278,8 @@ def find_recipe(kind: str, dataset: str, network: str, optimizer: str, seed: int
     """
     if kind not in RECIPE_KINDS:
         raise ValueError(f"unknown recipe {kind!r}; known: {', '.join(RECIPE_KINDS)}")
+    if optimizer not in _OPTIMIZER_NAMES:
+        raise ValueError(f"unknown optimizer {optimizer!r}; known: {', '.join(_OPTIMIZER_NAMES)}")
     recipe = None
     if kind == "quick":
         recipe = _quick(network, optimizer) if dataset == "digits" else None

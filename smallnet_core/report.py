@@ -101,9 +101,9 @@ def markdown_lines(
     ]
     for row in rows:
         claim = known.get(row["claim"])
-        if claim is None or row["measured"] is None or claim.metric != "accuracy_percent":
+        if claim is None or claim.metric != "accuracy_percent":
             continue
-        if claim.source.startswith("Appendix D"):
+        if row["verdict"] == Status.NOT_MEASURED.value or claim.source.startswith("Appendix D"):
             continue
         what = ", ".join(filter(None, (claim.network, claim.optimizer))) or claim.id
         paper = format_value(row["paper"], row["unit"])

@@ -167,6 +167,10 @@ def train(
     """
     if recipe.dataset != dataset.name:
         raise ValueError(f"the recipe is for {recipe.dataset}, the dataset is {dataset.name}")
+    if not 0 <= recipe.holdout < len(dataset.train_images):
+        raise ValueError(
+            f"{recipe.holdout} images cannot be held out of {len(dataset.train_images)}"
+        )
     keep_freed_memory()
     start = time.perf_counter()
     dtype = dtype_of(recipe, device)

@@ -144,7 +144,8 @@ def other_than(value: Any) -> Any:
     if isinstance(value, bool):
         return not value
     if isinstance(value, str):
-        return value + "x"
+        chosen = {"auto": "float32", "float32": "auto", "last": "best_test_epoch"}
+        return chosen.get(value, "last" if value == "best_test_epoch" else value + "x")
     if isinstance(value, tuple):
         return (*value[:-1], other_than(value[-1])) if value else (1,)
     return value + 1
@@ -392,3 +393,14 @@ def test_importing_recipes_does_not_import_torch() -> None:
         "print([name for name in ('torch', 'numpy', 'sklearn') if name in sys.modules])"
     )
     assert run_python(code) == "[]"
+
+
+@pytest.mark.parametrize("field", ["precision", "selection"])
+def test_an_unknown_choice_is_named(field: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown {field} 'x'"):
+        replace(base(), **{field: "x"})
+
+
+def test_an_unknown_optimizer_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown optimizer 'lion'"):
+        find_recipe("tuned", "cifar10", "resnet18_s", "lion")
