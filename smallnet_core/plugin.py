@@ -279,13 +279,19 @@ def _claim_of(item: pytest.Item) -> Claim | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A claim whose test raises NotMeasured is a skip with its reason, and a row all the same."""
+    """A claim whose test raises NotMeasured is a skip with its reason, and a row all the same.
+
+    So is a benchmark of no claim, without the row. To any other test it is an error: a unit test
+    that nothing was measured for has found something.
+    """
     claim = _claim_of(pyfuncitem)
     try:
         return (yield)
     except NotMeasured as reason:
         if claim is not None:
             _record(pyfuncitem, judging.not_measured(claim, str(reason)).as_row())
+        elif "benchmark" not in pyfuncitem.fixturenames:
+            raise
         pytest.skip(str(reason))
     except Exception as error:
         if claim is not None:

@@ -138,21 +138,25 @@ def test_an_undecided_comparison_is_a_skip_that_keeps_its_numbers(suite, monkeyp
     result.stdout.fnmatch_lines(["SKIPPED * undecided whether above 90 %: *"])
 
 
-def test_a_test_of_no_claim_breaks_and_skips_as_ever(suite):
+def test_only_claims_and_benchmarks_skip_what_is_not_measured(suite):
+    """A unit test that raises it has found something: a skip would hide that."""
     suite.pytester.makepyfile(
         """
         from smallnet_core.records import NotMeasured
 
-        def test_skips():
+        def test_benchmark(benchmark):
             raise NotMeasured("not here")
+
+        def test_unit():
+            raise NotMeasured("not here either")
 
         def test_breaks():
             raise RuntimeError("out of cheese")
         """
     )
     result = suite.run("-rs")
-    result.assert_outcomes(skipped=1, failed=1)
-    result.stdout.re_match_lines([r"SKIPPED \[1\] .*: not here"])
+    result.assert_outcomes(skipped=1, failed=2)
+    result.stdout.re_match_lines([r"SKIPPED \[1\] .*: not here$"])
     assert suite.rows(result) == []
     result.stdout.no_fnmatch_line("*claims of the paper*")
 
