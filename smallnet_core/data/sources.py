@@ -96,7 +96,7 @@ def data_folder(data_dir: Path | None) -> Path:
             return root
         by = "the default data folder"
     else:
-        root = Path(given).expanduser()
+        root = Path(os.path.expanduser(given))  # Path.expanduser raises for an unknown user
     if not root.exists():
         raise DatasetError(f"{by} {root} does not exist: create it or name another")
     if not root.is_dir():
