@@ -248,7 +248,7 @@ def _tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
 
 
 # Epochs and batch size that brought each network over 95 % of 297 digits held out of the
-# training set, in the least time on two cores.
+# training set, in little time on two cores; LOG.md has the numbers.
 _QUICK = {"resnet18_s": (6, 64), "vgg16_s": (12, 32), "vit_s": (16, 32)}
 
 
