@@ -14,7 +14,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ def record_of(
         "computed_in": str(trained.dtype).removeprefix("torch."),
         "train_seconds": trained.train_seconds,
         "total_seconds": trained.total_seconds,
+        "interruptions": [asdict(interruption) for interruption in trained.interruptions],
         "dataset_digests": dict(dataset_digests),
         "environment": environment.as_dict(),
         "commit": None if commit is None else dict(commit),
@@ -194,13 +195,30 @@ class ModelCache:
                 )
         return None
 
+    def checkpoint(self, recipe: Recipe) -> Path:
+        """Where a training of ``recipe`` keeps its checkpoint, for who holds the lock."""
+        return self.folder / f"{recipe.name}.checkpoint"
+
     @contextlib.contextmanager
-    def lock(self, recipe: Recipe) -> Iterator[None]:
-        """Held while one process trains ``recipe``; the others wait here, then load."""
+    def lock(
+        self, recipe: Recipe, waits: Callable[[str], None] = lambda line: None
+    ) -> Iterator[None]:
+        """Held while one process trains ``recipe``; the others wait here, then load.
+
+        ``waits`` is told once, in a line, if there is somebody to wait for.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         # A singleton, so that who holds it may put a damaged entry aside, which takes it too.
-        with filelock.FileLock(self.folder / f"{recipe.name}.lock", is_singleton=True):
+        lock = filelock.FileLock(self.folder / f"{recipe.name}.lock", is_singleton=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            waits(f"{recipe}: another process is training it, waiting for its result")
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
     def store(
         self,

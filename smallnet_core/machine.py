@@ -1,15 +1,19 @@
-"""The machine that a run happens on: its device, its facts, and what it gains from bfloat16."""
+"""The machine that a run happens on: its device, its facts, and what can be measured on it."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import gc
+import importlib
 import importlib.metadata
 import os
 import platform
 import re
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -18,14 +22,20 @@ from smallnet_core.records import Environment
 
 __all__ = [
     "bfloat16_gain",
+    "energy_meter",
     "environment",
     "keep_freed_memory",
+    "matmul_gflops",
+    "memory_gib",
+    "peak_memory_mib",
     "resolve_device",
     "synchronize",
 ]
 
 # bfloat16 rounds to 8 bits; it has to buy at least this much time to be worth that.
 BFLOAT16_MIN_GAIN = 1.15
+
+PROC_SELF = Path("/proc/self")
 
 PACKAGES = (
     "torch",
@@ -110,15 +120,98 @@ def bfloat16_gain(device: torch.device) -> float:
     return best[False] / best[True]
 
 
+def memory_gib(device: torch.device) -> float:
+    """All of the device's memory, in GiB; a CPU's is the machine's."""
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device.index or 0).total_memory
+    else:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory / 2**30
+
+
+def matmul_gflops(device: torch.device, dtype: torch.dtype) -> float:
+    """The rate of square matrix products, two operations a multiply-add; about 0.3 seconds.
+
+    The best of at least three: what a training step on this device, as it is now, can be compared
+    with.
+    """
+    side = 8192 if device.type == "cuda" else 1536
+    a = torch.ones(side, side, dtype=dtype, device=device)
+    out = torch.empty_like(a)
+    seconds: list[float] = []
+    torch.mm(a, a, out=out)  # warm-up
+    synchronize(device)
+    while len(seconds) < 3 or sum(seconds) < 0.3:
+        start = time.perf_counter()
+        torch.mm(a, a, out=out)
+        synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return 2 * side**3 / min(seconds) / 1e9
+
+
+def peak_memory_mib(work: Callable[[], object], device: torch.device) -> float | None:
+    """Do ``work`` and tell the most memory that was in use meanwhile.
+
+    On a GPU that of tensors; on a CPU what is resident of the whole process, where memory that it
+    had freed before does not count. None where the system does not tell (for a CPU, Linux does).
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        synchronize(device)
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    _return_freed_memory()
+    try:
+        (PROC_SELF / "clear_refs").write_text("5")  # VmHWM starts anew: proc_pid_clear_refs(5)
+    except OSError:
+        work()
+        return None
+    work()
+    found = re.search(r"^VmHWM:\s+(\d+) kB$", (PROC_SELF / "status").read_text(), re.M)
+    return None if found is None else int(found[1]) / 1024
+
+
+def _return_freed_memory() -> None:
+    """What was freed before goes back to the kernel, in spite of ``keep_freed_memory``."""
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return  # musl has no malloc_trim
+
+
+def energy_meter(device: torch.device) -> Callable[[], float] | None:
+    """A reading of the joules that a GPU has used since its driver started, through NVML.
+
+    None where that is not told: on a CPU, without the package nvidia-ml-py, before Volta.
+    """
+    if device.type != "cuda":
+        return None
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return None
+    # By UUID: NVML counts GPUs that CUDA_VISIBLE_DEVICES hides too.
+    uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+
+    def joules() -> float:
+        return nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000  # millijoules
+
+    try:
+        nvml.nvmlInit()
+        handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+        joules()
+    except nvml.NVMLError:
+        return None
+    return joules
+
+
 def environment(device: torch.device) -> Environment:
     """The facts of this machine that a time or an accuracy may depend on."""
-    if device.type == "cuda":
-        index = device.index or 0
-        device_name = torch.cuda.get_device_name(index)
-        memory = torch.cuda.get_device_properties(index).total_memory
-    else:
-        device_name = _cpu_name()
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cuda = device.type == "cuda"
+    device_name = torch.cuda.get_device_name(device.index or 0) if cuda else _cpu_name()
     versions = {}
     for package in PACKAGES:
         try:
@@ -134,7 +227,7 @@ def environment(device: torch.device) -> Environment:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         num_threads=torch.get_num_threads(),
-        memory_gib=round(memory / 2**30, 1),
+        memory_gib=round(memory_gib(device), 1),
         versions=versions,
     )
 

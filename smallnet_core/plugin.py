@@ -181,17 +181,14 @@ def _make_workbench(config: pytest.Config) -> Workbench:
 
 
 def _progress(config: pytest.Config) -> Any:
-    """A progress bar on the real standard error, if that is a terminal."""
+    """A progress bar on the real standard error; a few notes where that is no terminal."""
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-    if not stream.isatty():
-        stream.close()
-        return None
-    from smallnet_core.progress import ProgressBar
+    from smallnet_core.progress import Notes, ProgressBar
 
     config.add_cleanup(stream.close)
-    return ProgressBar(stream)
+    return ProgressBar(stream) if stream.isatty() else Notes(stream)
 
 
 def _check_cache(bench: Workbench) -> None:

@@ -10,7 +10,30 @@ if TYPE_CHECKING:
     from smallnet_core.recipes import Recipe
     from smallnet_core.training import Epoch
 
-__all__ = ["ProgressBar"]
+__all__ = ["Notes", "ProgressBar"]
+
+
+def _write_line(stream: TextIO, line: str) -> None:
+    stream.write(f"\n{line}\n")  # pytest's own line is still open
+    stream.flush()
+
+
+class Notes:
+    """Where there is no terminal: only what a reader of the log has to know, a line each."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
+
+    def note(self, line: str) -> None:
+        _write_line(self.stream, line)
+
+    def step(self) -> None: ...
+
+    def epoch(self, result: Epoch) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class ProgressBar:
@@ -23,11 +46,19 @@ class ProgressBar:
         self.stream = stream
         self.bar: tqdm[None] | None = None
 
-    def start(self, recipe: Recipe, total_steps: int) -> None:
+    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None:
         self.stream.write("\n")  # pytest's own line is still open
         self.bar = tqdm(
-            total=total_steps, desc=str(recipe), file=self.stream, unit="step", mininterval=0.5
+            total=total_steps,
+            initial=done,
+            desc=str(recipe),
+            file=self.stream,
+            unit="step",
+            mininterval=0.5,
         )
+
+    def note(self, line: str) -> None:
+        _write_line(self.stream, line)
 
     def step(self) -> None:
         if self.bar is not None:

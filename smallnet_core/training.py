@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smallnet_core.data.batches import TrainingBatches, normalise
+from smallnet_core.checkpoints import (
+    CheckpointFile,
+    CheckpointKeeper,
+    Epoch,
+    Interruption,
+    TrainingState,
+    on_cpu,
+)
+from smallnet_core.data.batches import TrainingBatches, normalise, resized
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.machine import (
     BFLOAT16_MIN_GAIN,
     bfloat16_gain,
     keep_freed_memory,
+    memory_gib,
     synchronize,
 )
 from smallnet_core.models import build_model
+from smallnet_core.models.initialisation import initialise
 from smallnet_core.optimizers import build_optimizer, learning_rate_factor
 from smallnet_core.recipes import Optimizer, Recipe, Schedule
 
 __all__ = [
+    "BatchTooLarge",
     "Diverged",
     "Epoch",
+    "Interruption",
     "Progress",
     "Trained",
     "dtype_of",
@@ -38,18 +52,9 @@ __all__ = [
 ]
 
 
+IMAGE_SIDE = 32  # pixels, of every dataset
+
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One point of the curves. Training figures are running means over augmented images."""
-
-    epoch: int  # from 1
-    train_loss: float
-    train_accuracy_percent: float
-    test_accuracy_percent: float  # of the held-out images where the recipe holds some out
-    seconds: float  # of training; evaluation is not in it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +66,9 @@ class Trained:
     curve: tuple[Epoch, ...]
     selected_epoch: int  # from 1
     dtype: torch.dtype  # that the loop computed in: bfloat16 means autocast
-    train_seconds: float  # of the steps alone
+    train_seconds: float  # of the steps alone, without those that were lost
     total_seconds: float  # with setting up and evaluation
+    interruptions: tuple[Interruption, ...] = ()
 
     @property
     def test_accuracy_percent(self) -> float:
@@ -70,7 +76,7 @@ class Trained:
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome of a training, judged as such
-    """The training loss is no longer finite; the message says in which epoch.
+    """The loss or a weight is no longer finite; the message says at which step.
 
     ``trained`` is what was left: such weights predict one class, and are judged by that.
     """
@@ -80,10 +86,15 @@ class Diverged(Exception):  # noqa: N818 - an outcome of a training, judged as s
         self.trained = trained
 
 
+class BatchTooLarge(MemoryError):  # noqa: N818 - as torch.OutOfMemoryError says it
+    """A step does not fit into the memory of the device; the message names batch and memory."""
+
+
 class Progress(Protocol):
     """Who watches a training: told of every step (without its loss) and of every epoch."""
 
-    def start(self, recipe: Recipe, total_steps: int) -> None: ...
+    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
+    def note(self, line: str) -> None: ...
     def step(self) -> None: ...
     def epoch(self, result: Epoch) -> None: ...
     def close(self) -> None: ...
@@ -141,7 +152,9 @@ def set_up(
 
     Initial weights come from torch's global random state, batches from the recipe's seed.
     """
-    model = network_of(recipe).to(device).to(memory_format=torch.channels_last)
+    model = network_of(recipe)
+    initialise(model, recipe.initialisation)
+    model = model.to(device).to(memory_format=torch.channels_last)
     optimizer = _optimizer_of(recipe, model)
     batches = TrainingBatches(
         images.to(device),
@@ -157,13 +170,22 @@ def set_up(
 
 
 def train(
-    recipe: Recipe, dataset: Dataset, device: torch.device, *, progress: Progress | None = None
+    recipe: Recipe,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
 ) -> Trained:
-    """Train the recipe's network from scratch.
+    """Train the recipe's network from scratch, or from where a ``checkpoint`` of it left off.
 
-    Nothing inside an epoch waits for the device: losses and hits add up there and are read once
-    an epoch. Raises Diverged when the loss of an epoch is not finite, and ValueError when the
-    recipe does not fit the dataset.
+    Nothing inside an epoch waits for a GPU: losses and hits stay there and are read once an epoch.
+    The checkpoint is written after every epoch and every CHECKPOINT_SECONDS in between; a training
+    that was killed and started again ends with the same bits on the same CPU and number of
+    threads. It stays when the training ends, for whoever keeps the result to remove.
+
+    Raises Diverged when a loss or a weight is not finite, BatchTooLarge when a step does not fit
+    into the memory, and ValueError when the recipe does not fit the dataset.
     """
     if recipe.dataset != dataset.name:
         raise ValueError(f"the recipe is for {recipe.dataset}, the dataset is {dataset.name}")
@@ -180,7 +202,10 @@ def train(
         judged_images, judged_labels = dataset.train_images[kept:], dataset.train_labels[kept:]
     judged_images, judged_labels = judged_images.to(device), judged_labels.to(device)
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        _memory_named(recipe, device),
+    ):
         torch.manual_seed(recipe.seed)  # initial weights here, dropout masks later
         model, optimizer, step, batches = set_up(
             recipe, dataset.train_images[:kept], dataset.train_labels[:kept], device, dtype
@@ -188,68 +213,118 @@ def train(
         base_rates = [group["lr"] for group in optimizer.param_groups]
         steps_per_epoch = batches.steps_per_epoch
         total_steps = recipe.epochs * steps_per_epoch
+        state = TrainingState(model, optimizer, batches, steps_per_epoch, device)
+        keeper = None
+        if checkpoint is not None:
+            context = {"data": dict(dataset.digests), "dtype": str(dtype), "device": device.type}
+            note = None if progress is None else progress.note
+            keeper = CheckpointKeeper(CheckpointFile(checkpoint, recipe, context), state, note)
+            keeper.resume()
         if progress is not None:
-            progress.start(recipe, total_steps)
-        curve: list[Epoch] = []
-        best: tuple[int, dict[str, Tensor]] | None = None
-        done = 0
+            progress.start(recipe, total_steps, state.done)
+        diverged: tuple[int, str] | None = None  # steps of the epoch before it, and how
         try:
-            for index in range(recipe.epochs):
+            while state.done < total_steps:
+                index, first = divmod(state.done, steps_per_epoch)
+                side = _side(recipe, index, batches.side)
                 model.train()
-                loss_sum = torch.zeros((), device=device)
-                hits = torch.zeros((), device=device, dtype=torch.int64)
-                epoch_start = time.perf_counter()
-                for x, y in batches.epoch(index):
-                    factor = _rate_factor(recipe, done, total_steps, steps_per_epoch)
+                epoch_start = time.perf_counter() - state.epoch_seconds
+                for x, y in batches.epoch(index, first):
+                    factor = _rate_factor(recipe, state.done, total_steps, steps_per_epoch)
                     for group, base in zip(optimizer.param_groups, base_rates, strict=True):
                         group["lr"] = base * factor
-                    loss, batch_hits = step(x, y)
-                    loss_sum += loss
-                    hits += batch_hits
-                    done += 1
+                    loss, batch_hits = step(resized(x, side), y)
+                    state.losses[state.done % steps_per_epoch] = loss
+                    state.hits += batch_hits
+                    state.done += 1
                     if progress is not None:
                         progress.step()
-                mean_loss = loss_sum.item() / steps_per_epoch  # waits for the device
+                    if device.type == "cpu" and not math.isfinite(loss.item()):
+                        break
+                    if keeper is not None and state.done % steps_per_epoch:
+                        state.epoch_seconds = time.perf_counter() - epoch_start
+                        epoch_start += keeper.keep_if_due()
+                num_steps = state.done - index * steps_per_epoch
+                losses = state.losses[:num_steps].tolist()  # waits for the device
                 seconds = time.perf_counter() - epoch_start
                 logits = predict(
                     model, judged_images, mean=recipe.mean, std=recipe.std, dtype=dtype
                 )
-                num_seen = steps_per_epoch * recipe.batch_size
                 result = Epoch(
                     epoch=index + 1,
-                    train_loss=mean_loss,
-                    train_accuracy_percent=100 * hits.item() / num_seen,
+                    train_loss=sum(losses) / num_steps,
+                    train_accuracy_percent=100 * state.hits.item() / num_steps / recipe.batch_size,
                     test_accuracy_percent=accuracy_percent(logits, judged_labels),
                     seconds=seconds,
                 )
-                curve.append(result)
+                state.end_epoch(result, keep_best=recipe.selection == "best_test_epoch")
                 if progress is not None:
                     progress.epoch(result)
-                if not math.isfinite(mean_loss):
+                diverged = _divergence(model, losses)
+                if diverged is not None:
                     break
-                if recipe.selection == "best_test_epoch" and (
-                    best is None
-                    or result.test_accuracy_percent > curve[best[0] - 1].test_accuracy_percent
-                ):
-                    best = index + 1, _on_cpu(model)
+                if keeper is not None:
+                    keeper.keep()
         finally:
             if progress is not None:
                 progress.close()
 
-    selected, state_dict = best or (len(curve), _on_cpu(model))
+    last = len(state.curve)
+    chosen = state.best_epoch if state.best_epoch and diverged is None else last
     trained = Trained(
         recipe=recipe,
-        state_dict=state_dict,
-        curve=tuple(curve),
-        selected_epoch=selected,
+        state_dict=on_cpu(model) if chosen == last else state.best_weights,
+        curve=tuple(state.curve),
+        selected_epoch=chosen,
         dtype=dtype,
-        train_seconds=sum(epoch.seconds for epoch in curve),
-        total_seconds=time.perf_counter() - start,
+        train_seconds=sum(epoch.seconds for epoch in state.curve),
+        total_seconds=time.perf_counter() - start + state.seconds_before,
+        interruptions=tuple(state.interruptions),
     )
-    if not math.isfinite(curve[-1].train_loss):
-        message = f"{recipe}: the loss is {curve[-1].train_loss} in epoch {len(curve)}"
-        raise Diverged(message, trained)
+    if diverged is not None:
+        at, how = (last - 1) * steps_per_epoch + diverged[0] + 1, diverged[1]
+        raise Diverged(f"{recipe}: diverged at step {at} of {total_steps}: {how}", trained)
     return trained
+
+
+def _divergence(model: nn.Module, losses: list[float]) -> tuple[int, str] | None:
+    """At which of an epoch's steps (from 0) it went wrong, and how; None if all is finite."""
+    for step, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            return step, f"the loss is {loss}"
+    # The last update may have done it: no loss has seen that yet.
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            return len(losses) - 1, f"{name} is not finite"
+    return None
+
+
+@contextlib.contextmanager
+def _memory_named(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Turns what torch raises where memory runs out into BatchTooLarge."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # On a CPU it is a plain RuntimeError.
+        if isinstance(error, RuntimeError) and not (
+            isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        ):
+            raise
+        first_line = str(error).partition("\n")[0] or type(error).__name__
+        raise BatchTooLarge(
+            f"{recipe}: a step of {recipe.batch_size} images does not fit into the memory of "
+            f"{device}, {memory_gib(device):.1f} GiB in all; a recipe with a smaller batch_size "
+            f"does ({first_line})"
+        ) from error
+
+
+def _side(recipe: Recipe, epoch: int, full: int) -> int:
+    """The side of the images in that epoch (from 0), in pixels."""
+    side = full
+    for share, pixels in recipe.resolutions:
+        if epoch >= share * recipe.epochs:
+            side = pixels
+    return min(side, full)
 
 
 def _rate_factor(recipe: Recipe, step: int, total_steps: int, steps_per_epoch: int) -> float:
@@ -266,13 +341,6 @@ def _rate_factor(recipe: Recipe, step: int, total_steps: int, steps_per_epoch: i
     )
 
 
-def _on_cpu(model: nn.Module) -> dict[str, Tensor]:
-    return {
-        name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-        for name, value in model.state_dict().items()
-    }
-
-
 def estimate_seconds(
     recipe: Recipe, *, num_train: int, num_test: int, device: torch.device, enough: float = math.inf
 ) -> float:
@@ -281,8 +349,11 @@ def estimate_seconds(
     Stops after the first step when even a quarter of its time would make the whole take longer
     than ``enough`` seconds: the large networks take seconds a step on a CPU.
     """
-    # A forward pass over the test set every epoch; a training step is about three forwards.
-    steps = recipe.epochs * (num_train + num_test / 3) / recipe.batch_size
+    # A forward pass over the test set every epoch; a training step is about three forwards, and
+    # takes as much less as its images are smaller.
+    sides = [_side(recipe, epoch, IMAGE_SIDE) for epoch in range(recipe.epochs)]
+    train_epochs = sum(side**2 for side in sides) / IMAGE_SIDE**2
+    steps = (train_epochs * num_train + recipe.epochs * num_test / 3) / recipe.batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, and the large
     # networks take seconds a step on a CPU: their rows share one measurement.
     stand_in = Recipe(

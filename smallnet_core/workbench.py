@@ -101,13 +101,22 @@ class Workbench:
         """Train and store each recipe; where another process is at it, wait and take its result."""
         for recipe in recipes:
             dataset = self.dataset(recipe.dataset)
-            with self.cache.lock(recipe):
+            with self.cache.lock(recipe, waits=self._note):
                 other = None if self.settings.retrain else self.cache.load(recipe)
                 if other is not None:
                     self._models[recipe] = other
                     continue
+                checkpoint = self.cache.checkpoint(recipe)
+                if self.settings.retrain:
+                    checkpoint.unlink(missing_ok=True)
                 try:
-                    trained = train(recipe, dataset, self.device, progress=self.progress)
+                    trained = train(
+                        recipe,
+                        dataset,
+                        self.device,
+                        progress=self.progress,
+                        checkpoint=checkpoint,
+                    )
                 except Diverged as failure:
                     # Judged in this session for what it is, and never cached as a success.
                     record = record_of(failure.trained, self.facts, dataset.digests, self.commit)
@@ -121,6 +130,11 @@ class Workbench:
                     self._models[recipe] = self.cache.store(
                         trained, self.facts, dataset.digests, self.commit
                     )
+                checkpoint.unlink(missing_ok=True)
+
+    def _note(self, line: str) -> None:
+        if self.progress is not None:
+            self.progress.note(line)
 
     def is_evaluated(self, recipe: Recipe) -> bool:
         """Whether this session has judged the recipe's model already."""

@@ -7,6 +7,10 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +19,11 @@ from smallnet_core import machine
 from smallnet_core.machine import (
     PACKAGES,
     bfloat16_gain,
+    energy_meter,
     environment,
     keep_freed_memory,
+    matmul_gflops,
+    peak_memory_mib,
     resolve_device,
     synchronize,
 )
@@ -152,3 +159,140 @@ def test_bfloat16_gain_is_measured_once_and_draws_nothing_from_the_callers_rando
     assert torch.equal(torch.get_rng_state(), state)
     # From a CPU that emulates bfloat16 to one with matrix units for it.
     assert 0.01 < gain < 100
+
+
+# --- Rates, peaks and energy --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_rate_of_matrix_products_is_that_of_the_fastest(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    products: list[tuple[Any, ...]] = []
+    ticks = iter((0.0, 0.2, 1.0, 1.05, 2.0, 2.04, 3.0, 3.1, 9.0))
+    monkeypatch.setattr(
+        torch, "mm", lambda a, b, *, out: products.append((a.shape, b.shape, a.dtype, out.dtype))
+    )
+    monkeypatch.setattr(machine, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    found = matmul_gflops(CPU, dtype)
+    # 0.29 seconds after three, so there is a fourth; and one before, to warm up.
+    assert len(products) == 5 and set(products) == {((1536, 1536), (1536, 1536), dtype, dtype)}
+    assert found == pytest.approx(2 * 1536**3 / 0.04 / 1e9)
+
+
+HAS_PEAK = pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="only Linux tells peaks"
+)
+
+
+@HAS_PEAK
+def test_peak_memory_has_what_was_touched_meanwhile_and_nothing_of_before() -> None:
+    keep_freed_memory()  # would keep what was freed in sight
+    base = peak_memory_mib(lambda: None, CPU)
+    assert base is not None and base > 50  # torch itself
+    kept = torch.ones(32 * 2**18)
+    for size in (32, 64, 32):
+        found = peak_memory_mib(lambda size=size: [torch.ones(size * 2**18) for _ in "ab"], CPU)
+        assert found is not None
+        assert found - base == pytest.approx(32 + 2 * size, abs=12)
+    del kept
+    after = peak_memory_mib(lambda: None, CPU)
+    assert after == pytest.approx(base, abs=12)
+
+
+def test_the_work_is_done_where_no_peak_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    for folder, status in ((tmp_path / "none", None), (tmp_path, "VmPeak:\t 5 kB\n")):
+        monkeypatch.setattr(machine, "PROC_SELF", folder)
+        if status is not None:
+            (folder / "status").write_text(status, encoding="utf-8")
+        assert peak_memory_mib(lambda: done.append("once"), CPU) is None
+    assert done == ["once"] * 2
+    (tmp_path / "status").write_text("VmPeak:\t 5 kB\nVmHWM:\t    2560 kB\n", encoding="utf-8")
+    assert peak_memory_mib(lambda: None, CPU) == 2.5
+
+
+@HAS_PEAK
+def test_what_the_work_raises_is_raised_and_it_is_not_done_again() -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        done.append("once")
+        raise OSError("the work's own")
+
+    with pytest.raises(OSError, match="the work's own"):
+        peak_memory_mib(work, CPU)
+    assert done == ["once"]
+
+
+def test_peak_memory_of_a_gpu_is_that_of_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    gpu = torch.device("cuda:1")
+
+    def recorded(name: str, result: Any = None) -> Callable[[torch.device], Any]:
+        def call(device: torch.device) -> Any:
+            assert device == gpu
+            calls.append(name)
+            return result
+
+        return call
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", recorded("reset"))
+    monkeypatch.setattr(torch.cuda, "synchronize", recorded("wait"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", recorded("peak", 3 * 2**19))
+    assert peak_memory_mib(lambda: calls.append("work"), gpu) == 1.5
+    assert calls == ["reset", "work", "wait", "peak"]
+
+
+class FakeNvml(ModuleType):
+    """pynvml for one GPU, whose counter stands at ``millijoules``; or that does not count."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self, millijoules: int | None) -> None:
+        super().__init__("pynvml")
+        self.millijoules = millijoules
+        self.is_open = False
+
+    def nvmlInit(self) -> None:  # noqa: N802 - NVML's own names
+        self.is_open = True
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        assert self.is_open
+        if uuid != "GPU-01234567-89ab":
+            raise self.NVMLError("not found")
+        return "handle"
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:  # noqa: N802
+        assert handle == "handle"
+        if self.millijoules is None:
+            raise self.NVMLError("not supported")
+        return self.millijoules
+
+
+def test_energy_is_read_in_joules_from_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml(5_000_000)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(uuid=f"0123456{7 - device.index}-89ab"),
+    )
+    meter = energy_meter(torch.device("cuda:0"))
+    assert meter is not None
+    before = meter()
+    nvml.millijoules = 5_012_500
+    assert (before, meter() - before) == (5000.0, 12.5)
+    assert energy_meter(torch.device("cuda:1")) is None, "NVML does not know that one"
+    nvml.millijoules = None
+    assert energy_meter(torch.device("cuda:0")) is None, "it does not count"
+
+
+def test_no_energy_is_told_of_a_cpu_or_without_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # an import of it fails
+    assert energy_meter(torch.device("cuda:0")) is None
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(1))
+    assert energy_meter(CPU) is None

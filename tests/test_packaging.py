@@ -37,7 +37,8 @@ NETWORKS = {
     *("vgg16", "vgg16_s", "vgg19", "vit", "vit_s"),
 }
 LIGHT_MODULES = {
-    *("records", "settings", "claims", "recipes", "judging", "report", "progress", "plugin"),
+    *("records", "settings", "claims", "recipes", "judging", "report", "figures", "progress"),
+    "plugin",
 }
 
 
@@ -207,7 +208,8 @@ def test_what_readers_look_for_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("cache", "claims", "data", "evaluation", "judging", "latency", "machine", "models"),
+        *("cache", "claims", "data", "evaluation", "figures", "judging", "latency", "machine"),
+        "models",
         *("optimizers", "plugin", "progress", "recipes", "records", "report", "settings"),
         *("speed", "training", "workbench"),
     ],

@@ -12,7 +12,7 @@ import pytest
 from smallnet_core import plugin
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
-from smallnet_core.progress import ProgressBar
+from smallnet_core.progress import Notes, ProgressBar
 from smallnet_core.recipes import find_recipe
 from smallnet_core.training import Epoch
 
@@ -92,13 +92,21 @@ def config_of(pytestconfig: pytest.Config) -> SimpleNamespace:
     )
 
 
-def test_no_bar_is_drawn_where_standard_error_is_no_terminal(pytestconfig, monkeypatch):
+def test_a_log_gets_notes_and_no_bar(pytestconfig, monkeypatch):
     reader, writer = os.pipe()
     monkeypatch.setattr(plugin.os, "dup", lambda fd: writer)
-    assert plugin._progress(config_of(pytestconfig)) is None
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(writer)  # closed again
-    os.close(reader)
+    config = config_of(pytestconfig)
+    notes = plugin._progress(config)
+    assert isinstance(notes, Notes)
+    notes.start(RECIPE, 10, 5)
+    notes.note("resumed after step 5")
+    notes.step()
+    notes.epoch(epoch(1))
+    notes.close()
+    [close] = config.cleanups
+    close()
+    with open(reader, "rb") as stream:
+        assert stream.read() == b"\nresumed after step 5\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
@@ -135,6 +143,18 @@ def test_a_bar_shows_loss_accuracies_and_the_end():
     assert text.count("4/4") >= 2
     assert "epoch 2, loss 0.250, train 98.70 %, test 97.25 %" in text
     assert text.endswith("\n")
+
+
+def test_a_bar_of_a_resumed_training_begins_where_it_went_on():
+    stream = io.StringIO()
+    bar = ProgressBar(stream)
+    bar.note("resumed after step 3")
+    bar.start(RECIPE, 4, 3)
+    bar.step()
+    bar.close()
+    text = stream.getvalue()
+    assert "resumed after step 3\n" in text
+    assert "3/4" in text and "4/4" in text and "0/4" not in text
 
 
 def test_a_bar_that_is_closed_takes_what_still_comes():

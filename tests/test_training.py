@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallnet_core import training
+from smallnet_core.data.batches import resized
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
-from smallnet_core.training import Diverged, Epoch, estimate_seconds, network_of, train
+from smallnet_core.training import (
+    BatchTooLarge,
+    Diverged,
+    Epoch,
+    estimate_seconds,
+    network_of,
+    train,
+)
 
 CPU = torch.device("cpu")
 
@@ -84,8 +96,11 @@ class Watcher:
     def __init__(self) -> None:
         self.told: list[Any] = []
 
-    def start(self, recipe: Recipe, total_steps: int) -> None:
-        self.told += ["start", recipe, total_steps]
+    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None:
+        self.told += ["start", recipe, total_steps, done]
+
+    def note(self, line: str) -> None:
+        self.told += ["note", line]
 
     def step(self) -> None:
         self.told.append("step")
@@ -374,23 +389,133 @@ def test_a_training_in_bfloat16_leaves_float32_weights(monkeypatch: pytest.Monke
 # --- Failures -----------------------------------------------------------------------------------
 
 
+def exploding(epochs: int = 4, at_epoch: int = 1) -> Recipe:
+    """Nothing moves before ``at_epoch`` (from 0), whose rate is 1e30: its second step sees it."""
+    return replace(
+        RECIPE,
+        schedule=Schedule(name="multistep", milestones=(at_epoch,), gamma=1e37),
+        optimizer=Optimizer(name="sgdm", lr=1e-7, weight_decay=0.0),
+        epochs=epochs,
+    )
+
+
 @pytest.mark.usefixtures("tiny")
-def test_a_training_that_diverges_says_in_which_epoch() -> None:
+def test_a_training_that_diverges_says_at_which_step() -> None:
     watcher = Watcher()
-    # Nothing moves in the first epoch; in the second of four the rate is 1e30.
-    schedule = Schedule(name="multistep", milestones=(1,), gamma=1e37)
-    optimizer = Optimizer(name="sgdm", lr=1e-7, weight_decay=0.0)
-    recipe = replace(RECIPE, schedule=schedule, optimizer=optimizer, epochs=4)
-    reason = r"vgg16_s sgdm digits \(quick, seed 3\): the loss is (nan|inf) in epoch 2"
+    recipe = exploding()
+    reason = (
+        r"vgg16_s sgdm digits \(quick, seed 3\): diverged at step 6 of 16: the loss is (nan|inf)"
+    )
     with pytest.raises(Diverged, match=f"^{reason}$") as caught:
         train(recipe, synthetic(), CPU, progress=watcher)
     assert [told.epoch for told in watcher.told if isinstance(told, Epoch)] == [1, 2]
+    assert watcher.told.count("step") == 6, "on a CPU it ends with the step that shows it"
     assert watcher.told[-1] == "close", "whoever watches is told of the end in any case"
     left = caught.value.trained
     assert (len(left.curve), left.selected_epoch, left.recipe) == (2, 2, recipe)
     assert math.isfinite(left.curve[0].train_loss) and not math.isfinite(left.curve[1].train_loss)
     assert not all(value.isfinite().all() for value in left.state_dict.values())
     assert left.test_accuracy_percent == 10.0, "3 of 30: one class for every image"
+
+
+@pytest.mark.usefixtures("tiny")
+def test_what_diverged_is_what_is_left_whatever_was_best_before() -> None:
+    recipe = replace(exploding(), selection="best_test_epoch")
+    with pytest.raises(Diverged) as caught:
+        train(recipe, synthetic(), CPU)
+    left = caught.value.trained
+    assert left.selected_epoch == 2
+    assert not all(value.isfinite().all() for value in left.state_dict.values())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_weights_that_the_last_update_broke_are_not_a_success(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every loss is finite: only a look at the weights tells."""
+    real = training._step_function
+
+    def breaking(recipe: Recipe, model: nn.Module, *others: Any) -> training.Step:
+        step, seen = real(recipe, model, *others), [0]
+
+        def broken(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            out = step(x, y)
+            seen[0] += 1
+            if seen[0] == 12:  # the last
+                next(model.parameters()).data.fill_(math.nan)
+            return out
+
+        return broken
+
+    monkeypatch.setattr(training, "_step_function", breaking)
+    with pytest.raises(Diverged, match=r"diverged at step 12 of 12: 0\.weight is not finite$"):
+        train(RECIPE, synthetic(), CPU)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        MemoryError(),
+    ],
+    ids=["cpu", "cuda", "python"],
+)
+def test_a_batch_that_memory_cannot_hold_is_named(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*arguments: Any) -> training.Step:
+        def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            raise error
+
+        return step
+
+    monkeypatch.setattr(training, "_step_function", full)
+    expected = (
+        r"vgg16_s sgdm .*: a step of 16 images does not fit into the memory of cpu, [\d.]+ GiB"
+    )
+    with pytest.raises(BatchTooLarge, match=expected):
+        train(RECIPE, synthetic(), CPU)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_other_errors_of_a_step_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*arguments: Any) -> training.Step:
+        def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            raise RuntimeError("shapes do not match")
+
+        return step
+
+    monkeypatch.setattr(training, "_step_function", wrong)
+    with pytest.raises(RuntimeError, match=r"^shapes do not match$"):
+        train(RECIPE, synthetic(), CPU)
+
+
+def test_a_real_lack_of_memory_names_the_batch() -> None:
+    """In a process of its own, whose memory is limited to what it has plus little."""
+    script = """
+import resource, torch
+from dataclasses import replace
+from tests.test_training import RECIPE, synthetic
+from smallnet_core.training import BatchTooLarge, train
+data = synthetic()
+wide = data.train_images.repeat(64, 1, 1, 1)
+data = replace(data, train_images=wide, train_labels=data.train_labels.repeat(64))
+torch.set_num_threads(1)
+train(replace(RECIPE, epochs=1, batch_size=16), synthetic(), torch.device("cpu"))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), resource.RLIM_INFINITY))
+try:
+    train(replace(RECIPE, batch_size=4096), data, torch.device("cpu"))
+except BatchTooLarge as error:
+    print(error)
+"""
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120
+    )
+    assert "a step of 4096 images does not fit into the memory of cpu" in done.stdout, done.stderr
 
 
 def test_a_recipe_for_another_dataset_is_refused() -> None:
@@ -404,6 +529,36 @@ def test_a_batch_larger_than_what_is_left_to_train_on_is_refused() -> None:
         train(replace(RECIPE, holdout=50), synthetic(), CPU)
 
 
+# --- Smaller images first ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_images_grow_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    sides: list[int] = []
+    real = training.resized
+
+    def recorded(x: Tensor, side: int) -> Tensor:
+        sides.append(side)
+        out = real(x, side)
+        assert out.shape[-2:] == (side, side)
+        return F.interpolate(out, (32, 32))  # Tiny takes no others
+
+    monkeypatch.setattr(training, "resized", recorded)
+    recipe = replace(RECIPE, epochs=5, resolutions=((0.0, 20), (0.4, 24), (0.8, 32)))
+    train(recipe, synthetic(), CPU)
+    assert sides == [20] * 8 + [24] * 8 + [32] * 4
+
+
+def test_a_transformation_to_a_smaller_side_is_an_average() -> None:
+    x = torch.rand(2, 3, 32, 32)
+    assert resized(x, 32) is x
+    small = resized(x, 16)
+    assert small.shape == (2, 3, 16, 16)
+    assert small.mean().item() == pytest.approx(x.mean().item(), abs=5e-3)
+    constant = resized(torch.full((1, 3, 32, 32), 0.7), 20)
+    torch.testing.assert_close(constant, torch.full((1, 3, 20, 20), 0.7))
+
+
 # --- Progress -----------------------------------------------------------------------------------
 
 
@@ -411,7 +566,7 @@ def test_a_batch_larger_than_what_is_left_to_train_on_is_refused() -> None:
 def test_progress_is_told_of_every_step_and_epoch() -> None:
     watcher = Watcher()
     trained = train(RECIPE, synthetic(), CPU, progress=watcher)
-    expected: list[Any] = ["start", RECIPE, 12]
+    expected: list[Any] = ["start", RECIPE, 12, 0]
     for point in trained.curve:
         expected += ["step"] * 4 + [point]
     assert watcher.told == [*expected, "close"]

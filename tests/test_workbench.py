@@ -47,6 +47,7 @@ class Fakes:
 
     def __init__(self) -> None:
         self.trained: list[Recipe] = []
+        self.found_checkpoint: list[bool] = []
         self.loaded: list[str] = []
         self.estimated: list[Recipe] = []
         self.estimate = 1.0  # seconds
@@ -54,9 +55,13 @@ class Fakes:
         self.diverges: Callable[[Recipe], bool] = lambda recipe: False
         self.train_seconds = 0.0
 
-    def train(self, recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any) -> Trained:
+    def train(
+        self, recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any, checkpoint: Path
+    ) -> Trained:
         assert dataset.name == recipe.dataset
         self.trained.append(recipe)
+        self.found_checkpoint.append(checkpoint.exists())
+        checkpoint.write_bytes(b"half")
         time.sleep(self.train_seconds)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -81,7 +86,7 @@ class Fakes:
             for tensor in weights.values():
                 if tensor.is_floating_point():
                     tensor.fill_(math.nan)
-            raise Diverged(f"{recipe}: the loss is nan in epoch 1", trained)
+            raise Diverged(f"{recipe}: diverged at step 1 of 4: the loss is nan", trained)
         return trained
 
     def load_dataset(self, name: str, *, data_dir: Path | None, offline: bool) -> Dataset:
@@ -307,6 +312,42 @@ def test_two_sessions_that_ask_for_the_same_train_it_once(fakes, make):
         thread.join()
     assert len(fakes.trained) == 1
     assert sorted(results) == ["cache", "trained"]
+
+
+def test_who_waits_for_another_process_says_so(fakes, make):
+    notes: list[str] = []
+
+    class Watcher:
+        def note(self, line: str) -> None:
+            notes.append(line)
+
+    bench, other = make(), make()
+    other.progress = Watcher()
+    [recipe] = bench.recipes(*ROW)
+    with bench.cache.lock(recipe):
+        waiting = threading.Thread(target=other.train, args=([recipe],))
+        waiting.start()
+        while not notes:
+            time.sleep(0.01)
+    waiting.join()
+    assert notes == [f"{recipe}: another process is training it, waiting for its result"]
+
+
+@pytest.mark.parametrize("diverges", [False, True])
+def test_a_checkpoint_goes_when_its_training_ends(fakes, make, tmp_path, diverges):
+    fakes.diverges = lambda recipe: diverges
+    bench = make()
+    [recipe] = bench.recipes(*ROW)
+    path = bench.cache.checkpoint(recipe)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"of a run that was killed")
+    obtain(bench)
+    assert fakes.found_checkpoint == [True]
+    assert not path.exists()
+    # --retrain asks for a training from scratch.
+    path.write_bytes(b"of a run that was killed")
+    obtain(make(retrain=True))
+    assert fakes.found_checkpoint == [True, False]
 
 
 def test_a_lock_is_of_one_recipe(fakes, make):

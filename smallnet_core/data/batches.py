@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smallnet_core.recipes import Augmentation
 
-__all__ = ["TrainingBatches", "normalise"]
+__all__ = ["TrainingBatches", "normalise", "resized"]
 
 
 def normalise(
@@ -31,6 +31,13 @@ def _scale_and_shift(
     scale = torch.tensor([1 / (255 * s) for s in std], device=device)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
     return scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
+
+
+def resized(x: Tensor, side: int) -> Tensor:
+    """Images (N, 3, S, S) scaled down to (N, 3, side, side); the same tensor where they fit."""
+    if x.shape[-1] == side:
+        return x
+    return F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
 class TrainingBatches:
@@ -66,6 +73,8 @@ class TrainingBatches:
         self.augmentation = augmentation
         self.mean, self.std, self.dtype = mean, std, dtype
         self.generator = generator
+        self._generator_at_epoch = generator.get_state()
+        self._first: Tensor | None = None  # whose image is mirrored in epochs 0, 2, ...
         pad = augmentation.crop_padding
         mode = "constant" if augmentation.padding_mode == "zeros" else augmentation.padding_mode
         # Padding has no uint8 kernel; a chunk at a time keeps the float copy small.
@@ -76,7 +85,7 @@ class TrainingBatches:
         # Channels last in memory, so that a crop copies whole rows of pixels: with every window
         # of the padded image as a view, one gather crops a batch (1.5 ms for 256 images on two
         # cores, against 27 ms by index arithmetic on channels first).
-        side = images.shape[-1]
+        self.side = side = images.shape[-1]
         nhwc = torch.cat(padded).permute(0, 2, 3, 1).contiguous()
         self.windows = nhwc.unfold(1, side, 1).unfold(2, side, 1)  # (N, 2p+1, 2p+1, 3, S, S)
 
@@ -88,17 +97,42 @@ class TrainingBatches:
     def steps_per_epoch(self) -> int:
         return self.num_images // self.batch_size
 
-    def epoch(self, index: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def state(self) -> dict[str, Tensor]:
+        """What ``restore`` needs to go on from here with the same batches; tensors on the CPU."""
+        state = {
+            "generator": self.generator.get_state(),
+            "generator_at_epoch": self._generator_at_epoch,
+        }
+        if self._first is not None:
+            state["first_flips"] = self._first.cpu()
+        return state
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a ``state``; ``epoch(index, start)`` then goes on where it was."""
+        self.generator.set_state(state["generator"])
+        self._generator_at_epoch = state["generator_at_epoch"]
+        if "first_flips" in state:
+            self._first = state["first_flips"].to(self.labels.device)
+
+    def epoch(self, index: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """One pass: (images (B, 3, S, S) normalised channels-last, labels (B,)) a step.
 
-        ``index`` counts epochs from 0; alternating flips depend on it.
+        ``index`` counts epochs from 0; alternating flips depend on it. ``start`` is the step to
+        begin with: above 0 it goes on with an interrupted epoch, whose state was restored.
         """
         n, device = self.num_images, self.labels.device
+        if start:
+            now = self.generator.get_state()
+            self.generator.set_state(self._generator_at_epoch)
+        else:
+            self._generator_at_epoch = self.generator.get_state()
         shifts = 2 * self.augmentation.crop_padding + 1
         order = torch.randperm(n, generator=self.generator, device=device)
         dy, dx = torch.randint(shifts, (2, n), generator=self.generator, device=device)
         flip = self._flips(index, n, device)
-        for step in range(self.steps_per_epoch):
+        if start:
+            self.generator.set_state(now)
+        for step in range(start, self.steps_per_epoch):
             here = slice(step * self.batch_size, (step + 1) * self.batch_size)
             chosen = order[here]
             x = self.windows[chosen, dy[here], dx[here]]
@@ -119,6 +153,7 @@ class TrainingBatches:
             # drawn once, then every image mirrored in every other epoch.
             if index == 0:
                 self._first = torch.rand(n, generator=self.generator, device=device) < 0.5
+            assert self._first is not None, "epoch 0 comes first"
             return self._first ^ bool(index % 2)
         return torch.rand(n, generator=self.generator, device=device) < 0.5
 

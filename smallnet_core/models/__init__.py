@@ -1,4 +1,4 @@
-"""Every network of the paper by name: normalised pixels (N, 3, 32, 32) in, logits out.
+"""Every network by name, the paper's and ours: normalised pixels (N, 3, 32, 32) in, logits out.
 
 Importing this package does not import torch; building a model does.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MODELS", "MODEL_NAMES", "build_model"]
+__all__ = ["MODELS", "MODEL_NAMES", "OWN_MODEL_NAMES", "build_model"]
 
 
 def _build(path: str, **arguments: Any) -> nn.Module:
@@ -32,6 +32,7 @@ def _build(path: str, **arguments: Any) -> nn.Module:
 _resnet = partial(_build, "resnet.ResNet")
 _vgg = partial(_build, "vgg.VGG")
 _vit = partial(_build, "vit.ViT")
+_speednet = partial(_build, "speednet.SpeedNet")
 
 # A row is an architecture: what its class is constructed with. An override replaces one argument.
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -46,9 +47,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg19": partial(_vgg, depths=(2, 2, 4, 4, 4), width=64, hidden_layers=0),
     "vit": partial(_vit, dim=512, depth=6, heads=8, mlp_dim=512),
     "vit_s": partial(_vit, dim=192, depth=4, heads=8, mlp_dim=128),
+    "speednet": partial(_speednet, widths=(64, 176, 176)),
 }
 
 MODEL_NAMES: tuple[str, ...] = tuple(MODELS)
+OWN_MODEL_NAMES: tuple[str, ...] = ("speednet",)  # of which the paper says nothing
 
 
 def build_model(name: str, num_classes: int = 10, **overrides: Any) -> nn.Module:

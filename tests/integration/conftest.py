@@ -121,7 +121,9 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleName
     """Digits of 100 blank images, and networks that learn in no time to be right on 97 of them."""
     fakes = SimpleNamespace(trained=[], seconds=1.0)
 
-    def train(recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any) -> Trained:
+    def train(
+        recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any, checkpoint: Any
+    ) -> Trained:
         fakes.trained.append(recipe)
         weights = {name: torch.zeros_like(v) for name, v in network_of(recipe).state_dict().items()}
         bias = weights[[name for name in weights if name.endswith("bias")][-1]]

@@ -1,0 +1,352 @@
+"""What an interrupted training continues from: its state, and one file of it, without pickle.
+
+The file is replaced as a whole and verified when it is read: it is the sha256 of what follows in
+hexadecimal, a line feed, and a safetensors image with the training's tensors, and its other facts
+as JSON in the metadata. Its modification time is the
+training's last sign of life, so that whoever resumes knows how much work was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import struct
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from smallnet_core.data.batches import TrainingBatches
+from smallnet_core.recipes import Recipe
+
+__all__ = [
+    "CheckpointFile",
+    "CheckpointKeeper",
+    "Epoch",
+    "Interruption",
+    "TrainingState",
+    "UnusableCheckpoint",
+    "on_cpu",
+]
+
+CHECKPOINT_SCHEMA = 1
+# Between the ends of epochs, which the large networks take minutes to reach.
+CHECKPOINT_SECONDS = 60.0
+_SIGN_OF_LIFE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One point of the curves. Training figures are running means over augmented images."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy_percent: float
+    test_accuracy_percent: float  # of the held-out images where the recipe holds some out
+    seconds: float  # of training; evaluation is not in it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interruption:
+    """A training that was cut off and went on from a checkpoint."""
+
+    step: int  # steps done when it went on
+    lost_seconds: float  # of work after the checkpoint, by the checkpoint's last sign of life
+
+
+class UnusableCheckpoint(Exception):  # noqa: N818 - says what the file is
+    """A checkpoint that is damaged, or of another training; the message says which."""
+
+
+class CheckpointFile:
+    """The checkpoint of one recipe's training, at ``path``.
+
+    ``context`` are JSON facts that have to be the same for the training to go on to the same bits:
+    the data, the arithmetic, torch. Recipe and training version always have to.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe, context: Mapping[str, Any]) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.identity = {
+            "schema": CHECKPOINT_SCHEMA,
+            "recipe": json.loads(json.dumps(recipe.canonical())),
+            "fingerprint": recipe.fingerprint(),
+            "training_version": recipe.training_version,
+            "torch": torch.__version__,
+            **context,
+        }
+        self._sign_of_life = 0.0
+
+    def write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Replace the checkpoint; raises OSError where it cannot be written.
+
+        The older one stays until the new one is whole on the disk.
+        """
+        whole = {"identity": self.identity, "facts": dict(facts)}
+        metadata = {"smallnet": json.dumps(whole, sort_keys=True)}
+        on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        content = safetensors.torch.save(on_cpu, metadata=metadata)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=self._prefix)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+        self._sign_of_life = time.monotonic()
+
+    def read(self) -> tuple[dict[str, Tensor], dict[str, Any], float] | None:
+        """Tensors, facts, and the seconds of work after it that were lost; None without a file.
+
+        Raises UnusableCheckpoint for one that does not verify or is of another training, and
+        OSError for one that cannot be read.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                stat = os.fstat(file.fileno())
+                digest, content = file.readline(65), file.read()
+        except FileNotFoundError:
+            return None
+        if digest != hashlib.sha256(content).hexdigest().encode() + b"\n":
+            raise UnusableCheckpoint(f"{self.path}: damaged, its checksum does not match")
+        try:
+            whole = json.loads(_metadata(content)["smallnet"])
+            identity, facts = whole["identity"], whole["facts"]
+            lost_seconds = max(0.0, stat.st_mtime - facts["time"])
+            tensors = safetensors.torch.load(content)
+        except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            raise UnusableCheckpoint(f"{self.path}: not a whole checkpoint ({error!r})") from error
+        for key, value in self.identity.items():
+            if identity.get(key) != value:
+                raise UnusableCheckpoint(
+                    f"{self.path}: of another training, whose {key} is {identity.get(key)!r} and "
+                    f"not {value!r}"
+                )
+        return tensors, facts, lost_seconds
+
+    def sign_of_life(self) -> None:
+        """Note on the file that work goes on, once a second at most."""
+        now = time.monotonic()
+        if now - self._sign_of_life >= _SIGN_OF_LIFE_SECONDS:
+            self._sign_of_life = now
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
+    def remove(self) -> None:
+        """Delete it, and what killed writers left beside it."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Delete half files of writers that were killed; only for who holds the training's lock."""
+        for path in self.path.parent.glob(f"{self._prefix}*"):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    @property
+    def _prefix(self) -> str:
+        return f".{self.path.name}."
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    # safetensors.torch.load leaves it out; the format: 8 bytes of length, then a JSON header.
+    if len(content) < 8:
+        raise ValueError("too short")
+    (length,) = struct.unpack("<Q", content[:8])
+    header: dict[str, Any] = json.loads(content[8 : 8 + length])
+    metadata: dict[str, str] = header["__metadata__"]
+    return metadata
+
+
+def on_cpu(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the model's state dict on the CPU."""
+    return {
+        name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
+        for name, value in model.state_dict().items()
+    }
+
+
+class TrainingState:
+    """All that changes while a training runs, and its way into a checkpoint and back."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batches: TrainingBatches,
+        steps_per_epoch: int,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.batches = batches
+        self.device = device
+        self.done = 0  # steps
+        # Of the epoch in progress; losses has a place for each of its steps.
+        self.losses = torch.zeros(steps_per_epoch, device=device)
+        self.hits = torch.zeros((), device=device, dtype=torch.int64)
+        self.epoch_seconds = 0.0
+        self.curve: list[Epoch] = []
+        self.best_epoch = 0  # from 1; 0 where the recipe asks for none
+        self.best_weights: dict[str, Tensor] = {}
+        self.seconds_before = 0.0  # in all, of the runs that were cut off, up to their checkpoint
+        self.interruptions: list[Interruption] = []
+
+    def end_epoch(self, result: Epoch, *, keep_best: bool) -> None:
+        """Add ``result`` to the curve and clear the sums; the first of the best epochs is kept."""
+        self.curve.append(result)
+        self.hits.zero_()
+        self.epoch_seconds = 0.0
+        if keep_best and (
+            not self.best_epoch
+            or result.test_accuracy_percent > self.curve[self.best_epoch - 1].test_accuracy_percent
+        ):
+            self.best_epoch, self.best_weights = result.epoch, on_cpu(self.model)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, optimizer, random states, the order of the data, the sums of the epoch."""
+        out = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            for key, value in slots.items():
+                if isinstance(value, Tensor):
+                    out[f"optimizer.{index}.{key}"] = value
+        out |= {f"best.{name}": value for name, value in self.best_weights.items()}
+        out |= {f"batches.{name}": value for name, value in self.batches.state().items()}
+        out["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            out["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        out["losses"], out["hits"] = self.losses, self.hits
+        return out
+
+    def facts(self) -> dict[str, Any]:
+        """What is no tensor, as JSON values."""
+        slots = self.optimizer.state_dict()["state"]
+        return {
+            "done": self.done,
+            "epoch_seconds": self.epoch_seconds,
+            "curve": [asdict(epoch) for epoch in self.curve],
+            "best_epoch": self.best_epoch,
+            "interruptions": [asdict(interruption) for interruption in self.interruptions],
+            "optimizer": {
+                str(index): {k: v for k, v in values.items() if not isinstance(v, Tensor)}
+                for index, values in slots.items()
+            },
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Become what ``tensors()`` and ``facts()`` were taken of."""
+        self.model.load_state_dict(_under("model.", tensors))
+        slots: dict[int, dict[str, Any]] = {
+            int(index): dict(values) for index, values in facts["optimizer"].items()
+        }
+        params = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for name, value in _under("optimizer.", tensors).items():
+            index, key = name.split(".", 1)
+            p = params[int(index)]
+            # Laid out as its parameter: the file knows no strides, and mixed ones are slow.
+            if value.shape == p.shape:
+                value = torch.empty_like(p, dtype=value.dtype).copy_(value)
+            slots[int(index)][key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        best = _under("best.", tensors)
+        # In the model's order: the file has one of its own.
+        self.best_weights = {name: best[name] for name in self.model.state_dict() if name in best}
+        self.batches.restore(_under("batches.", tensors))
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        self.losses.copy_(tensors["losses"])
+        self.hits.copy_(tensors["hits"])
+        self.done, self.epoch_seconds = facts["done"], facts["epoch_seconds"]
+        self.curve = [Epoch(**values) for values in facts["curve"]]
+        self.best_epoch = facts["best_epoch"]
+        self.interruptions = [Interruption(**values) for values in facts["interruptions"]]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+class CheckpointKeeper:
+    """Writes a training's state to its file now and then, and finds it there again."""
+
+    def __init__(
+        self,
+        file: CheckpointFile,
+        state: TrainingState,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        self.file = file
+        self.state = state
+        self.note = note if note is not None else lambda line: None
+        self._failed = False
+        self._start = self._kept = time.perf_counter()
+
+    def resume(self) -> None:
+        """Restore the state that the file has, and note what was lost, or why it was not used.
+
+        Then write one: whoever resumes next knows from it how much work was lost since.
+        """
+        self.file.remove_leftovers()
+        try:
+            found = self.file.read()
+        except (UnusableCheckpoint, OSError) as reason:
+            self.note(f"not resumed: {reason}")
+            found = None
+        if found is not None:
+            tensors, facts, lost_seconds = found
+            self.state.restore(tensors, facts)
+            self.state.seconds_before = facts["seconds"]
+            gone_on = Interruption(step=self.state.done, lost_seconds=lost_seconds)
+            self.state.interruptions.append(gone_on)
+            self.note(
+                f"{self.file.recipe}: resumed after step {gone_on.step}, {lost_seconds:.1f} s of "
+                "work were lost"
+            )
+        self.keep()
+
+    def keep(self) -> float:
+        """Write a checkpoint; how long that took, in seconds."""
+        start = time.perf_counter()
+        facts = self.state.facts()
+        facts["seconds"] = self.state.seconds_before + start - self._start
+        facts["time"] = time.time()
+        try:
+            self.file.write(self.state.tensors(), facts)
+        except OSError as error:
+            if not self._failed:
+                self.note(
+                    f"{self.file.path}: checkpoint not written ({error}); the training goes on"
+                )
+            self._failed = True
+        self._kept = time.perf_counter()
+        return self._kept - start
+
+    def keep_if_due(self) -> float:
+        """Inside an epoch: write one if the last is CHECKPOINT_SECONDS old, else a sign of life."""
+        if time.perf_counter() - self._kept >= CHECKPOINT_SECONDS:
+            return self.keep()
+        self.file.sign_of_life()
+        return 0.0

@@ -1,0 +1,134 @@
+"""Other first weights than the networks' own: what a recipe's ``initialisation`` names.
+
+A family is imported by who initialises it: vit_pytorch alone takes two seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["INITIALISATIONS", "INITIALISATIONS_FROM_IMAGES", "initialise"]
+
+
+def _zero_residual(model: nn.Module) -> None:
+    """Every residual block begins as its shortcut: the last batch norm's scale is zero.
+
+    P. Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.1.
+    """
+    from smallnet_core.models.resnet import BasicBlock, Bottleneck
+
+    for module in model.modules():
+        if isinstance(module, BasicBlock):
+            nn.init.zeros_(module.bn2.weight)
+        elif isinstance(module, Bottleneck):
+            nn.init.zeros_(module.bn3.weight)
+
+
+def _delta_orthogonal(model: nn.Module) -> None:
+    """Convolutions begin as orthogonal maps of their central pixel that a ReLU cannot shrink.
+
+    L. Xiao et al., "Dynamical isometry and a mean field theory of CNNs", 2018, algorithm 1, with
+    the mirrored weights of D. Balduzzi et al., "The shattered gradients problem", 2017: half of
+    the rows and columns are negated copies, so that relu(w x) and relu(-w x) together carry all
+    of w x. Where no layer has fewer outputs than inputs a stack of them keeps the norm of every
+    pixel. Max pools may change it, but not that of an image of one colour. The head keeps its own
+    weights.
+    """
+    from smallnet_core.models.vgg import VGG
+
+    assert isinstance(model, VGG), "for networks without batch norm or shortcuts"
+    first = True
+    for module in model.features:
+        if not isinstance(module, nn.Conv2d):
+            continue
+        assert module.bias is not None
+        rows, columns = module.out_channels // 2, module.in_channels // (1 if first else 2)
+        core = torch.empty(rows, columns)
+        nn.init.orthogonal_(core)
+        if first:
+            whole = torch.cat((core, -core))
+        else:
+            whole = torch.cat((torch.cat((core, -core), 1), torch.cat((-core, core), 1)))
+        nn.init.zeros_(module.weight)
+        with torch.no_grad():
+            module.weight[:, :, 1, 1] = whole
+        nn.init.zeros_(module.bias)
+        first = False
+
+
+def _convolutional(model: nn.Module) -> None:
+    """Every attention head begins by looking at one neighbour of each patch.
+
+    A head's logits between positions are a bump around a fixed offset; the query and key weights
+    that give them come from a truncated singular value decomposition, given the position
+    embedding. What J. Zheng et al., "Structured initialization for attention in vision
+    transformers", 2024, reach by optimisation.
+    """
+    from smallnet_core.models.vit import Attention, ViT
+
+    assert isinstance(model, ViT), "for transformers"
+    positions = model.pos_embedding.detach()[1:].double()  # (patches, dim)
+    side = math.isqrt(len(positions))
+    grid = torch.stack(
+        torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), -1
+    ).view(-1, 2)
+    inverse = torch.linalg.pinv(positions)  # (dim, patches)
+    offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    for module in model.modules():
+        if not isinstance(module, Attention):
+            continue
+        weight: Tensor = module.to_qkv.weight
+        dim = weight.shape[1]
+        head_dim = dim // module.heads
+        with torch.no_grad():
+            for head in range(module.heads):
+                offset = torch.tensor(offsets[head % len(offsets)])
+                distance = (grid[:, None] + offset - grid[None]).square().sum(-1).double()
+                bump = _BUMP_LOGIT / module.scale * torch.exp(-distance / (2 * _BUMP_WIDTH**2))
+                u, s, vh = torch.linalg.svd(inverse @ bump @ inverse.T)
+                root = s[:head_dim].sqrt().unsqueeze(1)
+                here = slice(head * head_dim, (head + 1) * head_dim)
+                weight[:dim][here] = (root * u[:, :head_dim].T).to(weight.dtype)
+                weight[dim : 2 * dim][here] = (root * vh[:head_dim]).to(weight.dtype)
+
+
+_BUMP_LOGIT = 6.0
+_BUMP_WIDTH = 0.8  # patches
+
+
+def _whitened(model: nn.Module, images: Tensor) -> None:
+    from smallnet_core.models.speednet import SpeedNet, whiten
+
+    assert isinstance(model, SpeedNet), "for networks whose first layer whitens"
+    whiten(model, images)
+
+
+_INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
+    "zero_residual": _zero_residual,
+    "delta_orthogonal": _delta_orthogonal,
+    "convolutional": _convolutional,
+}
+_FROM_IMAGES: dict[str, Callable[[nn.Module, Tensor], None]] = {"whitened": _whitened}
+INITIALISATIONS_FROM_IMAGES = tuple(_FROM_IMAGES)
+INITIALISATIONS = ("default", *_INITIALISERS, *_FROM_IMAGES)
+
+
+def initialise(model: nn.Module, name: str, images: Tensor | None = None) -> None:
+    """Give ``model`` the first weights called ``name``; "default" leaves it as it is.
+
+    ``images`` are training images, normalised float (N, 3, H, W), for those that are computed
+    from some. Draws from torch's global random state. Raises ValueError for an unknown name and
+    where images are needed and missing.
+    """
+    if name not in INITIALISATIONS:
+        raise ValueError(f"unknown initialisation {name!r}; known: {', '.join(INITIALISATIONS)}")
+    if name in _INITIALISERS:
+        _INITIALISERS[name](model)
+    elif name in _FROM_IMAGES:
+        if images is None:
+            raise ValueError(f"initialisation {name!r} is computed from training images: give some")
+        _FROM_IMAGES[name](model, images)
