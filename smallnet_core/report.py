@@ -269,9 +269,13 @@ def _ms(row: Row | None) -> str:
 
 
 def _speed_table(rows: Sequence[Row]) -> list[str]:
-    return [
-        f"Training speed, interleaved in this run, on {rows[0]['device']}",
-        *table(
+    lines = [f"Training speed, interleaved in this run, on {rows[0]['device']}"]
+    loops = [row for row in rows if "ours_images_per_second" in row]
+    if loops:
+        lines += _loop_table(loops)
+    pairs = [row for row in rows if "ratio" in row]
+    if pairs:
+        lines += table(
             ("what", "ours", "other", "unit", "ratio"),
             [
                 (
@@ -281,13 +285,98 @@ def _speed_table(rows: Sequence[Row]) -> list[str]:
                     row["unit"],
                     f"{row['ratio']:.2f}",
                 )
+                for row in pairs
+            ],
+        )
+    return lines
+
+
+def _loop_table(rows: Sequence[Row]) -> list[str]:
+    """A loop a line; a column that no row tells anything of is left out."""
+    columns = [
+        ("images/s", "ours_images_per_second", 0),
+        ("x paper", "ratio_to_papers", 2),
+        ("x plain", "ratio_to_plain", 2),
+        ("use %", "utilisation_percent", 1),
+        ("aug %", "augmentation_percent", 2),
+        ("MiB", "peak_memory_mib", 0),
+        ("J/1000", "joules_per_1000_images", 1),
+    ]
+    columns = [column for column in columns if any(row.get(column[1]) is not None for row in rows)]
+    meanings = {
+        "x paper": "times the paper's loop",
+        "x plain": "times a plain DataLoader loop at our batch size",
+        "use %": "multiply-adds, three forward passes a step, over those of matrix products timed "
+        "just before",
+        "aug %": "making the batches, of the step",
+        "MiB": "peak memory, on a CPU of the whole process",
+        "J/1000": "joules per 1,000 images",
+    }
+    legend = "; ".join(f"{name}: {meanings[name]}" for name, *_ in columns if name in meanings)
+    return [
+        *table(
+            ("network", "optimizer", *(name for name, *_ in columns)),
+            [
+                (
+                    row["network"],
+                    row["optimizer"],
+                    *(_number(row.get(field), digits) for _, field, digits in columns),
+                )
                 for row in rows
             ],
         ),
+        *_wrapped(legend, "  "),
     ]
 
 
-_TIMING_TABLES = {"latency": _latency_table, "training_speed": _speed_table}
+def _number(value: float | None, digits: int) -> str:
+    """With so many decimals, and fewer from a hundred on."""
+    if value is None:
+        return "-"
+    return f"{value:,.{digits if abs(value) < 99.995 else 0}f}"
+
+
+def _failures_table(rows: Sequence[Row]) -> list[str]:
+    """A table a network, a change of the paper's way a line."""
+    lines: list[str] = []
+    for network in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == network]
+        lines += [
+            f"{network}: first steps of the paper's SGDM (rate 0.1, batches of 8), and a change each",
+            *table(
+                ("change", "one class", "from step", "right", "gradient", "then", "dead"),
+                [
+                    (
+                        row["change"],
+                        f"{row['most_predicted_percent']:.1f}",
+                        "-" if row["collapse_step"] is None else f"{row['collapse_step']:,}",
+                        f"{row['accuracy_percent']:.2f}",
+                        _digits(row["inner_gradient_norm_at_start"]),
+                        _digits(row["inner_gradient_norm_at_end"]),
+                        f"{row['worst_layer_dead_percent']:.1f}",
+                    )
+                    for row in own
+                ],
+            ),
+        ]
+    legend = (
+        "% of predictions that are the most frequent class; the step from which on these are 99 % "
+        "or more; % right of 2,000 held-out training images at the end; norm of the gradient of "
+        "all but the last layer, of the first batch and at the end; % of dead units in the layer "
+        "that has the most"
+    )
+    return [*lines, *_wrapped(legend, "  ")]
+
+
+def _digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2g}"
+
+
+_TIMING_TABLES = {
+    "latency": _latency_table,
+    "training_speed": _speed_table,
+    "failures": _failures_table,
+}
 
 
 def _not_measured_lines(rows: Sequence[Row]) -> list[str]:

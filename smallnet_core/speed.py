@@ -1,29 +1,62 @@
-"""Training speed: our loop beside the paper's own way, on the same images."""
+"""Training speed: our loop beside a plain one and the paper's own way, on the same images.
+
+A way is a function of a number of steps that runs them and returns images a second.
+"""
 
 from __future__ import annotations
 
 import os
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from smallnet_core.data.datasets import Dataset
+from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.machine import keep_freed_memory, synchronize
 from smallnet_core.models import build_model
+from smallnet_core.models.layer_table import multiply_adds
 from smallnet_core.optimizers import build_optimizer
 from smallnet_core.recipes import Recipe
-from smallnet_core.training import dtype_of, network_of, set_up
+from smallnet_core.training import Step, dtype_of, network_of, set_up
 
-__all__ = ["optimizer_step", "our_way", "papers_way"]
+__all__ = [
+    "optimizer_step",
+    "our_batches",
+    "our_way",
+    "papers_way",
+    "plain_way",
+    "steps_in",
+    "summary",
+]
+
+Way = Callable[[int], float]
+Batches = Iterator[tuple[Tensor, Tensor]]
 
 
-def our_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Callable[[int], float]:
-    """A function of a number of steps that runs them and returns images a second."""
+def our_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
+    """Our loop, always on images of full size."""
+    step, stream = _ours(recipe, dataset, device)
+
+    def one() -> int:
+        x, y = next(stream)
+        step(x, y)
+        return len(y)
+
+    return _timed(one, device)
+
+
+def our_batches(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
+    """What our loop trains on, made and thrown away."""
+    _, stream = _ours(recipe, dataset, device)
+    return _timed(lambda: len(next(stream)[1]), device)
+
+
+def _ours(recipe: Recipe, dataset: Dataset, device: torch.device) -> tuple[Step, Batches]:
     keep_freed_memory()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -34,30 +67,25 @@ def our_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Callable[
             device,
             dtype_of(recipe, device),
         )
-    stream = _endless(batches.epoch)
-
-    def run(num_steps: int) -> float:
-        synchronize(device)
-        start = time.perf_counter()
-        for _ in range(num_steps):
-            step(*next(stream))
-        synchronize(device)
-        return num_steps * recipe.batch_size / (time.perf_counter() - start)
-
-    return run
+    return step, _endless(batches.epoch)
 
 
 class _PilImages(TorchDataset[tuple[Tensor, int]]):
-    """One image at a time through PIL, as torchvision's own CIFAR classes do it."""
+    """One image at a time through PIL, as torchvision's own CIFAR classes do it.
+
+    Shifted as the recipe says, and mirrored at random; nothing else of its augmentation.
+    """
 
     def __init__(self, dataset: Dataset, recipe: Recipe) -> None:
         from torchvision import transforms
 
         self.images = dataset.train_images.permute(0, 2, 3, 1).numpy()
         self.labels = dataset.train_labels.tolist()
+        augmentation = recipe.augmentation
+        mode = "constant" if augmentation.padding_mode == "zeros" else augmentation.padding_mode
         self.transform = transforms.Compose(
             [
-                transforms.RandomCrop(32, padding=recipe.augmentation.crop_padding),
+                transforms.RandomCrop(32, padding=augmentation.crop_padding, padding_mode=mode),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
                 transforms.Normalize(recipe.mean, recipe.std),
@@ -73,12 +101,47 @@ class _PilImages(TorchDataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.images[index])), self.labels[index]
 
 
-def papers_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Callable[[int], float]:
-    """The same for the paper's loop: DataLoader, PIL, float32, the loss read every step.
+def papers_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
+    """The paper's loop: DataLoader, PIL, float32, the loss read every step.
 
-    ``recipe`` is a paper recipe. The paper loads with 4 worker processes; so does this on a GPU, if
-    there are as many cores, while on a CPU, where they would take the cores that train, images are
-    loaded in between.
+    ``recipe`` is a paper recipe, and its AdaBound the authors' package.
+    """
+    name = recipe.optimizer.name
+    return _loader_way(
+        recipe,
+        dataset,
+        device,
+        optimizer_name="adabound_package" if name == "adabound" else name,
+        reads_loss=True,
+        pin_memory=False,
+    )
+
+
+def plain_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
+    """The recipe in a DataLoader loop as most people write it: PIL, float32, nothing waits."""
+    return _loader_way(
+        recipe,
+        dataset,
+        device,
+        optimizer_name=recipe.optimizer.name,
+        reads_loss=False,
+        pin_memory=device.type == "cuda",
+    )
+
+
+def _loader_way(
+    recipe: Recipe,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    optimizer_name: str,
+    reads_loss: bool,
+    pin_memory: bool,
+) -> Way:
+    """A loop over a DataLoader, in float32 and torch's default memory format.
+
+    The paper loads with 4 worker processes; so does this on a GPU, if there are as many cores,
+    while on a CPU, where they would take the cores that train, images are loaded in between.
     """
     num_workers = min(4, len(os.sched_getaffinity(0))) if device.type == "cuda" else 0
     loader = DataLoader(
@@ -86,6 +149,7 @@ def papers_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Callab
         batch_size=recipe.batch_size,
         shuffle=True,
         num_workers=num_workers,
+        pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
         # A fork of a process with CUDA's threads is not safe, and warns since Python 3.12.
         multiprocessing_context="forkserver" if num_workers else None,
@@ -94,28 +158,85 @@ def papers_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Callab
         torch.manual_seed(recipe.seed)
         model = network_of(recipe).to(device).train()
     settings = recipe.optimizer
-    own = settings.own_settings()
-    # The paper's AdaBound is the package's.
-    name = "adabound_package" if settings.name == "adabound" else settings.name
     optimizer = build_optimizer(
-        name, model, lr=settings.lr, weight_decay=settings.weight_decay, **own
+        optimizer_name,
+        model,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        decay_norms_and_biases=settings.decay_norms_and_biases,
+        **settings.own_settings(),
     )
     stream = _endless(lambda _: iter(loader))
 
+    def one() -> int:
+        x, y = next(stream)
+        x, y = x.to(device, non_blocking=pin_memory), y.to(device, non_blocking=pin_memory)
+        loss = F.cross_entropy(model(x), y, label_smoothing=recipe.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimizer.step()
+        if reads_loss:
+            loss.item()
+        return len(y)
+
+    # While others had their turn, each worker has put two batches by.
+    return _timed(one, device, num_untimed=2 * num_workers)
+
+
+def _timed(one: Callable[[], int], device: torch.device, num_untimed: int = 0) -> Way:
+    """Repeats ``one``, which does a step and returns its number of images."""
+
     def run(num_steps: int) -> float:
+        for _ in range(num_untimed):
+            one()
         synchronize(device)
         start = time.perf_counter()
-        for _ in range(num_steps):
-            x, y = next(stream)
-            loss = F.cross_entropy(model(x.to(device)), y.to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
+        num_images = sum(one() for _ in range(num_steps))
         synchronize(device)
-        return num_steps * recipe.batch_size / (time.perf_counter() - start)
+        return num_images / (time.perf_counter() - start)
 
     return run
+
+
+def steps_in(seconds: float, way: Way, batch_size: int) -> int:
+    """Steps that take about so long, at least one; warms up, and times two of them."""
+    way(1)
+    return max(1, round(seconds * way(2) / batch_size))
+
+
+def summary(
+    recipe: Recipe, rounds: Mapping[str, Sequence[float]], matmul_gflops: float
+) -> dict[str, float]:
+    """What the rounds say: medians over them of rates, ratios and shares.
+
+    ``rounds`` has the images a second of "ours", "batches", "plain" and "papers", a value a round.
+    Utilisation is the multiply-adds that our loop does over those that matrix products would do in
+    the same time. A training step counts as three times its forward pass, which is what it would
+    cost if every layer passed a gradient on to the one before.
+    """
+    ours, batches, plain, papers = (rounds[k] for k in ("ours", "batches", "plain", "papers"))
+    rate = statistics.median(ours)
+    with torch.device("meta"):
+        model = build_model(recipe.network, NUM_CLASSES[recipe.dataset])
+    forward = multiply_adds(model)
+    return {
+        "ours_images_per_second": rate,
+        "plain_images_per_second": statistics.median(plain),
+        "papers_images_per_second": statistics.median(papers),
+        "ratio_to_plain": _median_ratio(ours, plain),
+        "ratio_to_papers": _median_ratio(ours, papers),
+        "seconds_per_1000_images": 1000 / rate,
+        "forward_multiply_adds": forward,
+        "matmul_gflops": matmul_gflops,
+        "utilisation_percent": 100 * rate * 3 * 2 * forward / (1e9 * matmul_gflops),
+        "augmentation_percent": 100 * _median_ratio(ours, batches),
+    }
+
+
+def _median_ratio(a: Sequence[float], b: Sequence[float]) -> float:
+    return statistics.median(x / y for x, y in zip(a, b, strict=True))
 
 
 def optimizer_step(name: str, network: str, device: torch.device) -> Callable[[], None]:
@@ -135,9 +256,7 @@ def optimizer_step(name: str, network: str, device: torch.device) -> Callable[[]
     return target
 
 
-def _endless(
-    epoch: Callable[[int], Iterator[tuple[Tensor, Tensor]]],
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _endless(epoch: Callable[[int], Batches]) -> Batches:
     index = 0
     while True:
         yield from epoch(index)

@@ -487,6 +487,24 @@ def speed(ours: float, other: float) -> Row:
     }
 
 
+def loop(optimizer: str, **facts: float | None) -> Row:
+    return {
+        "claim": None,
+        "kind": "training_speed",
+        "network": "resnet18_s",
+        "optimizer": optimizer,
+        "device": "cuda:0",
+        "ours_images_per_second": 1234.5,
+        "ratio_to_papers": 4.567,
+        "ratio_to_plain": 1.234,
+        "utilisation_percent": 34.56,
+        "augmentation_percent": 1.234,
+        "peak_memory_mib": 1050.4,
+        "joules_per_1000_images": None,
+        **facts,
+    }
+
+
 def test_latency_is_a_line_a_network():
     rows = [latency("vit", 1, 0.00125), latency("vit", 256, 0.5), latency("vit_s", 1, 0.001)]
     lines = lines_of(rows)
@@ -499,6 +517,59 @@ def test_speeds_stand_beside_each_other():
     lines = lines_of([speed(1000.0, 400.0)])
     assert lines[1] == "Training speed, interleaved in this run, on cuda:0"
     assert lines[4].split()[-4:] == ["1,000.0", "400.0", "images/s", "2.50"]
+
+
+def test_loops_are_a_line_each_above_what_else_was_timed():
+    lines = lines_of([speed(12.0, 24.0), loop("sgdm"), loop("adam", ratio_to_plain=0.5)])
+    assert lines[1] == "Training speed, interleaved in this run, on cuda:0"
+    assert lines[2:6] == [
+        "network     optimizer  images/s  x paper  x plain  use %  aug %    MiB",
+        "----------  ---------  --------  -------  -------  -----  -----  -----",
+        "resnet18_s  sgdm          1,234     4.57     1.23   34.6   1.23  1,050",
+        "resnet18_s  adam          1,234     4.57     0.50   34.6   1.23  1,050",
+    ]
+    assert lines[6].startswith("  x paper: times the paper's loop; x plain: times a plain")
+    text = "\n".join(lines)
+    assert "MiB: peak memory" in flat(text) and "J/1000" not in text
+    assert re.search(r"ours : the paper's way +12\.0 +24\.0 +images/s +0\.50", text)
+
+
+def test_energy_has_a_column_where_a_device_told_it():
+    lines = lines_of([loop("sgdm", joules_per_1000_images=12.34), loop("adam")])
+    assert lines[2].endswith("    MiB  J/1000")
+    assert [line.split()[-1] for line in lines[4:6]] == ["12.3", "-"]
+    assert "J/1000: joules per 1,000 images" in flat("\n".join(lines))
+
+
+def test_a_loop_of_an_older_file_lacks_what_was_not_measured_then():
+    old = loop("sgdm")
+    for name in ("utilisation_percent", "peak_memory_mib", "joules_per_1000_images"):
+        del old[name]
+    lines = lines_of([old])
+    assert flat(lines[2]) == "network optimizer images/s x paper x plain aug %"
+    beside_new = lines_of([old, loop("adam")])
+    assert flat(beside_new[4]) == "resnet18_s sgdm 1,234 4.57 1.23 - 1.23 -"
+
+
+@given(
+    st.floats(1, 999_999),
+    st.floats(0.01, 9_999),
+    st.one_of(st.none(), st.floats(0, 200)),
+    st.one_of(st.none(), st.floats(1, 99_999)),
+)
+@settings(deadline=None)
+def test_loops_fit_into_80_columns(rate, ratio, percent, amount):
+    facts = {
+        "ours_images_per_second": rate,
+        "ratio_to_papers": ratio,
+        "ratio_to_plain": ratio,
+        "utilisation_percent": percent,
+        "augmentation_percent": percent,
+        "peak_memory_mib": amount,
+        "joules_per_1000_images": amount,
+    }
+    rows = [loop("adabound", **facts), loop("sgdm", joules_per_1000_images=1.0), speed(1, 2)]
+    assert [line for line in lines_of(rows) if len(line) > WIDTH] == []
 
 
 @given(st.floats(0.1, 99_999), st.floats(0.1, 9_999), st.floats(1e-6, 99))

@@ -1,7 +1,8 @@
-"""Both sides of the comparison of training speeds do the work that they are timed for."""
+"""All sides of the comparison of training speeds do the work that they are timed for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from smallnet_core import speed, training
-from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
+from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset, load_dataset
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.speed import optimizer_step, our_way, papers_way
+from smallnet_core.speed import (
+    optimizer_step,
+    our_batches,
+    our_way,
+    papers_way,
+    plain_way,
+    steps_in,
+    summary,
+)
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgdm", "adam", "adabound")
@@ -60,7 +69,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
-    """Every optimizer that papers_way builds."""
+    """Every optimizer that papers_way and plain_way build."""
     found: list[torch.optim.Optimizer] = []
 
     def build(*arguments: Any, **settings: Any) -> torch.optim.Optimizer:
@@ -82,12 +91,13 @@ def tuned(optimizer: str = "sgdm") -> Recipe:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_both_ways_train_and_give_positive_rates(optimizer: str, recorder: Recorder) -> None:
+def test_every_way_trains_and_gives_positive_rates(optimizer: str, recorder: Recorder) -> None:
     start = recorder.linear.weight.detach().clone()
-    for way, recipe in ((our_way, tuned(optimizer)), (papers_way, paper(optimizer))):
-        run = way(recipe, white(), CPU)
+    ways = (our_way, tuned), (plain_way, tuned), (papers_way, paper)
+    for way, recipe in ways:
+        run = way(recipe(optimizer), white(), CPU)
         before, seen = recorder.linear.weight.detach().clone(), len(recorder.batches)
-        # 6 steps: our way goes through two epochs and into a third, the paper's through one.
+        # 6 steps: ours goes through two epochs and into a third, the paper's through one.
         assert run(6) > 0.0 and run(1) > 0.0
         assert len(recorder.batches) == seen + 7
         assert not torch.equal(recorder.linear.weight, before)
@@ -102,6 +112,22 @@ def test_the_rate_counts_images_by_the_second(
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     assert runs[0](3) == 3 * 16 / 2.0
     assert runs[1](3) == 3 * 8 / 4.0
+
+
+@pytest.mark.parametrize("way", [our_way, our_batches, plain_way, papers_way])
+def test_an_incomplete_batch_counts_as_many_images_as_it_has(
+    way: Callable[..., speed.Way], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 20 images in batches of 8: ours leaves 4 out, the others end an epoch with them."""
+    seconds = iter(range(100))
+    recipe = paper() if way is papers_way else replace(tuned(), batch_size=8)
+    run = way(recipe, white(20), CPU)
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: float(next(seconds))))
+    complete = way in (our_way, our_batches)
+    assert [run(1), run(1), run(1)] == ([8, 8, 8] if complete else [8, 8, 4])
+    assert run(6) == (48 if complete else 40)
+    seen = [len(x) for x in recorder.batches]
+    assert seen == ([] if way is our_batches else [8] * 9 if complete else [8, 8, 4] * 3)
 
 
 def test_the_papers_batches_are_what_its_recipe_says(recorder: Recorder) -> None:
@@ -129,9 +155,9 @@ def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(
     labels: list[Tensor] = []
     cross_entropy = speed.F.cross_entropy
 
-    def recorded(logits: Tensor, y: Tensor) -> Tensor:
+    def recorded(logits: Tensor, y: Tensor, **settings: float) -> Tensor:
         labels.append(y)
-        return cross_entropy(logits, y)
+        return cross_entropy(logits, y, **settings)
 
     monkeypatch.setattr(speed.F, "cross_entropy", recorded)
     papers_way(paper(), data, CPU)(25)
@@ -158,6 +184,141 @@ def test_the_papers_optimizer_is_what_its_recipe_says(
     expected |= {k: v for k, v in settings.own_settings().items() if k in group}
     assert {name: group[name] for name in expected} == expected
     assert len(expected) > 2
+
+
+def test_the_plain_loop_trains_the_recipe_that_ours_does(
+    recorder: Recorder, built: list[torch.optim.Optimizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same batches, network, optimizer and loss, as torch and torchvision make them."""
+    seen: list[tuple[str, Any]] = []
+    cross_entropy, clip = speed.F.cross_entropy, nn.utils.clip_grad_norm_
+
+    def recorded_loss(*args: Any, **settings: float) -> Tensor:
+        seen.append(("loss", settings))
+        return cross_entropy(*args, **settings)
+
+    def recorded_clip(parameters: Any, norm: float) -> Tensor:
+        seen.append(("clip", norm))
+        return clip(parameters, norm)
+
+    monkeypatch.setattr(speed.F, "cross_entropy", recorded_loss)
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", recorded_clip)
+    plain_way(replace(tuned(), label_smoothing=0.2, clip_norm=3.0), white(), CPU)(3)
+    assert [x.shape for x in recorder.batches] == [*[(16, 3, 32, 32)] * 2, (8, 3, 32, 32)]
+    assert all(x.dtype == torch.float32 and x.is_contiguous() for x in recorder.batches)
+    assert all((x > 0).all() for x in recorder.batches), "reflected, not padded with black"
+    assert seen == [("loss", {"label_smoothing": 0.2}), ("clip", 3.0)] * 3
+    (plain,) = built
+    data = white()
+    _, ours, _, _ = training.set_up(
+        tuned(), data.train_images, data.train_labels, CPU, torch.float32
+    )
+    assert type(plain) is type(ours)
+    assert len(plain.param_groups) == len(ours.param_groups)
+    for group, expected in zip(plain.param_groups, ours.param_groups, strict=True):
+        assert {k: v for k, v in group.items() if k != "params"} == {
+            k: v for k, v in expected.items() if k != "params"
+        }
+
+
+def test_the_plain_loop_computes_in_float32_where_ours_may_not(recorder: Recorder) -> None:
+    def computed_in(recorder: Recorder) -> torch.dtype:
+        """What autocast would have made of a matrix product."""
+        return recorder.linear(torch.ones(1, 3)).dtype
+
+    kinds: list[torch.dtype] = []
+    recorder.register_forward_pre_hook(lambda module, _: kinds.append(computed_in(recorder)))
+    plain_way(replace(tuned(), precision="auto"), white(), CPU)(2)
+    assert kinds == [torch.float32] * 2
+
+
+def test_only_the_papers_loop_reads_its_loss(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: list[float] = []
+    item = Tensor.item
+
+    def recorded(self: Tensor) -> Any:
+        if self.requires_grad:  # shuffling draws its seed with item() too
+            losses.append(item(self))
+        return item(self)
+
+    monkeypatch.setattr(Tensor, "item", recorded)
+    plain_way(tuned(), white(), CPU)(5)
+    our_way(tuned(), white(), CPU)(5)
+    assert losses == []
+    papers_way(paper(), white(), CPU)(5)
+    assert len(losses) == 5
+
+
+def test_digits_go_through_every_loop() -> None:
+    """A step of ResNet18_S each, where the tests above have a stand-in and blank images."""
+    data = load_dataset("digits")
+    recipe = replace(tuned("adam"), batch_size=4)
+    for way in (our_way, our_batches, plain_way, papers_way):
+        assert way(recipe, data, CPU)(1) > 0
+
+
+def test_as_many_steps_as_fill_the_time() -> None:
+    asked: list[int] = []
+
+    def way(num_steps: int) -> float:
+        asked.append(num_steps)
+        return 640.0
+
+    assert steps_in(2.0, way, batch_size=128) == 10
+    assert asked == [1, 2], "the first is a warm-up"
+    assert steps_in(0.01, way, batch_size=128) == 1
+
+
+# Multiply-adds of a forward pass, layer by layer.
+VIT_S = (
+    64 * (4 * 4 * 3) * 192  # 64 patches of 4x4 pixels
+    # Four blocks on 65 tokens, the class token among them.
+    + 4 * (65 * 192 * 3 * 192)  # queries, keys, values
+    + 4 * 2 * (65 * 65 * 192)  # all heads: queries times keys, probabilities times values
+    + 4 * (65 * 192 * 192)
+    + 4 * 2 * (65 * 192 * 128)
+    + 192 * 128
+    + 128 * 10
+)
+RESNET18_S = (
+    32**2 * 9 * 3 * 16
+    + 4 * (32**2 * 9 * 16 * 16)
+    # The first of a stage's four convolutions halves the side and doubles the channels, and so
+    # does the projection beside it.
+    + sum(
+        side**2 * (9 * (c // 2 * c + 3 * c * c) + c // 2 * c)
+        for side, c in ((16, 32), (8, 64), (4, 128))
+    )
+    + 128 * 10
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"), [("vit_s", VIT_S), ("resnet18_s", RESNET18_S)], ids=str
+)
+def test_what_the_rounds_say(network: str, expected: int) -> None:
+    recipe = find_recipe("tuned", "cifar10", network, "adam")
+    rounds = {
+        "ours": [100.0, 200.0, 300.0],
+        "batches": [10_000.0, 5_000.0, 10_000.0],  # 1, 4, 3 % of the time of ours
+        "plain": [100.0, 100.0, 200.0],
+        "papers": [50.0, 50.0, 50.0],
+    }
+    found = summary(recipe, rounds, matmul_gflops=500.0)
+    assert found.pop("utilisation_percent") == pytest.approx(100 * 200 * (3 * expected * 2) / 500e9)
+    assert found.pop("augmentation_percent") == pytest.approx(3.0)
+    assert found == {
+        "ours_images_per_second": 200.0,
+        "plain_images_per_second": 100.0,
+        "papers_images_per_second": 50.0,
+        "ratio_to_plain": 1.5,
+        "ratio_to_papers": 4.0,
+        "seconds_per_1000_images": 5.0,
+        "forward_multiply_adds": expected,
+        "matmul_gflops": 500.0,
+    }
 
 
 def test_our_batches_are_what_the_recipe_says(recorder: Recorder) -> None:
