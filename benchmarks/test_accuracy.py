@@ -18,7 +18,7 @@ import pytest
 from benchmarks.rows import Side, at_hand, evaluated, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES, by_source
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims.goals import DIGITS_GOALS
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status
 
@@ -67,9 +67,9 @@ def row_of(claim: Claim) -> str | int:
     return f"{claim.details['average']}_avg" if "average" in claim.details else "accuracy"
 
 
-@pytest.mark.parametrize("claim_id", claim_params(GOALS.values()))
+@pytest.mark.parametrize("claim_id", claim_params(DIGITS_GOALS.values()))
 def test_digits(claim_id, workbench, judge, benchmark):
-    claim = GOALS[claim_id]
+    claim = DIGITS_GOALS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
     found = workbench.measurement(results)
     # The goal is a plain threshold, not a level that another measurement had.

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from smallnet_core.data.batches import TrainingBatches
+from smallnet_core.optimizers import load_state
 from smallnet_core.recipes import Recipe
 
 __all__ = [
@@ -265,7 +266,7 @@ class TrainingState:
                 value = torch.empty_like(p, dtype=value.dtype).copy_(value)
             slots[int(index)][key] = value
         groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        load_state(self.optimizer, {"state": slots, "param_groups": groups})
         best = _under("best.", tensors)
         # In the model's order: the file has one of its own.
         self.best_weights = {name: best[name] for name in self.model.state_dict() if name in best}

@@ -5,14 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallnet_core.data.batches import normalise
 
-__all__ = ["PerClassReport", "accuracy_percent", "confusion_matrix", "per_class_report", "predict"]
+__all__ = [
+    "FLIPS",
+    "PerClassReport",
+    "accuracy_percent",
+    "confusion_matrix",
+    "per_class_report",
+    "predict",
+]
 
 # Small enough that 32 x 32 activations of the large networks stay in the cache of a CPU.
 EVALUATION_BATCH_SIZE = 500
+
+FLIPS = ("none", "mirror", "mirror_shift")
 
 
 @torch.no_grad()
@@ -23,20 +33,42 @@ def predict(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     dtype: torch.dtype = torch.float32,
+    flips: str = "none",
 ) -> Tensor:
     """Logits (N, classes) float32 of uint8 images (N, 3, H, W), on the images' device.
 
     Runs in evaluation mode and leaves the model's mode as it was; bfloat16 means autocast.
+
+    ``flips`` averages the logits of several views of each image: with "mirror" it and its mirror
+    image; with "mirror_shift" this pair with weight 1/2, and with 1/4 each the pairs moved by one
+    pixel down and right, and up and left, the border reflected: six passes (K. Jordan, "94% on
+    CIFAR-10 in 3.29 seconds on a single GPU", 2024, section 3.5). Raises ValueError for other
+    names.
     """
+    if flips not in FLIPS:
+        raise ValueError(f"unknown flips {flips!r}; known: {', '.join(FLIPS)}")
     was_training = model.training
     model.eval()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         logits = [
-            model(normalise(batch, mean, std, dtype)).float()
+            _logits(model, normalise(batch, mean, std, dtype), flips)
             for batch in images.split(EVALUATION_BATCH_SIZE)
         ]
     model.train(was_training)
     return torch.cat(logits)
+
+
+def _logits(model: nn.Module, x: Tensor, flips: str) -> Tensor:
+    if flips == "none":
+        return model(x).float()
+    views = [(0.5, x), (0.5, x.flip(-1))]
+    if flips == "mirror_shift":
+        padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        height, width = x.shape[-2:]
+        shifted = [padded[..., at : at + height, at : at + width] for at in (0, 2)]
+        views = [(0.25, x), (0.25, x.flip(-1))]
+        views += [(0.125, view) for moved in shifted for view in (moved, moved.flip(-1))]
+    return torch.stack([weight * model(view).float() for weight, view in views]).sum(0)
 
 
 def accuracy_percent(logits: Tensor, labels: Tensor) -> float:

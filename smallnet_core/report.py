@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from smallnet_core.claims.goals import GOAL_SOURCES
 from smallnet_core.records import Claim, Status
 
 __all__ = ["format_value", "markdown_lines", "summary_line", "table", "terminal_lines"]
@@ -342,14 +343,14 @@ def _failures_table(rows: Sequence[Row]) -> list[str]:
     for network in dict.fromkeys(row["network"] for row in rows):
         own = [row for row in rows if row["network"] == network]
         lines += [
-            f"{network}: first steps of the paper's SGDM (rate 0.1, batches of 8), and a change each",
+            f"{network}: the paper's SGDM (rate 0.1, batches of 8), and one change of it each",
             *table(
-                ("change", "one class", "from step", "right", "gradient", "then", "dead"),
+                ("change", "one class", "at steps", "right", "gradient", "then", "dead"),
                 [
                     (
                         row["change"],
                         f"{row['most_predicted_percent']:.1f}",
-                        "-" if row["collapse_step"] is None else f"{row['collapse_step']:,}",
+                        "-" if row["collapse"] is None else "{}-{}".format(*row["collapse"]),
                         f"{row['accuracy_percent']:.2f}",
                         _digits(row["inner_gradient_norm_at_start"]),
                         _digits(row["inner_gradient_norm_at_end"]),
@@ -360,10 +361,10 @@ def _failures_table(rows: Sequence[Row]) -> list[str]:
             ),
         ]
     legend = (
-        "% of predictions that are the most frequent class; the step from which on these are 99 % "
-        "or more; % right of 2,000 held-out training images at the end; norm of the gradient of "
-        "all but the last layer, of the first batch and at the end; % of dead units in the layer "
-        "that has the most"
+        "% of predictions that are the most frequent class at the end, and the longest stretch of "
+        "steps in which they were 99 % or more; % right of 2,000 held-out training images at the "
+        "end; norm of the gradient of all but the last layer, of the first batch and at the end; "
+        "% of dead units at the end, in the layer that has the most"
     )
     return [*lines, *_wrapped(legend, "  ")]
 
@@ -393,7 +394,7 @@ def _not_measured_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def _reference(rows: Sequence[Row]) -> str:
-    return "goal" if rows[0]["source"] == "Digits" else "paper"
+    return "goal" if rows[0]["source"] in GOAL_SOURCES else "paper"
 
 
 def _measured(row: Row) -> str:

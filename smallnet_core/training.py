@@ -25,6 +25,7 @@ from smallnet_core.checkpoints import (
 from smallnet_core.data.batches import TrainingBatches, normalise, resized
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.evaluation import accuracy_percent, predict
+from smallnet_core.graphs import GraphedStep
 from smallnet_core.machine import (
     BFLOAT16_MIN_GAIN,
     bfloat16_gain,
@@ -33,8 +34,8 @@ from smallnet_core.machine import (
     synchronize,
 )
 from smallnet_core.models import build_model
-from smallnet_core.models.initialisation import initialise
-from smallnet_core.optimizers import build_optimizer, learning_rate_factor
+from smallnet_core.models.initialisation import INITIALISATIONS_FROM_IMAGES, initialise
+from smallnet_core.optimizers import build_optimizer, learning_rate_factor, set_rates
 from smallnet_core.recipes import Optimizer, Recipe, Schedule
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
 
 
 IMAGE_SIDE = 32  # pixels, of every dataset
+WHITENING_IMAGES = 5000  # that a first layer is computed from, where the recipe asks for that
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -113,11 +115,14 @@ def network_of(recipe: Recipe) -> nn.Module:
     return build_model(recipe.network, NUM_CLASSES[recipe.dataset], **overrides)
 
 
-def _optimizer_of(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer_of(
+    recipe: Recipe, model: nn.Module, capturable: bool = False
+) -> torch.optim.Optimizer:
     settings = recipe.optimizer
     return build_optimizer(
         settings.name,
         model,
+        capturable=capturable,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         decay_norms_and_biases=settings.decay_norms_and_biases,
@@ -150,12 +155,19 @@ def set_up(
 ) -> tuple[nn.Module, torch.optim.Optimizer, Step, TrainingBatches]:
     """Everything that a training needs before its first step.
 
-    Initial weights come from torch's global random state, batches from the recipe's seed.
+    On a GPU the step is a CUDA graph, whose outputs the next step overwrites. Initial weights come
+    from torch's global random state, batches from the recipe's seed.
     """
     model = network_of(recipe)
-    initialise(model, recipe.initialisation)
+    some = None
+    if recipe.initialisation in INITIALISATIONS_FROM_IMAGES:
+        some = normalise(images[:WHITENING_IMAGES].cpu(), recipe.mean, recipe.std, torch.float32)
+    initialise(model, recipe.initialisation, some)
     model = model.to(device).to(memory_format=torch.channels_last)
-    optimizer = _optimizer_of(recipe, model)
+    optimizer = _optimizer_of(recipe, model, capturable=device.type == "cuda")
+    step: Step = _step_function(recipe, model, optimizer, dtype)
+    if device.type == "cuda":
+        step = GraphedStep(step, model, optimizer)
     batches = TrainingBatches(
         images.to(device),
         labels.to(device),
@@ -166,7 +178,7 @@ def set_up(
         dtype=dtype,
         generator=torch.Generator(device).manual_seed(recipe.seed),
     )
-    return model, optimizer, _step_function(recipe, model, optimizer, dtype), batches
+    return model, optimizer, step, batches
 
 
 def train(
@@ -210,7 +222,7 @@ def train(
         model, optimizer, step, batches = set_up(
             recipe, dataset.train_images[:kept], dataset.train_labels[:kept], device, dtype
         )
-        base_rates = [group["lr"] for group in optimizer.param_groups]
+        base_rates = [float(group["lr"]) for group in optimizer.param_groups]
         steps_per_epoch = batches.steps_per_epoch
         total_steps = recipe.epochs * steps_per_epoch
         state = TrainingState(model, optimizer, batches, steps_per_epoch, device)
@@ -231,8 +243,7 @@ def train(
                 epoch_start = time.perf_counter() - state.epoch_seconds
                 for x, y in batches.epoch(index, first):
                     factor = _rate_factor(recipe, state.done, total_steps, steps_per_epoch)
-                    for group, base in zip(optimizer.param_groups, base_rates, strict=True):
-                        group["lr"] = base * factor
+                    set_rates(optimizer, [base * factor for base in base_rates])
                     loss, batch_hits = step(resized(x, side), y)
                     state.losses[state.done % steps_per_epoch] = loss
                     state.hits += batch_hits

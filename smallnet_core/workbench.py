@@ -221,7 +221,13 @@ class Workbench:
         recipe = model.recipe
         dataset = self.dataset(recipe.dataset)
         images = dataset.test_images.to(self.device)
-        logits = predict(self.network(model), images, mean=recipe.mean, std=recipe.std)
+        logits = predict(
+            self.network(model),
+            images,
+            mean=recipe.mean,
+            std=recipe.std,
+            flips=recipe.test_time_flips,
+        )
         return Evaluated(model=model, logits=logits.cpu(), labels=dataset.test_labels)
 
 

@@ -28,7 +28,7 @@ from smallnet_core.cache import (
 )
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import Environment
-from smallnet_core.training import Epoch, Trained, network_of
+from smallnet_core.training import Epoch, Interruption, Trained, network_of
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
 ENVIRONMENT = Environment(
@@ -73,6 +73,7 @@ def trained(recipe: Recipe = RECIPE, seed: int = 0) -> Trained:
         dtype=torch.bfloat16,
         train_seconds=3.0,
         total_seconds=4.0,
+        interruptions=(Interruption(step=3, lost_seconds=1.5),),
     )
 
 
@@ -169,6 +170,7 @@ def test_the_record_has_all_that_judging_and_repeating_need(cache):
         "computed_in": "bfloat16",
         "train_seconds": 3.0,
         "total_seconds": 4.0,
+        "interruptions": [{"step": 3, "lost_seconds": 1.5}],
         "dataset_digests": DIGESTS,
         "environment": ENVIRONMENT.as_dict(),
         "commit": COMMIT,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from smallnet_core.data.batches import normalise
 from smallnet_core.evaluation import (
     EVALUATION_BATCH_SIZE,
+    FLIPS,
     PerClassReport,
     accuracy_percent,
     confusion_matrix,
@@ -201,3 +202,83 @@ def test_bfloat16_is_autocast_and_gives_float32_logits() -> None:
     assert rounded.dtype == exact.dtype == torch.float32
     assert 0 < (rounded - exact).abs().max() < 0.05
     assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+# --- Several views of an image ------------------------------------------------------------------
+
+
+def noise(count: int, side: int = 4) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
+
+
+def moved(images: Tensor, down: int, right: int) -> Tensor:
+    """By at most one pixel each; the border is the reflection about the outermost pixels."""
+    side = images.shape[-1]
+    at = [np.abs(np.arange(side) - step) for step in (down, right)]
+    rows, columns = (np.where(place < side, place, 2 * (side - 1) - place) for place in at)
+    return torch.from_numpy(images.numpy()[..., rows[:, None], columns[None, :]])
+
+
+def test_without_flips_an_image_is_seen_once_and_that_is_the_default() -> None:
+    model, images = small_network(), noise(9)
+    plain = predict(model, images, mean=MEAN, std=STD)
+    assert torch.equal(plain, predict(model, images, mean=MEAN, std=STD, flips="none"))
+    model.eval()
+    assert torch.equal(plain, model(normalise(images, MEAN, STD, torch.float32)).detach())
+
+
+def test_mirror_is_the_mean_with_the_mirror_image() -> None:
+    model, images = small_network(), noise(507)
+    both = [predict(model, x, mean=MEAN, std=STD) for x in (images, images.flip(-1))]
+    found = predict(model, images, mean=MEAN, std=STD, flips="mirror")
+    torch.testing.assert_close(found, (both[0] + both[1]) / 2, rtol=1e-5, atol=1e-5)
+    again = predict(model, images.flip(-1), mean=MEAN, std=STD, flips="mirror")
+    torch.testing.assert_close(found, again, rtol=1e-5, atol=1e-5)
+
+
+def test_mirror_shift_weighs_six_views() -> None:
+    """Against numpy's own moving of the uint8 pixels, all views judged one by one."""
+    model, images = small_network(), noise(507)
+    assert moved(images, 1, 1)[0, 0, 1:, 1:].equal(images[0, 0, :-1, :-1])
+    expected = torch.zeros(507, 10)
+    for weight, view in (
+        (0.5, images),
+        (0.25, moved(images, 1, 1)),
+        (0.25, moved(images, -1, -1)),
+    ):
+        for x in (view, view.flip(-1)):
+            expected += weight / 2 * predict(model, x, mean=MEAN, std=STD)
+    found = predict(model, images, mean=MEAN, std=STD, flips="mirror_shift")
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    other = predict(model, images, mean=MEAN, std=STD, flips="mirror")
+    assert (found - other).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(("flips", "views"), [("none", 1), ("mirror", 2), ("mirror_shift", 6)])
+def test_the_weights_of_the_views_add_up_to_one(flips: str, views: int) -> None:
+    class Constant(nn.Module):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return torch.arange(10.0).expand(len(x), 10)
+
+    model = Constant()
+    found = predict(model, noise(3), mean=MEAN, std=STD, flips=flips)
+    assert torch.equal(found, torch.arange(10.0).expand(3, 10))
+    assert model.calls == views
+
+
+@pytest.mark.parametrize("flips", FLIPS)
+def test_views_are_averaged_in_float32(flips: str) -> None:
+    model, images = small_network(), noise(5)
+    rounded = predict(model, images, mean=MEAN, std=STD, dtype=torch.bfloat16, flips=flips)
+    exact = predict(model, images, mean=MEAN, std=STD, flips=flips)
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).abs().max() < 0.05
+
+
+def test_unknown_flips_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="'both'; known: none, mirror, mirror_shift"):
+        predict(small_network(), noise(1), mean=MEAN, std=STD, flips="both")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from smallnet_core import training
 from smallnet_core.data.datasets import load_dataset
 from smallnet_core.evaluation import predict
 from smallnet_core.recipes import find_recipe
 from smallnet_core.training import dtype_of, network_of, set_up, train
+from tests.test_checkpoints import Killed, Killer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -46,3 +50,28 @@ def test_digits_are_learnt_and_the_cpu_agrees():
     on_cpu = predict(model, data.test_images, mean=recipe.mean, std=recipe.std)
     on_gpu = predict(model.cuda(), data.test_images.cuda(), mean=recipe.mean, std=recipe.std).cpu()
     torch.testing.assert_close(on_cpu, on_gpu, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("optimizer", ["sgdm", "adam", "adabound"])
+def test_a_recorded_step_is_the_step(optimizer, monkeypatch):
+    """The same training with and without CUDA graphs, but for the order of sums."""
+    data = load_dataset("digits")
+    recipe = replace(
+        find_recipe("quick", "digits", "vgg16_s", optimizer), epochs=1, precision="float32"
+    )
+    graphed = train(recipe, data, torch.device("cuda"))
+    monkeypatch.setattr(training, "GraphedStep", lambda step, model, optimizer: step)
+    eager = train(recipe, data, torch.device("cuda"))
+    assert graphed.curve[0].train_loss == pytest.approx(eager.curve[0].train_loss, rel=0.02)
+
+
+def test_a_training_that_was_cut_off_goes_on(tmp_path):
+    data = load_dataset("digits")
+    recipe = replace(find_recipe("quick", "digits", "vgg16_s", "adabound"), epochs=2)
+    path = tmp_path / "checkpoint"
+    with pytest.raises(Killed):
+        train(recipe, data, torch.device("cuda"), progress=Killer(60), checkpoint=path)
+    resumed = train(recipe, data, torch.device("cuda"), checkpoint=path)
+    assert len(resumed.interruptions) == 1 and len(resumed.curve) == 2
+    whole = train(recipe, data, torch.device("cuda"))
+    assert resumed.curve[1].train_loss == pytest.approx(whole.curve[1].train_loss, rel=0.05)

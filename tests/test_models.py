@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smallnet_core.models import MODEL_NAMES, MODELS, build_model
+from smallnet_core.models import MODEL_NAMES, MODELS, OWN_MODEL_NAMES, build_model
 from smallnet_core.models.layer_table import (
     count_on_meta,
     count_parameters,
@@ -212,6 +212,7 @@ def images(batch_size: int, size: int = 32) -> Tensor:
 def test_names_and_registry_agree() -> None:
     assert tuple(MODELS) == MODEL_NAMES
     assert set(SMALL) < set(MODEL_NAMES)
+    assert set(OWN_MODEL_NAMES) < set(MODEL_NAMES)
 
 
 def test_importing_the_registry_does_not_import_torch() -> None:
@@ -270,6 +271,8 @@ def test_vit_shapes_that_do_not_divide(override: str, value: int) -> None:
         ("vit", 10, 9_786_378),
         ("vit_s", 10, 840_010),
         ("vit_s", 100, 851_620),
+        ("speednet", 10, 991_032),
+        ("speednet", 100, 1_006_872),
     ],
 )
 def test_parameters(name: str, num_classes: int, expected: int) -> None:
@@ -307,6 +310,7 @@ def test_unknown_reference_says_what_there_is() -> None:
         ("resnet152", 152),
         ("vgg16", 16),
         ("vgg19", 17),  # with one Linear in place of three
+        ("speednet", 8),
     ],
 )
 def test_depth(name: str, expected: int) -> None:
@@ -327,6 +331,7 @@ def test_reference_depth(name: str, expected: int) -> None:
         ("resnet18_s", 35_046_656),
         ("vgg16_s", 19_940_608),
         ("vit_s", 58_223_360),
+        ("speednet", 74_497_280),
     ],
 )
 def test_multiply_adds(name: str, expected: int) -> None:
@@ -417,7 +422,7 @@ def test_densenet() -> None:
         DenseNet(depth=11, growth=4, num_classes=7)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "speednet"])
 def test_seed_decides_the_weights(name: str) -> None:
     def weights(seed: int) -> Tensor:
         torch.manual_seed(seed)
@@ -427,7 +432,7 @@ def test_seed_decides_the_weights(name: str) -> None:
     assert not torch.equal(weights(1), weights(2))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "speednet"])
 def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
     model = build_model(name).eval()
     batch = images(5)
@@ -438,7 +443,7 @@ def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "speednet"])
 def test_gradients_reach_every_parameter(name: str, autocast: bool) -> None:
     torch.manual_seed(0)
     model = build_model(name)
@@ -446,6 +451,8 @@ def test_gradients_reach_every_parameter(name: str, autocast: bool) -> None:
         logits = model(images(8))
     F.cross_entropy(logits.float(), torch.arange(8)).backward()
     for key, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
         assert parameter.grad.any(), key
@@ -457,6 +464,7 @@ def test_gradients_reach_every_parameter(name: str, autocast: bool) -> None:
         ("resnet18_s", "062f01e5527bcbb2"),
         ("vgg16_s", "2c62baaa0364d382"),
         ("vit_s", "a5d070f00753eaa8"),
+        ("speednet", "94d97439065f19b0"),
     ],
 )
 def test_checkpoints_stay_loadable(name: str, expected: str) -> None:
@@ -571,3 +579,94 @@ def test_vit_patches_are_in_row_major_order_with_channels_last() -> None:
     patches = model._patches(batch)
     assert patches.shape == (2, 64, 48)
     assert torch.equal(patches[1, 8 * 3 + 5], batch[1, :, 12:16, 20:24].permute(1, 2, 0).flatten())
+
+
+# Other shapes, each with its parameters and multiply-adds.
+SPEEDNETS: dict[str, tuple[dict[str, Any], int, int]] = {
+    "pool first": ({"pool_first": True}, 991_032, 35_329_280),
+    "no whitening bias": ({"whitening_bias": False}, 991_008, 74_497_280),
+    "late widths": ({"widths": (64, 128, 224)}, 984_600, 62_381_024),
+    "deeper": (
+        {"widths": (64, 128, 160), "depths": (2, 2, 3), "residual": True},
+        919_480,
+        58_850_656,
+    ),
+    "one group": ({"widths": (32,), "depths": (1,), "activation": "relu"}, 7_288, 6_919_520),
+}
+
+
+@pytest.mark.parametrize("variant", SPEEDNETS)
+def test_speednet_variants(variant: str) -> None:
+    overrides, num_params, operations = SPEEDNETS[variant]
+    with torch.device("meta"):
+        model = build_model("speednet", **overrides)
+    assert (count_parameters(model), multiply_adds(model)) == (num_params, operations)
+    for size in (16, 24, 32):
+        assert model(torch.empty(2, 3, size, size, device="meta")).shape == (2, 10)
+
+
+def test_speednet_freezes_its_first_layer_and_the_scales_of_its_norms() -> None:
+    model = build_model("speednet")
+    frozen = {key for key, p in model.named_parameters() if not p.requires_grad}
+    scales = {f"groups.{group}.norms.{i}.weight" for group in range(3) for i in range(2)}
+    assert frozen == {"whitening.weight"} | scales
+    assert all((model.get_parameter(key) == 1).all() for key in scales)
+
+
+def test_speednets_convolutions_begin_as_identities() -> None:
+    """What is there of inputs is handed on; the other outputs are torch's default, not zero."""
+    model: Any = build_model("speednet")
+    convolutions = [m for m in model.groups.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) == 6
+    generator = torch.Generator().manual_seed(0)
+    for conv in convolutions:
+        kept = min(conv.in_channels, conv.out_channels)
+        x = torch.randn(2, conv.in_channels, 5, 5, generator=generator)
+        y = conv(x)
+        assert torch.equal(y[:, :kept], x[:, :kept])
+        assert (y[:, kept:].square().mean(dim=(0, 2, 3)) > 0.01).all()
+    narrowing: Any = build_model("speednet", widths=(16, 8))
+    first = narrowing.groups[0].convs[0]
+    x = torch.randn(1, 24, 5, 5, generator=generator)
+    assert torch.equal(first(x), x[:, :16])
+
+
+def test_speednet_by_hand() -> None:
+    torch.manual_seed(0)
+    model: Any = build_model("speednet", widths=(8, 12), depths=(2, 3), residual=True)
+    batch = images(4)
+    x = F.gelu(F.conv2d(batch, model.whitening.weight, model.whitening.bias))
+    for group in model.groups:
+        first, *others = zip(group.convs, group.norms, strict=True)
+        x = F.max_pool2d(F.conv2d(x, first[0].weight, padding=1), 2)
+        x = shortcut = F.gelu(batch_norm(x, first[1].bias))
+        for conv, norm in others[:-1]:
+            x = F.gelu(batch_norm(F.conv2d(x, conv.weight, padding=1), norm.bias))
+        conv, norm = others[-1]
+        x = F.gelu(batch_norm(F.conv2d(x, conv.weight, padding=1), norm.bias) + shortcut)
+    expected = x.amax(dim=(2, 3)) @ model.head.weight.T / 9
+    torch.testing.assert_close(model(batch), expected, rtol=1e-4, atol=1e-5)
+    statistics = model.groups[0].norms[0]
+    assert statistics.momentum == 0.4
+
+
+def batch_norm(x: Tensor, bias: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(x, dim=(0, 2, 3), keepdim=True, correction=0)
+    return (x - mean) / (variance + 1e-5).sqrt() + bias.view(1, -1, 1, 1)
+
+
+def test_speednet_pools_before_the_first_convolution_where_asked() -> None:
+    """At first the identities make it the same, but for what the random channels add."""
+    after, before = (build_model("speednet", widths=(24,), pool_first=x) for x in (False, True))
+    before.load_state_dict(after.state_dict())
+    torch.testing.assert_close(before(images(3)), after(images(3)))
+    assert multiply_adds(before) < multiply_adds(after)
+
+
+@pytest.mark.parametrize(
+    ("override", "value", "message"),
+    [("depths", (2, 2), "2 depths for 3 widths"), ("activation", "tanh", "'tanh': gelu, relu")],
+)
+def test_speednets_that_are_none(override: str, value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_model("speednet", **{override: value})

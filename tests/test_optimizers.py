@@ -1,4 +1,4 @@
-"""AdaBound against the authors' package and against its definition; builders and schedules."""
+"""AdaBound against the authors' package and its definition, Muon against both of its own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from smallnet_core.models import build_model
 from smallnet_core.optimizers import (
     OPTIMIZER_NAMES,
     AdaBound,
+    Muon,
     build_optimizer,
     learning_rate_factor,
+    load_state,
+    orthogonalised,
 )
 
 SHAPES = ((7, 3), (5,), (2, 3, 3, 3), ())
@@ -389,6 +393,441 @@ def test_the_step_leaves_the_gradients_as_they_were() -> None:
     assert all(torch.equal(p.grad, grad) for p, grad in zip(params, before, strict=True))
 
 
+# --- AdaBound for CUDA graphs, on the CPU -------------------------------------------------------
+
+
+def rates_as_tensors(optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = torch.full((), group["lr"])
+
+
+def set_rates(optimizer: torch.optim.Optimizer, bases: tuple[float, ...], factor: float) -> None:
+    for group, base in zip(optimizer.param_groups, bases, strict=True):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(base * factor)
+        else:
+            group["lr"] = base * factor
+
+
+@pytest.mark.parametrize("amsbound", [False, True], ids=["adabound", "amsbound"])
+@pytest.mark.parametrize("weight_decay", [0.0, 5e-2], ids=["plain", "decayed"])
+@pytest.mark.parametrize("gamma", [0.02, 1e-3, 1e-15], ids=["narrow", "wide", "as_adam"])
+@pytest.mark.parametrize("rate", ["float", "tensor"])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-12), (torch.float32, 2e-6)],
+    ids=["float64", "float32"],
+)
+def test_capturable_adabound_is_the_ordinary_one(
+    amsbound: bool,
+    weight_decay: float,
+    gamma: float,
+    rate: str,
+    dtype: torch.dtype,
+    tolerance: float,
+) -> None:
+    """Over a schedule that ends at 0, where a bound that is divided by would show."""
+    ours, theirs, gradients = draw(0, dtype), draw(0, dtype), Gradients(1)
+    setup = {"gamma": gamma, "weight_decay": weight_decay, "amsbound": amsbound}
+    optimizers = [AdaBound(ours, **setup, capturable=True), AdaBound(theirs, **setup)]
+    if rate == "tensor":
+        optimizers[0].param_groups[0]["lr"] = torch.tensor(1e-3, dtype=dtype)
+    for step in range(51):
+        gradients.next(ours, theirs)
+        for optimizer in optimizers:
+            set_rates(
+                optimizer, (1e-3,), math.cos(step / 50 * math.pi / 2) ** 2 if step < 50 else 0
+            )
+            optimizer.step()
+    assert_agree(ours, theirs, tolerance)
+    assert all((p - start).abs().max() > 1e-3 for p, start in zip(ours, draw(0), strict=True))
+
+
+def test_capturable_adabound_agrees_on_groups_of_their_own_settings() -> None:
+    ours, theirs, gradients = draw(0), draw(0), Gradients(2)
+    for group in (groups := half(ours)):
+        group["capturable"] = True
+    optimizers = [AdaBound(groups), AdaBound(half(theirs))]
+    for step in range(50):
+        gradients.next(ours, theirs)
+        for optimizer in optimizers:
+            set_rates(optimizer, (1e-3, 3e-3), 1 - step / 50)
+            optimizer.step()
+    assert_agree(ours, theirs, 1e-12)
+
+
+def test_capturable_adabound_counts_steps_by_parameter() -> None:
+    ours, theirs, gradients = draw(0), draw(0), Gradients(3)
+    optimizers = [AdaBound(ours, gamma=0.1, capturable=True), AdaBound(theirs, gamma=0.1)]
+    for step in range(30):
+        gradients.next(ours, theirs)
+        for params in (ours, theirs):
+            for place, p in enumerate(params):
+                if step > 4 and (step + place) % (place + 2) == 0:
+                    p.grad = None
+        for optimizer in optimizers:
+            optimizer.step()
+        if step == 4:  # until then one tensor counts for all: a few kernels update them
+            assert len({id(optimizers[0].state[p]["step"]) for p in ours}) == 1
+    steps = [int(optimizers[0].state[p]["step"]) for p in ours]
+    assert steps == [optimizers[1].state[p]["step"] for p in theirs] and len(set(steps)) > 2
+    assert_agree(ours, theirs, 1e-12)
+
+
+def step_on_meta(optimizer: torch.optim.Optimizer) -> None:
+    """A tensor there has no numbers: whatever fetches one to the host raises."""
+    for group in optimizer.param_groups:
+        group["lr"] = torch.empty((), device="meta")
+        for p in group["params"]:
+            p.grad = torch.empty_like(p)
+    for _ in range(2):
+        optimizer.step()
+
+
+def on_meta() -> list[nn.Parameter]:
+    return [nn.Parameter(torch.empty(shape, device="meta")) for shape in SHAPES]
+
+
+@pytest.mark.parametrize("amsbound", [False, True], ids=["adabound", "amsbound"])
+def test_a_capturable_step_fetches_nothing_from_the_device(amsbound: bool) -> None:
+    step_on_meta(AdaBound(on_meta(), weight_decay=0.1, amsbound=amsbound, capturable=True))
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        torch._foreach_sub_(on_meta(), torch.empty((), device="meta"))
+
+
+def test_a_tensor_rate_needs_capturable_and_the_parameters_device() -> None:
+    with pytest.raises(ValueError, match="tensor as lr needs capturable=True"):
+        AdaBound(draw(0), lr=torch.tensor(1e-3))
+    params = draw(0)
+    optimizer = AdaBound(params, lr=torch.tensor(1e-3), capturable=True)
+    assert type(optimizer.param_groups[0]["base_lr"]) is float
+    Gradients(1).next(params)
+    optimizer.param_groups[0]["lr"] = torch.empty((), device="meta")
+    with pytest.raises(ValueError, match="lr is on meta, its parameters on cpu"):
+        optimizer.step()
+
+
+def saved(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    torch.save(optimizer.state_dict(), buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+@pytest.mark.parametrize("amsbound", [False, True], ids=["adabound", "amsbound"])
+@pytest.mark.parametrize("through", ["load_state_dict", "load_state", "deepcopy", "pickle"])
+def test_a_capturable_state_goes_on_as_if_uninterrupted(amsbound: bool, through: str) -> None:
+    whole, parted, gradients = draw(0), draw(0), Gradients(7)
+    setup = {"amsbound": amsbound, "capturable": True}
+    uninterrupted, resumed = AdaBound(whole, **setup), AdaBound(parted, **setup)
+    for step in range(30):
+        gradients.next(whole, parted)
+        if step == 17:
+            if through == "deepcopy":
+                parted, resumed = copy.deepcopy((parted, resumed))
+            elif through == "pickle":
+                parted, resumed = pickle.loads(pickle.dumps((parted, resumed)))
+            else:
+                state = saved(resumed)
+                resumed = AdaBound(parted, lr=0.7, **setup)
+                if through == "load_state":
+                    load_state(resumed, state)
+                else:
+                    resumed.load_state_dict(state)
+            gradients.next(whole, parted)  # copies have no gradients
+            assert len({id(resumed.state[p]["step"]) for p in parted}) == 1
+        for optimizer in (uninterrupted, resumed):
+            set_rates(optimizer, (1e-3,), 1 - step / 40)
+            optimizer.step()
+    assert all(torch.equal(p, q) for p, q in zip(whole, parted, strict=True))
+    assert {resumed.state[p]["step"].dtype for p in parted} == {torch.float32}
+
+
+def test_a_state_from_before_there_was_capturable_loads() -> None:
+    params, gradients = draw(0), Gradients(7)
+    optimizer = AdaBound(params)
+    gradients.next(params)
+    optimizer.step()
+    state = saved(optimizer)
+    del state["param_groups"][0]["capturable"]
+    for load in (lambda o: o.load_state_dict(state), lambda o: load_state(o, state)):
+        again = AdaBound(params)
+        load(again)
+        assert again.param_groups[0]["capturable"] is False
+        assert [again.state[p]["step"] for p in params] == [1] * len(params)
+        again.step()
+
+
+@pytest.mark.parametrize("capturable", [False, True], ids=["to ordinary", "to capturable"])
+@pytest.mark.parametrize("name", ["sgdm", "adam", "adabound", "muon"])
+def test_load_state_takes_a_state_of_the_other_mode(name: str, capturable: bool) -> None:
+    """The mode and the tensors that a graph reads stay; everything else is the saved one's."""
+    whole, parted = network(), network()
+    uninterrupted = build_optimizer(name, whole, lr=0.01, weight_decay=0.1)
+    resumed = build_optimizer(name, parted, lr=0.01, weight_decay=0.1, capturable=not capturable)
+    bases = tuple(group["lr"] for group in uninterrupted.param_groups)
+    gradients = Gradients(7)
+    for step in range(12):
+        gradients.next(list(whole.parameters()), list(parted.parameters()))
+        if step == 5:
+            state = saved(resumed)
+            resumed = build_optimizer(name, parted, lr=0.7, weight_decay=0.0, capturable=capturable)
+            own = [group["lr"] for group in resumed.param_groups]
+            load_state(resumed, state)
+            for group, rate, base in zip(resumed.param_groups, own, bases, strict=True):
+                assert isinstance(group["lr"], Tensor if capturable else float)
+                assert not capturable or group["lr"] is rate
+                assert float(group["lr"]) == pytest.approx(base * (1 - 4 / 12))
+                assert group.get("capturable", False) is (capturable and name == "adabound")
+        for optimizer in (uninterrupted, resumed):
+            set_rates(optimizer, bases, 1 - step / 12)
+            optimizer.step()
+    assert_agree(list(whole.parameters()), list(parted.parameters()), 2e-6)
+
+
+# --- Muon ---------------------------------------------------------------------------------------
+
+
+def matrix(rows: int, columns: int, seed: int = 0, smallest: float = 0.02) -> Tensor:
+    """With singular values from 1 down to ``smallest``, in double precision."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(rows, columns, generator=generator, dtype=torch.float64)
+    u, s, vh = torch.linalg.svd(noise, full_matrices=False)
+    return u @ torch.diag(torch.logspace(0, math.log10(smallest), len(s)).double()) @ vh
+
+
+def by_svd(update: Tensor, steps: int) -> Tensor:
+    """The definition: the quintic on each singular value, whose vectors stay."""
+    u, s, vh = torch.linalg.svd(update.flatten(1), full_matrices=False)
+    s = s / s.square().sum().sqrt()
+    for _ in range(steps):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return (u @ torch.diag(s) @ vh).view(update.shape)
+
+
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)], ids=["lying", "standing", "square"])
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_newton_schulz_is_its_polynomial_on_the_singular_values(
+    shape: tuple[int, int], steps: int
+) -> None:
+    matrices = torch.stack([matrix(*shape, seed=seed) for seed in range(3)])
+    found = orthogonalised(matrices, steps=steps)
+    expected = torch.stack([by_svd(m, steps) for m in matrices])
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)], ids=["lying", "standing", "square"])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_orthogonalised_has_singular_values_near_one(
+    dtype: torch.dtype | None, shape: tuple[int, int], scale: float
+) -> None:
+    given = scale * matrix(*shape).float()
+    found = orthogonalised(given[None], dtype=dtype)[0]
+    assert found.dtype == torch.float32 and found.shape == shape
+    values = torch.linalg.svdvals(found)
+    assert values.min() > 0.6 and values.max() < 1.25
+    # The same singular vectors: U^T found V is diagonal and positive.
+    u, _, vh = torch.linalg.svd(given, full_matrices=False)
+    core = u.T @ found @ vh.T
+    off_diagonal = core - torch.diag(core.diagonal())
+    assert (core.diagonal() > 0.5).all()
+    assert off_diagonal.abs().max() < (0.1 if dtype else 1e-3)
+
+
+def test_orthogonalised_leaves_nothing_of_nothing() -> None:
+    assert not orthogonalised(torch.zeros(2, 3, 4)).any()
+
+
+MUON_SHAPES = ((4, 3, 3, 3), (6, 4, 3, 3), (6, 4, 3, 3), (9, 5), (5, 9))
+VECTORS = ((4,), (6,), (2, 7))
+
+
+def drawn(shapes: tuple[tuple[int, ...], ...], seed: int = 0) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64))
+        for shape in shapes
+    ]
+
+
+def two_parts(body: list[nn.Parameter], rest: list[nn.Parameter], **setup: Any) -> Muon:
+    sgd = {"orthogonal": False, "lr": 0.05, "momentum": 0.8, "weight_decay": 0.1}
+    return Muon([{"params": body, **setup}, {"params": rest, **sgd}])
+
+
+@pytest.mark.parametrize("nesterov", [False, True], ids=["plain", "nesterov"])
+@pytest.mark.parametrize("normalised", [False, True], ids=["free", "normalised"])
+def test_muon_agrees_with_its_definition(nesterov: bool, normalised: bool) -> None:
+    """One tensor after another, by singular value decomposition; the rest by torch's SGD."""
+    ours, body = drawn(MUON_SHAPES), [p.detach().clone() for p in drawn(MUON_SHAPES)]
+    rest, theirs = drawn(VECTORS), drawn(VECTORS)
+    setup = {"lr": 0.1, "momentum": 0.7, "weight_decay": 0.2, "ns_steps": 4}
+    muon = two_parts(ours, rest, nesterov=nesterov, normalised=normalised, **setup)
+    sgd = torch.optim.SGD(theirs, lr=0.05, momentum=0.8, nesterov=True, weight_decay=0.1)
+    velocities = [torch.zeros_like(p) for p in body]
+    gradients = Gradients(1)
+    for step in range(20):
+        factor = 1 - step / 20
+        gradients.next(ours)
+        gradients.next(rest, theirs)
+        set_rates(muon, (0.1, 0.05), factor)
+        set_rates(sgd, (0.05,), factor)
+        muon.step()
+        sgd.step()
+        lr = 0.1 * factor
+        for p, w, velocity in zip(ours, body, velocities, strict=True):
+            velocity.mul_(0.7).add_(p.grad)
+            update = p.grad + 0.7 * velocity if nesterov else velocity
+            w *= len(w) ** 0.5 / w.norm() if normalised else 1 - lr * 0.2
+            w -= lr * by_svd(update, 4)
+    for p, w in zip(ours, body, strict=True):
+        torch.testing.assert_close(p.detach(), w, rtol=1e-9, atol=1e-9)
+    assert_agree(rest, theirs, 1e-12)
+
+
+def test_muon_agrees_with_torchs_on_lying_matrices() -> None:
+    """Which computes in bfloat16 and averages gradients: the direction is the same."""
+    shapes = ((5, 9), (4, 4))
+    ours, theirs = ([nn.Parameter(p.detach().float()) for p in drawn(shapes)] for _ in range(2))
+    setup = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}
+    optimizers = [
+        Muon(ours, **setup, ns_dtype=torch.bfloat16),
+        torch.optim.Muon(theirs, **setup),
+    ]
+    gradients = Gradients(4)
+    for _ in range(10):
+        gradients.next(ours, theirs)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert_agree(ours, theirs, 0.02 * 10 * 0.02)  # ten steps of 0.02, each rounded to 2 %
+
+
+def test_a_muon_step_moves_every_direction_by_about_lr() -> None:
+    params = drawn(((8, 4, 3, 3), (8, 4, 3, 3)))
+    before = [p.detach().clone() for p in params]
+    optimizer = Muon(params, lr=0.1)
+    for seed, p in enumerate(params):
+        p.grad = matrix(8, 36, seed).view(p.shape)
+    optimizer.step()
+    for p, start in zip(params, before, strict=True):
+        values = torch.linalg.svdvals((start - p.detach()).flatten(1))
+        assert values.min() > 0.06 and values.max() < 0.125
+
+
+def test_normalised_weights_start_each_step_at_one_norm() -> None:
+    params = drawn(((8, 4, 3, 3),))
+    optimizer = Muon(params, lr=0.0, normalised=True, weight_decay=0.5)
+    direction = params[0].detach() / params[0].detach().norm()
+    params[0].grad = torch.ones_like(params[0])
+    optimizer.step()
+    torch.testing.assert_close(params[0].detach(), direction * 8**0.5)
+
+
+def test_muon_converges() -> None:
+    """Two linear layers find a product of matrices, with rates that fall to nothing."""
+    goal = matrix(6, 10, smallest=0.2)
+    params = drawn(((6, 8), (8, 10)))
+    optimizer = Muon(params, lr=0.1)
+    for step in range(200):
+        set_rates(optimizer, (0.1,), 1 - step / 200)
+        optimizer.zero_grad()
+        loss = (params[0] @ params[1] - goal).square().sum()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1e-3
+
+
+def test_muon_is_deterministic_and_does_not_depend_on_the_memory_format() -> None:
+    results = []
+    for memory_format in (torch.contiguous_format, torch.contiguous_format, torch.channels_last):
+        params = [
+            nn.Parameter(p.detach().contiguous(memory_format=memory_format))
+            for p in drawn(MUON_SHAPES[:3])
+        ]
+        optimizer, gradients = Muon(params, normalised=True), Gradients(6)
+        for _ in range(10):
+            gradients.next(params)
+            optimizer.step()
+        assert all(p.is_contiguous(memory_format=memory_format) for p in params)
+        results.append(params)
+    assert all(torch.equal(p, q) for p, q in zip(results[0], results[1], strict=True))
+    assert_agree(results[0], results[2], 1e-12)
+
+
+def test_a_resumed_muon_goes_on_as_if_uninterrupted() -> None:
+    whole, parted = drawn(MUON_SHAPES + VECTORS), drawn(MUON_SHAPES + VECTORS)
+    split = len(MUON_SHAPES)
+    uninterrupted = two_parts(whole[:split], whole[split:])
+    resumed = two_parts(parted[:split], parted[split:])
+    gradients = Gradients(7)
+    for step in range(12):
+        gradients.next(whole, parted)
+        if step == 5:
+            state = saved(resumed)
+            resumed = two_parts(parted[:split], parted[split:], lr=0.7)
+            resumed.load_state_dict(state)
+        for optimizer in (uninterrupted, resumed):
+            set_rates(optimizer, (0.1, 0.05), 1 - step / 12)
+            optimizer.step()
+    assert all(torch.equal(p, q) for p, q in zip(whole, parted, strict=True))
+
+
+def test_a_muon_step_fetches_nothing_from_the_device() -> None:
+    weights, others = on_meta()[:3:2], on_meta()[1::2]
+    optimizer = Muon(
+        [
+            {"params": weights, "normalised": True},
+            {"params": on_meta()[:1], "weight_decay": 0.1},
+            {"params": others, "orthogonal": False, "weight_decay": 0.1},
+        ]
+    )
+    step_on_meta(optimizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", -0.1), ("momentum", 1.0), ("weight_decay", -0.5), ("ns_steps", 0)],
+)
+def test_muons_settings_out_of_range_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"Muon: {name} must .*{value}"):
+        Muon(drawn(((2, 3),)), **{name: value})
+
+
+def test_a_vector_cannot_be_orthogonal() -> None:
+    with pytest.raises(ValueError, match="a vector is no matrix"):
+        Muon(drawn(((2, 3), (4,))))
+    optimizer = Muon(drawn(((2, 3),)))
+    with pytest.raises(ValueError, match="a vector is no matrix"):
+        optimizer.add_param_group({"params": nn.Parameter(torch.ones(4))})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_muon_leaves_alone_what_has_no_gradient_and_the_gradients_of_what_has() -> None:
+    params = drawn(((2, 3), (4, 5)))
+    optimizer = Muon(params, weight_decay=0.1)
+    params[0].grad = torch.ones_like(params[0])
+    optimizer.step()
+    assert torch.equal(params[0].grad, torch.ones_like(params[0]))
+    assert torch.equal(params[1], drawn(((2, 3), (4, 5)))[1]) and params[1] not in optimizer.state
+
+
+def test_muon_returns_the_closures_loss_and_takes_no_sparse_gradients() -> None:
+    x = nn.Parameter(torch.eye(2))
+    optimizer = Muon([x])
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (x * x).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 2.0
+    x.grad = torch.eye(2).to_sparse()
+    with pytest.raises(ValueError, match="sparse"):
+        optimizer.step()
+
+
 # --- build_optimizer ----------------------------------------------------------------------------
 
 
@@ -403,7 +842,9 @@ KINDS = {
     "adam": torch.optim.Adam,
     "adabound": AdaBound,
     "adabound_package": adabound.AdaBound,
+    "muon": Muon,
 }
+SINGLE_RATE = [name for name in KINDS if name != "muon"]
 
 
 def test_every_optimizer_has_its_class() -> None:
@@ -411,10 +852,10 @@ def test_every_optimizer_has_its_class() -> None:
     for name, kind in KINDS.items():
         optimizer = build_optimizer(name, network(), lr=0.01, weight_decay=0.1)
         assert type(optimizer) is kind
-        assert optimizer.param_groups[0]["lr"] == 0.01
+        assert optimizer.param_groups[0]["lr"] == (0.1 if name == "muon" else 0.01)
 
 
-@pytest.mark.parametrize("name", OPTIMIZER_NAMES)
+@pytest.mark.parametrize("name", SINGLE_RATE)
 def test_norms_and_biases_are_decayed_unless_told_otherwise(name: str) -> None:
     model = network()
     (group,) = build_optimizer(name, model, lr=0.01, weight_decay=0.1).param_groups
@@ -496,6 +937,141 @@ def test_adabound_settings_reach_the_optimizer() -> None:
     for name in ("adabound", "adabound_package"):
         (group,) = build_optimizer(name, network(), lr=0.1, weight_decay=0.0, **setup).param_groups
         assert {key: group[key] for key in setup} == setup
+
+
+def named(model: nn.Module, group: dict[str, Any]) -> list[str]:
+    names = {id(p): name for name, p in model.named_parameters()}
+    return [names[id(p)] for p in group["params"]]
+
+
+MUON = {"head_lr": 2.0, "rest_lr": 50.0, "rest_momentum": 0.8, "momentum": 0.6, "ns_steps": 3}
+
+
+def test_muon_takes_the_weights_between_the_first_layer_and_the_head() -> None:
+    model = build_model("speednet")
+    optimizer = build_optimizer("muon", model, lr=0.2, weight_decay=0.01, normalised=True, **MUON)
+    body, head, rest = optimizer.param_groups
+    assert named(model, body) == [
+        f"groups.{g}.convs.{i}.weight" for g in range(3) for i in range(2)
+    ]
+    assert named(model, head) == ["head.weight"]
+    assert named(model, rest) == [
+        "whitening.bias",
+        *(f"groups.{g}.norms.{i}.bias" for g in range(3) for i in range(2)),
+    ]
+    assert [group["lr"] for group in (body, head, rest)] == [0.2, 2.0, 50.0]
+    assert [group["orthogonal"] for group in (body, head, rest)] == [True, False, False]
+    assert [group["momentum"] for group in (body, head, rest)] == [0.6, 0.8, 0.8]
+    assert body["normalised"] and body["ns_steps"] == 3 and body["nesterov"] and rest["nesterov"]
+    # What a full step takes off is the same share everywhere.
+    assert [group["weight_decay"] * group["lr"] for group in (body, head, rest)] == pytest.approx(
+        [0.01] * 3
+    )
+
+
+@pytest.mark.parametrize("name", ["resnet18_s", "vgg16_s", "vit_s"])
+def test_muon_divides_the_papers_networks(name: str) -> None:
+    with torch.device("meta"):
+        model = build_model(name)
+    body, head, rest = build_optimizer("muon", model, lr=0.2, weight_decay=0.0).param_groups
+    first = {"resnet18_s": "conv1", "vgg16_s": "features.0", "vit_s": "patch_embedding"}[name]
+    last = {"resnet18_s": "head", "vgg16_s": "head.6", "vit_s": "head.4"}[name]
+    layers = {
+        key + ".weight"
+        for key, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+    assert set(named(model, body)) == layers - {first + ".weight", last + ".weight"}
+    assert named(model, head) == [last + ".weight"]
+    assert first + ".weight" in named(model, rest)
+    assert sum(len(group["params"]) for group in (body, head, rest)) == len(
+        list(model.parameters())
+    )
+
+
+def test_muon_without_decay_of_norms_and_biases() -> None:
+    model = build_model("speednet")
+    groups = build_optimizer(
+        "muon", model, lr=0.2, weight_decay=0.01, decay_norms_and_biases=False, **MUON
+    ).param_groups
+    assert [group["weight_decay"] > 0 for group in groups] == [True, True, False]
+
+
+CAPTURABLE = {
+    "sgdm": {"nesterov": True},
+    "adam": {},
+    "adamw": {"decoupled": True},
+    "adabound": {},
+    "muon": {},
+}
+
+
+@pytest.mark.parametrize("given", ["float", "tensor"])
+@pytest.mark.parametrize("kind", CAPTURABLE)
+def test_rates_of_a_capturable_optimizer_are_tensors_to_be_filled(kind: str, given: str) -> None:
+    name, setup = kind.removesuffix("w"), CAPTURABLE[kind]
+    ours, theirs = network(), network()
+    rate = torch.tensor(0.01) if given == "tensor" else 0.01
+    optimizers = [
+        build_optimizer(name, ours, lr=rate, weight_decay=0.1, capturable=True, **setup),
+        build_optimizer(name, theirs, lr=0.01, weight_decay=0.1, **setup),
+    ]
+    bases = tuple(group["lr"] for group in optimizers[1].param_groups)
+    tensors = [group["lr"] for group in optimizers[0].param_groups]
+    assert all(t.shape == () and t.dtype == torch.float32 for t in tensors)
+    assert given == "float" or name == "muon" or tensors[0] is rate
+    gradients = Gradients(3)
+    for step in range(10):
+        gradients.next(list(ours.parameters()), list(theirs.parameters()))
+        for optimizer in optimizers:
+            set_rates(optimizer, bases, 1 - step / 10)
+            optimizer.step()
+    assert all(g["lr"] is t for g, t in zip(optimizers[0].param_groups, tensors, strict=True))
+    assert_agree(list(ours.parameters()), list(theirs.parameters()), 2e-6)
+
+
+def test_the_package_cannot_be_captured() -> None:
+    with pytest.raises(ValueError, match="freeze its bounds in a graph: use adabound"):
+        build_optimizer("adabound_package", network(), lr=0.1, weight_decay=0.0, capturable=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a GPU: torch sees none on this machine"
+)
+@pytest.mark.parametrize("kind", CAPTURABLE)
+def test_a_graph_replays_the_step_with_new_rates_and_gradients(kind: str) -> None:
+    ours, theirs = build_model("speednet").cuda(), build_model("speednet").cuda()
+    theirs.load_state_dict(ours.state_dict())
+    name, setup = kind.removesuffix("w"), {"lr": 0.01, "weight_decay": 0.1, **CAPTURABLE[kind]}
+    optimizer = build_optimizer(name, ours, capturable=True, **setup)
+    reference = build_optimizer(name, theirs, **setup)
+    bases = tuple(float(group["lr"]) for group in optimizer.param_groups)
+    params = [p for p in ours.parameters() if p.requires_grad]
+    others = [p for p in theirs.parameters() if p.requires_grad]
+    for p in params:
+        p.grad = torch.zeros_like(p)
+    generator = torch.Generator("cuda").manual_seed(0)
+    graph = torch.cuda.CUDAGraph()
+    for step in range(12):
+        for p, q in zip(params, others, strict=True):
+            p.grad.normal_(generator=generator)
+            q.grad = p.grad.clone()
+        for each in (optimizer, reference):
+            set_rates(each, bases, 1 - step / 12)
+        if step < 3:
+            with torch.cuda.stream(torch.cuda.Stream()):
+                torch.cuda.synchronize()
+                optimizer.step()
+                torch.cuda.synchronize()
+        elif step == 3:
+            with torch.cuda.graph(graph):  # which records and does not run
+                optimizer.step()
+        if step >= 3:
+            graph.replay()
+        reference.step()
+    for p, q in zip(params, others, strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
 
 
 # --- schedules ----------------------------------------------------------------------------------

@@ -97,6 +97,11 @@ def base() -> Recipe:
             decoupled=True,
             final_lr=0.5,
             gamma=0.25,
+            head_lr=0.5,
+            rest_lr=0.5,
+            rest_momentum=0.5,
+            normalised=True,
+            ns_steps=3,
         ),
         schedule=Schedule(
             name="cosine", warmup_fraction=0.25, final_factor=0.5, milestones=(1, 2), gamma=0.5
@@ -112,6 +117,7 @@ def base() -> Recipe:
         clip_norm=1.5,
         initialisation="zero_residual",
         resolutions=((0.0, 20), (0.5, 32)),
+        test_time_flips="mirror",
         precision="float32",
         selection="best_test_epoch",
         holdout=100,

@@ -78,22 +78,22 @@ def _convolutional(model: nn.Module) -> None:
     ).view(-1, 2)
     inverse = torch.linalg.pinv(positions)  # (dim, patches)
     offsets = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
-    for module in model.modules():
-        if not isinstance(module, Attention):
-            continue
-        weight: Tensor = module.to_qkv.weight
-        dim = weight.shape[1]
-        head_dim = dim // module.heads
-        with torch.no_grad():
-            for head in range(module.heads):
-                offset = torch.tensor(offsets[head % len(offsets)])
-                distance = (grid[:, None] + offset - grid[None]).square().sum(-1).double()
-                bump = _BUMP_LOGIT / module.scale * torch.exp(-distance / (2 * _BUMP_WIDTH**2))
-                u, s, vh = torch.linalg.svd(inverse @ bump @ inverse.T)
-                root = s[:head_dim].sqrt().unsqueeze(1)
-                here = slice(head * head_dim, (head + 1) * head_dim)
-                weight[:dim][here] = (root * u[:, :head_dim].T).to(weight.dtype)
-                weight[dim : 2 * dim][here] = (root * vh[:head_dim]).to(weight.dtype)
+    attentions = [module for module in model.modules() if isinstance(module, Attention)]
+    dim = attentions[0].to_qkv.in_features
+    heads = attentions[0].heads
+    head_dim = dim // heads
+    for head in range(heads):
+        offset = torch.tensor(offsets[head % len(offsets)])
+        distance = (grid[:, None] + offset - grid[None]).square().sum(-1).double()
+        bump = _BUMP_LOGIT / attentions[0].scale * torch.exp(-distance / (2 * _BUMP_WIDTH**2))
+        u, s, vh = torch.linalg.svd(inverse @ bump @ inverse.T)
+        root = s[:head_dim].sqrt().unsqueeze(1)
+        rows = slice(head * head_dim, (head + 1) * head_dim)
+        for attention in attentions:  # the same in every block
+            weight: Tensor = attention.to_qkv.weight
+            with torch.no_grad():
+                weight[:dim][rows] = (root * u[:, :head_dim].T).to(weight.dtype)
+                weight[dim : 2 * dim][rows] = (root * vh[:head_dim]).to(weight.dtype)
 
 
 _BUMP_LOGIT = 6.0

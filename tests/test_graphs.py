@@ -1,0 +1,117 @@
+"""Recorded steps, with a stand-in for CUDA's graphs: what is around them is the same on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from smallnet_core import training
+from smallnet_core.data.batches import TrainingBatches
+from smallnet_core.graphs import GraphedStep
+from smallnet_core.optimizers import set_rates
+from smallnet_core.recipes import Augmentation, Optimizer, Recipe
+from smallnet_core.training import set_up
+from tests.test_training import RECIPE, synthetic
+
+CPU = torch.device("cpu")
+
+
+class Recorder:
+    """Records like a CUDA graph: without effect, and with the same tensors at each replay."""
+
+    def __init__(self) -> None:
+        self.recorded: list[torch.Size] = []
+
+    def __call__(
+        self, step: training.Step, x: Tensor, y: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], Callable[[], None]]:
+        self.recorded.append(x.shape)
+        outputs = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+
+        def replay() -> None:
+            for static, value in zip(outputs, step(x, y), strict=True):
+                static.copy_(value)
+
+        return outputs, replay
+
+
+def prepared(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> tuple[nn.Module, torch.optim.Optimizer, training.Step, TrainingBatches]:
+    """As on a GPU, with the optimizer in its capturable mode."""
+    real = training._optimizer_of
+    monkeypatch.setattr(
+        training, "_optimizer_of", lambda recipe, model, capturable: real(recipe, model, True)
+    )
+    torch.manual_seed(0)
+    data = synthetic()
+    return set_up(recipe, data.train_images, data.train_labels, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("sides", [(32,), (20, 32)], ids=["one-shape", "two-shapes"])
+@pytest.mark.parametrize("optimizer", ["adabound", "muon"])
+def test_replayed_steps_are_the_steps(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str, sides: tuple[int, ...]
+) -> None:
+    """Weights, running statistics, optimizer state and dropout masks: as without recording."""
+    recipe = replace(
+        RECIPE,
+        network="resnet18_s",
+        optimizer=Optimizer(name=optimizer, lr=1e-3, weight_decay=1e-3),
+        augmentation=Augmentation(crop_padding=1, cutout=4),
+    )
+
+    def trained(recorder: Recorder | None) -> tuple[list[float], dict[str, Tensor]]:
+        with torch.random.fork_rng(devices=[]):
+            model, built, step, batches = prepared(recipe, monkeypatch)
+            if recorder is not None:
+                step = GraphedStep(step, model, built, recorder)
+            losses = []
+            for side in sides:
+                for number, (x, y) in enumerate(batches.epoch(0)):
+                    rates = [1e-3 * (1 + number) for _ in built.param_groups]
+                    set_rates(built, rates)
+                    losses.append(step(training.resized(x, side), y)[0].item())
+            return losses, model.state_dict()
+
+    recorder = Recorder()
+    losses, weights = trained(recorder)
+    plain_losses, plain_weights = trained(None)
+    assert recorder.recorded == [torch.Size((16, 3, side, side)) for side in sides]
+    assert losses == plain_losses
+    assert all(torch.equal(weights[name], plain_weights[name]) for name in weights)
+
+
+def test_the_caller_may_change_its_batch_and_must_not_keep_the_outputs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, built, step, batches = prepared(
+        replace(RECIPE, optimizer=Optimizer(name="adabound", lr=1e-3, weight_decay=0.0)),
+        monkeypatch,
+    )
+    graphed = GraphedStep(step, model, built, Recorder())
+    (x, y), (other_x, other_y) = list(batches.epoch(0))[:2]
+    first = graphed(x, y)[0]
+    kept = first.item()
+    x.zero_()
+    assert graphed(other_x, other_y)[0] is first
+    assert first.item() != kept
+
+
+def test_state_outside_tensors_is_refused() -> None:
+    """A count that Python keeps would stand still in every replay."""
+    model = nn.Linear(2, 2)
+    optimizer = training.build_optimizer("adabound", model, lr=1e-3, weight_decay=0.0)
+
+    def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        loss = model(x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss, y.sum()
+
+    with pytest.raises(AssertionError, match="state outside tensors cannot be replayed: step"):
+        GraphedStep(step, model, optimizer, Recorder())(torch.ones(1, 2), torch.ones(1))

@@ -1,0 +1,298 @@
+"""First weights by their defining properties: what a network computes before its first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smallnet_core.models import build_model
+from smallnet_core.models.initialisation import (
+    INITIALISATIONS,
+    INITIALISATIONS_FROM_IMAGES,
+    initialise,
+)
+
+# The network that each is for.
+NETWORKS = {
+    "zero_residual": "resnet18_s",
+    "delta_orthogonal": "vgg16_s",
+    "convolutional": "vit_s",
+    "whitened": "speednet",
+}
+
+
+def noise(count: int, seed: int = 0) -> Tensor:
+    """Coloured: neighbouring pixels and the three channels have much in common, as in photos."""
+    x = torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+    return F.avg_pool2d(x, 3, stride=1, padding=1) + 0.5 * x.mean(1, keepdim=True) + 0.2
+
+
+def fresh(network: str, initialisation: str = "default", **overrides: Any) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(network, **overrides).eval()
+        initialise(model, initialisation, noise(200))
+    return model
+
+
+# --- All of them --------------------------------------------------------------------------------
+
+
+def test_the_names() -> None:
+    assert list(INITIALISATIONS) == ["default", *NETWORKS]
+    assert list(INITIALISATIONS_FROM_IMAGES) == ["whitened"]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_seed_gives_the_same_weights_and_others_than_the_default(name: str) -> None:
+    states = [fresh(NETWORKS[name], name).state_dict() for _ in range(2)]
+    default = fresh(NETWORKS[name]).state_dict()
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+    assert any(not torch.equal(value, default[key]) for key, value in states[0].items())
+    assert all(value.isfinite().all() for value in states[0].values())
+
+
+@pytest.mark.parametrize("network", NETWORKS.values())
+def test_the_default_leaves_weights_and_random_state_alone(network: str) -> None:
+    model = build_model(network)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    initialise(model, "default")
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_was_trainable_stays_so_and_nothing_else(name: str) -> None:
+    model = build_model(NETWORKS[name])
+    before = {key: p.requires_grad for key, p in model.named_parameters()}
+    initialise(model, name, noise(5))
+    after = dict(model.named_parameters())
+    assert {key: p.requires_grad for key, p in after.items()} == before
+    assert all(p.is_leaf for p in after.values())
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(
+        ValueError, match=r"'orthogonal'; known: default, zero_residual, .*whitened"
+    ):
+        initialise(nn.Linear(1, 1), "orthogonal")
+
+
+def test_missing_images_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="'whitened' is computed from training images"):
+        initialise(build_model("speednet"), "whitened")
+
+
+# --- zero_residual ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("network", ["resnet18_s", "resnet50"])
+def test_each_block_is_its_shortcut(network: str) -> None:
+    overrides: dict[str, Any] = {"width": 8} if network == "resnet50" else {}
+    model = fresh(network, "zero_residual", **overrides)
+    blocks = [block for stage in model.stages for block in stage]
+    assert len(blocks) == {"resnet18_s": 8, "resnet50": 16}[network]
+    x = F.relu(model.bn1(model.conv1(noise(2))))
+    with torch.no_grad():
+        for training in (False, True):
+            y = x
+            for block in blocks:
+                block.train(training)
+                out = block(y)
+                assert torch.equal(out, F.relu(block.shortcut(y)))
+                y = out
+    default = fresh(network, **overrides)
+    assert not torch.equal(default.stages[0](x), model.stages[0](x))
+
+
+def test_the_branches_of_zero_residual_still_learn() -> None:
+    """The scale has a gradient at once; the convolutions behind it have one from then on."""
+    model = fresh("resnet18_s", "zero_residual").train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        F.cross_entropy(model(noise(8)), torch.arange(8)).backward()
+        optimizer.step()
+    assert all(p.grad.any() for p in model.parameters())
+
+
+# --- delta_orthogonal ---------------------------------------------------------------------------
+
+
+def norms_through(model: Any, x: Tensor) -> list[float]:
+    """After each convolution's ReLU: root mean square over pixels of their norms, input 1."""
+
+    def norm(y: Tensor) -> float:
+        return y.square().sum(1).mean().sqrt().item()
+
+    found, start = [], norm(x)
+    with torch.no_grad():
+        for layer in model.features:
+            x = layer(x)
+            if isinstance(layer, nn.ReLU):
+                found.append(norm(x) / start)
+    assert len(found) == 13
+    return found
+
+
+def one_colour() -> Tensor:
+    return noise(6)[:, :, :1, :1].expand(-1, -1, 32, 32)
+
+
+def test_delta_orthogonal_keeps_the_norm_of_an_image_of_one_colour_through_13_relus() -> None:
+    """There the max pools do nothing; the default's signal is a fraction at the end."""
+    kept = norms_through(fresh("vgg16_s", "delta_orthogonal"), one_colour())
+    assert kept == pytest.approx([1.0] * 13, rel=1e-5)
+    assert norms_through(fresh("vgg16_s"), one_colour())[-1] < 0.5
+
+
+def test_delta_orthogonal_keeps_angles_too() -> None:
+    """An isometry: two images are as far apart after the convolutions as before."""
+    model, (first, second) = fresh("vgg16_s", "delta_orthogonal"), one_colour()[:2]
+    features = model.features(torch.stack((first, second))).flatten(1)
+    # relu(a) beside relu(-a) is a again in other coordinates.
+    half = features.shape[1] // 2
+    positions = features[:, :half] - features[:, half:]
+    assert (positions[0] - positions[1]).norm().item() == pytest.approx(
+        (first - second)[:, 0, 0].norm().item(), rel=1e-4
+    )
+
+
+def test_delta_orthogonal_before_the_first_pool_keeps_every_pixel() -> None:
+    model, x = fresh("vgg16_s", "delta_orthogonal"), noise(3)
+    y = model.features[:4](x)
+    torch.testing.assert_close(y.norm(dim=1), x.norm(dim=1), rtol=1e-5, atol=1e-5)
+
+
+def test_only_max_pools_change_the_norm_of_an_image() -> None:
+    kept = norms_through(fresh("vgg16_s", "delta_orthogonal"), noise(6))
+    assert kept[0] == pytest.approx(1.0, rel=1e-5)
+    for group in (kept[:2], kept[2:4], kept[4:7], kept[7:10], kept[10:]):
+        assert group == pytest.approx([group[0]] * len(group), rel=1e-5)
+    assert 0.3 < kept[-1] < 3
+
+
+# --- convolutional ------------------------------------------------------------------------------
+
+
+def mean_attentions(model: Any, x: Tensor) -> list[Tensor]:
+    """Of each block, the mean over images: (heads, patches, patches), without the class token."""
+    found = []
+
+    def attend(module: Any, args: tuple[Tensor, ...], _: Tensor) -> None:
+        q, k, _v = (
+            t.unflatten(-1, (module.heads, -1)).transpose(1, 2)
+            for t in module.to_qkv(args[0]).chunk(3, dim=-1)
+        )
+        attention = (q @ k.mT * module.scale).softmax(-1).mean(0)
+        found.append(attention[:, 1:, 1:])
+
+    for block in model.transformer.blocks[::2]:
+        block.block.block.register_forward_hook(attend)
+    with torch.no_grad():
+        model(x)
+    return found
+
+
+def neighbours(offset: tuple[int, int], side: int = 8) -> tuple[Tensor, Tensor]:
+    """Indices of the patches that have a neighbour at ``offset`` = (down, right), and of it."""
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    there = rows + offset[0], columns + offset[1]
+    inside = (there[0] >= 0) & (there[0] < side) & (there[1] >= 0) & (there[1] < side)
+    return (rows * side + columns)[inside], (there[0] * side + there[1])[inside]
+
+
+OFFSETS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
+
+
+def test_each_heads_attention_peaks_at_its_neighbour() -> None:
+    attentions = mean_attentions(fresh("vit_s", "convolutional"), noise(16))
+    assert len(attentions) == 4
+    for attention in attentions:
+        assert attention.shape == (8, 64, 64)
+        for head, offset in enumerate(OFFSETS):
+            here, there = neighbours(offset)
+            peaks = attention[head, here].argmax(-1) == there
+            assert peaks.float().mean() > 0.9, offset
+            # Far above an even share of 1 / 65.
+            assert attention[head, here, there].mean() > 0.1, offset
+
+
+def test_the_default_attention_has_no_such_peaks() -> None:
+    for attention in mean_attentions(fresh("vit_s"), noise(16)):
+        for head, offset in enumerate(OFFSETS):
+            here, there = neighbours(offset)
+            assert attention[head, here, there].mean() < 0.1
+
+
+def test_convolutional_changes_queries_and_keys_alone() -> None:
+    default, ours = (fresh("vit_s", name).state_dict() for name in ("default", "convolutional"))
+    for key, value in ours.items():
+        rows = slice(2 * 192, None) if "to_qkv" in key else slice(None)
+        assert torch.equal(value[rows], default[key][rows]), key
+        assert ("to_qkv" in key) != torch.equal(value, default[key]), key
+
+
+# --- whitened -----------------------------------------------------------------------------------
+
+
+def first_layer(model: Any, x: Tensor) -> Tensor:
+    """Its outputs without the bias as columns: (24, places of all images)."""
+    return F.conv2d(x, model.whitening.weight).transpose(0, 1).flatten(1).double()
+
+
+def test_whitened_features_are_uncorrelated_and_of_equal_size() -> None:
+    images = noise(200)
+    y = first_layer(fresh("speednet", "whitened"), images)
+    moments = y @ y.T / y.shape[1]
+    half = torch.eye(12, dtype=torch.float64)
+    expected = torch.cat((torch.cat((half, -half), 1), torch.cat((-half, half), 1)))
+    # eps shrinks what is weakest: eigenvalue / (eigenvalue + 5e-4).
+    torch.testing.assert_close(moments, expected, rtol=0, atol=0.05)
+    before = first_layer(fresh("speednet"), images)
+    assert (before @ before.T / before.shape[1])[:12, :12].fill_diagonal_(0).abs().max() > 0.05
+
+
+def test_whitening_is_that_of_the_covariance_by_numpy() -> None:
+    """The filters' Gram matrix V (D + eps)^-1 V^T does not depend on signs or order."""
+    images = noise(40)
+    weight = fresh_whitening(images)[:12].flatten(1).double()
+    patches = torch.stack(
+        [
+            images[:, channel, row : row + 31, column : column + 31].flatten()
+            for channel in range(3)
+            for row in range(2)
+            for column in range(2)
+        ]
+    ).double()
+    moments = patches @ patches.T / patches.shape[1]
+    expected = torch.linalg.inv(moments + 5e-4 * torch.eye(12, dtype=torch.float64))
+    torch.testing.assert_close(weight.T @ weight, expected, rtol=1e-4, atol=1e-4)
+
+
+def fresh_whitening(images: Tensor) -> Tensor:
+    model: Any = build_model("speednet")
+    initialise(model, "whitened", images)
+    return model.whitening.weight
+
+
+def test_whitening_filters_are_sorted_signed_and_mirrored() -> None:
+    weight = fresh_whitening(noise(40))
+    assert torch.equal(weight[12:], -weight[:12])
+    sizes = weight[:12].flatten(1).norm(dim=1)  # the strongest direction has the smallest filter
+    assert torch.equal(sizes, sizes.sort().values)
+    flat = weight[:12].flatten(1)
+    assert (flat.gather(1, flat.abs().argmax(1, keepdim=True)) > 0).all()
+    assert not weight.requires_grad
+
+
+def test_whitening_depends_on_neither_memory_format_nor_order() -> None:
+    images = noise(600)  # more than one chunk
+    expected = fresh_whitening(images)
+    for same in (images.contiguous(memory_format=torch.channels_last), images.flip(0)):
+        torch.testing.assert_close(fresh_whitening(same), expected, rtol=1e-4, atol=1e-4)
