@@ -149,12 +149,6 @@ class CheckpointFile:
             with contextlib.suppress(OSError):
                 os.utime(self.path)
 
-    def remove(self) -> None:
-        """Delete it, and what killed writers left beside it."""
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
-        self.remove_leftovers()
-
     def remove_leftovers(self) -> None:
         """Delete half files of writers that were killed; only for who holds the training's lock."""
         for path in self.path.parent.glob(f"{self._prefix}*"):

@@ -107,8 +107,6 @@ class Workbench:
                     self._models[recipe] = other
                     continue
                 checkpoint = self.cache.checkpoint(recipe)
-                if self.settings.retrain:
-                    checkpoint.unlink(missing_ok=True)
                 try:
                     trained = train(
                         recipe,

@@ -21,23 +21,25 @@ from hypothesis import strategies as st
 
 from smallnet_core.claims import CLAIMS, NETWORK_NAMES, OPTIMIZER_NAMES
 from smallnet_core.figures import (
+    STEP_METRICS,
+    main,
+    paper_figures,
+    step_figure,
+    write_figures,
+)
+from smallnet_core.recipes import find_recipe
+from smallnet_core.svg import (
     DARK,
     LIGHT,
-    STEP_METRICS,
     STYLE_KEYS,
     STYLES,
     WIDTH,
     Panel,
     Reference,
     Series,
-    main,
-    paper_figures,
     spread,
-    step_figure,
     svg,
-    write_figures,
 )
-from smallnet_core.recipes import find_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "smallnet_core" / "zoo"

@@ -25,7 +25,7 @@ INI = PYPROJECT["tool"]["pytest"]["ini_options"]
 
 MARKERS = {
     *("digits", "cifar10", "cifar100"),
-    *("parameters", "accuracy", "pruning", "latency", "training_speed"),
+    *("parameters", "accuracy", "failures", "pruning", "latency", "training_speed"),
     "gpu",
 }
 # pytest's own and pytest-benchmark's.
@@ -37,8 +37,8 @@ NETWORKS = {
     *("vgg16", "vgg16_s", "vgg19", "vit", "vit_s"),
 }
 LIGHT_MODULES = {
-    *("records", "settings", "claims", "recipes", "judging", "report", "figures", "progress"),
-    "plugin",
+    *("records", "settings", "claims", "recipes", "judging", "report", "svg", "figures"),
+    *("progress", "plugin"),
 }
 
 
@@ -208,10 +208,10 @@ def test_what_readers_look_for_is_there(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("cache", "claims", "data", "evaluation", "figures", "judging", "latency", "machine"),
-        "models",
+        *("cache", "checkpoints", "claims", "data", "evaluation", "failures", "figures"),
+        *("graphs", "judging", "latency", "machine", "models"),
         *("optimizers", "plugin", "progress", "recipes", "records", "report", "settings"),
-        *("speed", "training", "workbench"),
+        *("speed", "svg", "training", "workbench"),
     ],
 )
 def test_every_module_of_the_plan_exists(name: str) -> None:

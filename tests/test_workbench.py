@@ -344,10 +344,11 @@ def test_a_checkpoint_goes_when_its_training_ends(fakes, make, tmp_path, diverge
     obtain(bench)
     assert fakes.found_checkpoint == [True]
     assert not path.exists()
-    # --retrain asks for a training from scratch.
+    # So does --retrain, interrupted and asked for again.
     path.write_bytes(b"of a run that was killed")
     obtain(make(retrain=True))
-    assert fakes.found_checkpoint == [True, False]
+    assert fakes.found_checkpoint == [True, True]
+    assert not path.exists()
 
 
 def test_a_lock_is_of_one_recipe(fakes, make):

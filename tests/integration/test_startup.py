@@ -86,7 +86,7 @@ def test_every_claim_has_its_dataset_as_marker_and_no_other(collected):
 
 
 def test_every_test_says_what_it_measures(collected):
-    kinds = {"parameters", "accuracy", "pruning", "latency", "training_speed"}
+    kinds = {"parameters", "accuracy", "failures", "pruning", "latency", "training_speed"}
     for nodeid, marks in collected["items"]:
         if "test_data.py" not in nodeid:
             assert len(kinds.intersection(marks)) == 1, nodeid
