@@ -252,13 +252,15 @@ def _tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
     if family is None or network not in _TRAINED_NETWORKS:
         return None
     normalised = family == "resnet"
+    # AdaBound keeps its 30 full epochs: with images that grow it has not been run.
+    growing = normalised and optimizer != "adabound"
     return Recipe(
         kind="tuned",
         dataset=dataset,
         network=network,
         optimizer=_OPTIMIZERS[family][optimizer],
         schedule=_TRIANGLE,
-        epochs={"resnet": 25, "vgg": 40, "vit": 22}[family],
+        epochs={"resnet": 25 if growing else 30, "vgg": 40, "vit": 22}[family],
         batch_size=128,
         seed=0,
         augmentation=_AUGMENTATION,
@@ -266,11 +268,11 @@ def _tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
         dropout=None if normalised else 0.0,
         clip_norm=None if normalised else 1.0,
         initialisation={
-            "resnet": "zero_residual",
+            "resnet": "zero_residual" if growing else "default",
             "vgg": "delta_orthogonal",
             "vit": "convolutional",
         }[family],
-        resolutions=_GROWING if normalised else (),
+        resolutions=_GROWING if growing else (),
     )
 
 
