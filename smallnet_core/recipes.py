@@ -207,6 +207,7 @@ def _paper(dataset: str, network: str, optimizer: str) -> Recipe:
 # seconds", 2024).
 _TRIANGLE = Schedule(name="linear", warmup_fraction=0.2)
 _AUGMENTATION = Augmentation(crop_padding=4, padding_mode="reflect", flip="alternating")
+_GENTLE = dataclasses.replace(_AUGMENTATION, crop_padding=2)
 
 
 def _sgdm(lr: float) -> Optimizer:
@@ -252,18 +253,19 @@ def _tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
     if family is None or network not in _TRAINED_NETWORKS:
         return None
     normalised = family == "resnet"
-    # AdaBound keeps its 30 full epochs: with images that grow it has not been run.
-    growing = normalised and optimizer != "adabound"
+    # Adam and AdaBound keep their full epochs: they have not been run with images that grow.
+    growing = normalised and optimizer == "sgdm"
+    resnet_epochs = {"sgdm": 25, "adam": 16, "adabound": 30}[optimizer]
     return Recipe(
         kind="tuned",
         dataset=dataset,
         network=network,
         optimizer=_OPTIMIZERS[family][optimizer],
         schedule=_TRIANGLE,
-        epochs={"resnet": 25 if growing else 30, "vgg": 40, "vit": 22}[family],
+        epochs={"resnet": resnet_epochs, "vgg": 40, "vit": 22}[family],
         batch_size=128,
         seed=0,
-        augmentation=_AUGMENTATION,
+        augmentation=_AUGMENTATION if family != "resnet" or resnet_epochs > 20 else _GENTLE,
         label_smoothing=0.1,
         dropout=None if normalised else 0.0,
         clip_norm=None if normalised else 1.0,
@@ -301,7 +303,7 @@ def _speednet(dataset: str) -> Recipe:
         epochs=12,
         batch_size=2000,
         seed=0,
-        augmentation=Augmentation(crop_padding=2, padding_mode="reflect", flip="alternating"),
+        augmentation=_GENTLE,
         label_smoothing=0.2,
         initialisation="whitened",
         test_time_flips="mirror_shift",
