@@ -345,11 +345,11 @@ def _failures_table(rows: Sequence[Row]) -> list[str]:
         lines += [
             f"{network}: the paper's SGDM (rate 0.1, batches of 8), and one change of it each",
             *table(
-                ("change", "one class", "at steps", "right", "gradient", "then", "dead"),
+                ("change", "ends as", "one class", "right", "gradient", "at end", "dead"),
                 [
                     (
                         row["change"],
-                        f"{row['most_predicted_percent']:.1f}",
+                        row["outcome"],
                         "-" if row["collapse"] is None else "{}-{}".format(*row["collapse"]),
                         f"{row['accuracy_percent']:.2f}",
                         _digits(row["inner_gradient_norm_at_start"]),
@@ -361,10 +361,10 @@ def _failures_table(rows: Sequence[Row]) -> list[str]:
             ),
         ]
     legend = (
-        "% of predictions that are the most frequent class at the end, and the longest stretch of "
-        "steps in which they were 99 % or more; % right of 2,000 held-out training images at the "
-        "end; norm of the gradient of all but the last layer, of the first batch and at the end; "
-        "% of dead units at the end, in the layer that has the most"
+        "one class: the longest stretch of steps in which 99 % of predictions were of one class; "
+        "right: % of 2,000 held-out training images at the end; gradient: norm of all but the "
+        "last layer's, in the first step and at the end; dead: % of units at the end, in the "
+        "layer that has most dead ones"
     )
     return [*lines, *_wrapped(legend, "  ")]
 

@@ -232,7 +232,8 @@ def test_the_zoo_ships_with_the_package() -> None:
     patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["smallnet_core"]
     unshipped = {
         path.name
-        for path in (PACKAGE / "zoo").glob("*")
-        if not any(path.match(f"smallnet_core/{pattern}") for pattern in patterns)
+        for path in (PACKAGE / "zoo").rglob("*")
+        if path.is_file()
+        and not any(path.match(f"smallnet_core/{pattern}") for pattern in patterns)
     }
     assert not unshipped
