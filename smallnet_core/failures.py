@@ -345,6 +345,7 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
             dataset.train_labels[:kept],
             device,
             torch.float32,
+            graphed=False,
         )
         SURGERIES[variant.surgery](model)
 

@@ -151,12 +151,19 @@ def _step_function(
 
 
 def set_up(
-    recipe: Recipe, images: Tensor, labels: Tensor, device: torch.device, dtype: torch.dtype
+    recipe: Recipe,
+    images: Tensor,
+    labels: Tensor,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    graphed: bool = True,
 ) -> tuple[nn.Module, torch.optim.Optimizer, Step, TrainingBatches]:
     """Everything that a training needs before its first step.
 
-    On a GPU the step is a CUDA graph, whose outputs the next step overwrites. Initial weights come
-    from torch's global random state, batches from the recipe's seed.
+    On a GPU the step is a CUDA graph, whose outputs the next step overwrites, unless ``graphed`` is
+    False: hooks and kept losses need that. Initial weights come from torch's global random state,
+    batches from the recipe's seed.
     """
     model = network_of(recipe)
     some = None
@@ -164,9 +171,10 @@ def set_up(
         some = normalise(images[:WHITENING_IMAGES].cpu(), recipe.mean, recipe.std, torch.float32)
     initialise(model, recipe.initialisation, some)
     model = model.to(device).to(memory_format=torch.channels_last)
-    optimizer = _optimizer_of(recipe, model, capturable=device.type == "cuda")
+    graphed = graphed and device.type == "cuda"
+    optimizer = _optimizer_of(recipe, model, capturable=graphed)
     step: Step = _step_function(recipe, model, optimizer, dtype)
-    if device.type == "cuda":
+    if graphed:
         step = GraphedStep(step, model, optimizer)
     batches = TrainingBatches(
         images.to(device),

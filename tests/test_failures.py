@@ -289,8 +289,10 @@ def test_a_loss_that_is_not_finite_ends_the_trace_at_its_step(
     variant = short("vgg16_s-paper", num_steps=50)
     set_up = failures.set_up
 
-    def broken(*arguments: Any) -> Any:
-        model, optimizer, step, batches = set_up(*arguments)
+    def broken(*arguments: Any, **options: Any) -> Any:
+        model, optimizer, step, batches = set_up(*arguments, **options)
+        # A captured graph would call no hook: the norms would stay empty on a GPU.
+        assert options == {"graphed": False}
         done = 0
 
         def breaking(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
