@@ -1,17 +1,16 @@
-"""Figures 8 to 16 of the paper redrawn from our records, and figures of first steps.
+"""Figures 8 to 16 of the paper redrawn from our records.
 
-``paper_figures`` and ``step_figure`` say what goes into a drawing of ``svg``. Pure but for
-``write_figures`` and the command ``python -m smallnet_core.figures OUT_DIR [RECORDS...]``.
+``paper_figures`` says what goes into a drawing of ``svg``. Pure but for ``write_figures`` and the
+command ``python -m smallnet_core.figures OUT_DIR [RECORDS...]``.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,100 +18,11 @@ from typing import Any, TypeAlias
 from smallnet_core.claims import DATASET_NAMES, NETWORK_NAMES, OPTIMIZER_NAMES, by_source
 from smallnet_core.recipes import RECIPE_KINDS, find_recipe
 from smallnet_core.records import Claim, NotMeasured, Rule
-from smallnet_core.svg import STYLE_KEYS, Panel, Point, Reference, Series, as_number, points_of, svg
+from smallnet_core.svg import Panel, Reference, Series, as_number, svg
 
-__all__ = ["STEP_METRICS", "main", "paper_figures", "step_figure", "write_figures"]
+__all__ = ["main", "paper_figures", "write_figures"]
 
 Record: TypeAlias = Mapping[str, Any]
-
-# The first steps of a training
-
-
-# What a trace may hold: title, what the numbers are, range, whether logarithmic.
-STEP_METRICS: Mapping[str, tuple[str, str, tuple[float, float] | None, bool]] = {
-    "loss": ("Training loss", "cross entropy", None, False),
-    "gradient_norm": ("Norm of the gradient", "logarithmic", None, True),
-    "dead_percent": ("Dead activations", "% of all", (0, 100), False),
-    "top_class_percent": ("Most predicted class", "% of predictions", (0, 100), False),
-}
-
-
-def step_figure(
-    traces: Mapping[str, Mapping[str, Iterable[tuple[float, float | None]]]],
-    *,
-    title: str,
-    description: str = "",
-    note: str = "",
-    references: Mapping[str, Sequence[Reference]] | None = None,
-    average_steps: int = 1,
-    log_x: bool = False,
-) -> str:
-    """Variants of a training overlaid by step, a panel for each of ``STEP_METRICS`` that occurs.
-
-    ``traces`` maps a variant's name to its metrics, each as (step, value) pairs at steps of its
-    own; a value that is None or not finite breaks the line. Of noisy traces ``average_steps`` draws
-    the mean of every so many steps, and says so. ``references`` are by metric. Raises ValueError
-    for more variants than there are styles, or a metric of another name.
-    """
-    if average_steps < 1:
-        raise ValueError(f"average_steps is {average_steps}, expected at least 1")
-    if len(traces) > len(STYLE_KEYS):
-        raise ValueError(f"{len(traces)} variants, expected at most {len(STYLE_KEYS)}")
-    used = {metric for trace in traces.values() for metric in trace} | set(references or ())
-    if unknown := used - STEP_METRICS.keys():
-        raise ValueError(
-            f"unknown metric {', '.join(sorted(unknown))}; known: {', '.join(STEP_METRICS)}"
-        )
-    panels = []
-    said = []
-    for metric, (name, y_label, y_range, log_y) in STEP_METRICS.items():
-        found = []
-        averaged = False
-        for style, (label, trace) in zip(STYLE_KEYS, traces.items(), strict=False):
-            if metric in trace:
-                pairs = [(as_number(x), as_number(y)) for x, y in trace[metric]]
-                means = list(_averaged(pairs, average_steps))
-                averaged |= len(means) < len(pairs)
-                xs, ys = [x for x, _ in means], [y for _, y in means]
-                found.append(Series(label=label, x=xs, y=ys, style=style))
-        if not found:
-            continue
-        if averaged:
-            y_label += f", means of {average_steps} steps"
-        panels.append(
-            Panel(
-                title=name,
-                x_label="step",
-                y_label=y_label,
-                series=found,
-                references=(references or {}).get(metric, ()),
-                y_range=y_range,
-                log_x=log_x,
-                log_y=log_y,
-            )
-        )
-        ends = "; ".join(f"{series.label} {_from_to(series)}" for series in found)
-        said.append(f"{name} ({y_label}) by step: {ends}.")
-        if absent := [label for label in traces if metric not in traces[label]]:
-            said.append(f"Not recorded for {_listed(absent)}.")
-    return svg(panels, title=title, description=" ".join((description, *said)).strip(), note=note)
-
-
-def _averaged(pairs: Iterable[Point], steps: int) -> Iterator[Point]:
-    finite = (pair for pair in pairs if math.isfinite(pair[0]))
-    for _, group in itertools.groupby(finite, key=lambda pair: math.floor(pair[0] / steps)):
-        found = list(group)
-        yield sum(x for x, _ in found) / len(found), sum(y for _, y in found) / len(found)
-
-
-def _from_to(series: Series) -> str:
-    found = [y for x, y in points_of(series) if math.isfinite(x) and math.isfinite(y)]
-    if not found:
-        return "has no finite value"
-    broken = sum(not math.isfinite(y) for _, y in points_of(series))
-    return f"from {found[0]:.4g} to {found[-1]:.4g}" + (
-        f" ({broken} value{'s' if broken > 1 else ''} not finite)" if broken else ""
-    )
 
 
 def _listed(names: Sequence[str]) -> str:

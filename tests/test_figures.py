@@ -21,10 +21,8 @@ from hypothesis import strategies as st
 
 from smallnet_core.claims import CLAIMS, NETWORK_NAMES, OPTIMIZER_NAMES
 from smallnet_core.figures import (
-    STEP_METRICS,
     main,
     paper_figures,
-    step_figure,
     write_figures,
 )
 from smallnet_core.recipes import find_recipe
@@ -403,53 +401,6 @@ def test_what_cannot_be_drawn_is_refused_in_words() -> None:
         panel(y_range=(0, 1), log_y=True)
     with pytest.raises(ValueError, match="unknown style 'x'"):
         panel(references=[Reference(value=1, label="", style="x")])
-
-
-# The first steps
-
-
-def test_steps_are_drawn_by_metric_with_what_is_absent_said() -> None:
-    traces = {
-        "He": {
-            "loss": [(0, 2.3), (1, math.nan), (2, 1.5)],
-            "gradient_norm": [(0, 1e-3), (2, 1e3)],
-            "dead_percent": [(0, 12.5), (2, 50.0)],
-        },
-        "LSUV": {"loss": [(0, 2.3), (2, 1.0)], "gradient_norm": [(0, 1.0), (2, 2.0)]},
-    }
-    figure = step_figure(traces, title="First steps", description="Two variants.")
-    root = ElementTree.fromstring(figure)
-    assert texts(root, "head") == ["Training loss", "Norm of the gradient", "Dead activations"]
-    text = root.findtext(f"{SVG}desc") or ""
-    assert text.startswith(
-        "Two variants. Training loss (cross entropy) by step: He from 2.3 to 1.5"
-    )
-    assert "(1 value not finite)" in text
-    assert "Dead activations (% of all) by step: He from 12.5 to 50. Not recorded for LSUV." in text
-
-
-def test_nine_variants_have_a_style_each_and_ten_are_refused() -> None:
-    trace = {metric: [(step, 1.0 + step) for step in range(5)] for metric in STEP_METRICS}
-    nine = {f"variant {k}": trace for k in range(9)}
-    root = ElementTree.fromstring(step_figure(nine, title="t"))
-    assert len(texts(root, "head")) == len(STEP_METRICS) == 4
-    colours = {re.search(r"s\d", f.attrib["class"]) for f in root.iter(f"{SVG}path")} - {None}
-    assert {found[0] for found in colours if found} == {f"s{k}" for k in range(1, 10)}
-    with pytest.raises(ValueError, match="10 variants, expected at most 9"):
-        step_figure({**nine, "one more": trace}, title="t")
-    with pytest.raises(ValueError, match="unknown metric speed; known: loss, gradient_norm"):
-        step_figure({"a": {"speed": []}}, title="t")
-
-
-def test_noisy_steps_are_averaged_where_asked_and_only_where_there_are_more() -> None:
-    traces = {"a": {"loss": [(k, float(k % 2)) for k in range(40)], "dead_percent": [(0, 1.0)]}}
-    root = ElementTree.fromstring(step_figure(traces, title="t", average_steps=10))
-    shown = texts(root, "small")
-    assert "cross entropy, means of 10 steps" in shown
-    assert "% of all" in shown
-    (path,) = (p for p in paths(root, "line") if "L" in p)
-    points = list(dict.fromkeys(corners(path)))
-    assert len(points) == 4 and len({y for _, y in points}) == 1
 
 
 # The paper's figures
