@@ -10,7 +10,8 @@ from smallnet_core.records import NotMeasured
 if TYPE_CHECKING:
     from smallnet_core.workbench import Evaluated, Workbench
 
-# {"dataset", "network", "optimizer"}: a row of the paper's tables.
+# {"dataset", "network", "optimizer"}: a row of the paper's tables; with "recipe" a named network
+# of pruned_recipes instead.
 Side = Mapping[str, Any]
 
 
@@ -25,10 +26,10 @@ def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> li
     Raises NotMeasured without data, recipe, or the time that training would take.
     """
     missing = [recipe for side in sides for recipe in to_train(workbench, side)]
-    wanted = [recipe for side in sides for recipe in workbench.recipes(**side)]
+    wanted = [recipe for side in sides for recipe in recipes_of(workbench, side)]
 
     def evaluate() -> list[list[Evaluated]]:
-        return [workbench.evaluate(workbench.recipes(**side)) for side in sides]
+        return [workbench.evaluate(recipes_of(workbench, side)) for side in sides]
 
     if missing:
         benchmark.group = "training"
@@ -40,8 +41,15 @@ def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> li
     return results
 
 
+def recipes_of(workbench: Workbench, side: Side) -> list[Any]:
+    """The recipe of each seed of this run."""
+    if "recipe" in side:
+        return workbench.pruned(side["recipe"], side["dataset"])
+    return workbench.recipes(side["dataset"], side["network"], side["optimizer"])
+
+
 def to_train(workbench: Workbench, side: Side) -> list[Any]:
-    recipes = workbench.recipes(**side)
+    recipes = recipes_of(workbench, side)
     workbench.dataset(side["dataset"])
     return workbench.to_train(recipes)
 

@@ -25,9 +25,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from smallnet_core.files import written_beside
+from smallnet_core.packing import pack, unpack
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
-from smallnet_core.training import Trained
+from smallnet_core.training import Source, Trained
 
 __all__ = [
     "ZOO_DIR",
@@ -60,6 +62,11 @@ class CachedModel:
     record: Mapping[str, Any]
     origin: str  # "trained", "cache" or "zoo"
 
+    @property
+    def source(self) -> Source:
+        """What a network that is pruned from this one begins with."""
+        return Source(state_dict=self.state_dict, plan=self.record.get("pruning_plan", []))
+
 
 def record_of(
     trained: Trained,
@@ -72,7 +79,9 @@ def record_of(
     ``commit`` is that of the code when the training began, see ``current_commit``.
     """
     recipe = trained.recipe
+    plan = {"pruning_plan": trained.plan} if trained.plan else {}
     return {
+        **plan,
         "schema": RECORD_SCHEMA,
         "name": recipe.name,
         "fingerprint": recipe.fingerprint(),
@@ -103,16 +112,17 @@ def write_entry(
     """
     # One key only: with several, safetensors writes them in a random order.
     metadata = {"smallnet": json.dumps({"fingerprint": recipe.fingerprint()})}
-    tensors = {name: tensor.contiguous() for name, tensor in state_dict.items()}
+    tensors, packed = pack(state_dict)
     weights = safetensors.torch.save(tensors, metadata=metadata)
     whole = {**record, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    whole |= {"packed": packed} if packed else {}
     text = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     weights_path = folder / f"{recipe.name}.safetensors"
     record_path = folder / f"{recipe.name}.json"
     with (
-        _written_beside(weights_path, weights) as new_weights,
-        _written_beside(record_path, text.encode()) as new_record,
+        written_beside(weights_path, weights) as new_weights,
+        written_beside(record_path, text.encode()) as new_record,
     ):
         # An older record never stands beside these weights: whoever reads, or kills, in between
         # finds no entry rather than a damaged one.
@@ -154,8 +164,8 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
     if found != sha256:
         raise DamagedEntry(f"{weights_path}: sha256 is {found}, its record says {sha256}")
     try:
-        tensors = safetensors.torch.load(weights)
-    except safetensors.SafetensorError as error:
+        tensors = unpack(safetensors.torch.load(weights), record.get("packed", {}))
+    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
         raise DamagedEntry(f"{weights_path}: {error}") from error
     return in_float32(tensors), record
 
@@ -286,29 +296,6 @@ def in_float16(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
         for name, tensor in state_dict.items()
     }
-
-
-@contextlib.contextmanager
-def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
-    """A temporary file beside ``path``, whole and on the disk; gone at the end unless moved."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes it private; others read a shared cache as the umask lets them.
-        os.chmod(name, 0o666 & ~_umask())
-        yield Path(name)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def current_commit() -> dict[str, Any] | None:

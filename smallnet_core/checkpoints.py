@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from smallnet_core.data.batches import TrainingBatches
+from smallnet_core.files import leftovers, replace_file
 from smallnet_core.optimizers import load_state
 from smallnet_core.recipes import Recipe
 
@@ -97,19 +97,8 @@ class CheckpointFile:
         metadata = {"smallnet": json.dumps(whole, sort_keys=True)}
         on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         content = safetensors.torch.save(on_cpu, metadata=metadata)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=self._prefix)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(hashlib.sha256(content).hexdigest().encode() + b"\n")
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-            raise
+        digest = hashlib.sha256(content).hexdigest().encode() + b"\n"
+        replace_file(self.path, digest, content)
         self._sign_of_life = time.monotonic()
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any], float] | None:
@@ -151,13 +140,9 @@ class CheckpointFile:
 
     def remove_leftovers(self) -> None:
         """Delete half files of writers that were killed; only for who holds the training's lock."""
-        for path in self.path.parent.glob(f"{self._prefix}*"):
+        for path in leftovers(self.path):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-
-    @property
-    def _prefix(self) -> str:
-        return f".{self.path.name}."
 
 
 def _metadata(content: bytes) -> dict[str, str]:
@@ -199,7 +184,7 @@ class TrainingState:
         self.hits = torch.zeros((), device=device, dtype=torch.int64)
         self.epoch_seconds = 0.0
         self.curve: list[Epoch] = []
-        self.best_epoch = 0  # from 1; 0 where the recipe asks for none
+        self.best_epoch = 0  # from 1, of those in the curve; 0 where the recipe asks for none
         self.best_weights: dict[str, Tensor] = {}
         self.seconds_before = 0.0  # in all, of the runs that were cut off, up to their checkpoint
         self.interruptions: list[Interruption] = []
@@ -213,7 +198,7 @@ class TrainingState:
             not self.best_epoch
             or result.test_accuracy_percent > self.curve[self.best_epoch - 1].test_accuracy_percent
         ):
-            self.best_epoch, self.best_weights = result.epoch, on_cpu(self.model)
+            self.best_epoch, self.best_weights = len(self.curve), on_cpu(self.model)
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, optimizer, random states, the order of the data, the sums of the epoch."""

@@ -15,9 +15,7 @@ import enum
 import hashlib
 import json
 import math
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -32,6 +30,7 @@ from smallnet_core.claims import NETWORK_NAMES
 from smallnet_core.data.batches import TrainingBatches, normalise
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.evaluation import accuracy_percent, predict
+from smallnet_core.files import replace_file
 from smallnet_core.machine import environment, keep_freed_memory
 from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.optimizers import learning_rate_factor
@@ -481,17 +480,8 @@ def write_trace(folder: Path, found: Trace) -> Path:
         **found.made,
     }
     lines = [*_json_lines(record, 1), f' "points": {{\n{_joined(_json_lines(columns, 2))}\n }}']
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / found.variant.file_name
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{{\n{_joined(lines)}\n}}\n")
-        os.chmod(name, 0o644)  # mkstemp makes it private
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    replace_file(path, f"{{\n{_joined(lines)}\n}}\n".encode())
     return path
 
 

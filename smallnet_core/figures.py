@@ -122,7 +122,9 @@ def paper_figures(records: Iterable[Record], *, kind: str | None = None) -> dict
     judged on held-out training images are no test accuracies, and left out. Raises ValueError for
     what is no record.
     """
+    # Pruned networks, and whatever begins or ends elsewhere, are no row of the paper's tables.
     runs = [run for record in records if not (run := _run(record)).held_out]
+    runs = [run for run in runs if run.kind in RECIPE_KINDS]
     figures = {}
     for figure in _PAPER_FIGURES:
         claims = by_source(figure.source, metric="accuracy_percent")

@@ -19,6 +19,7 @@ __all__ = [
     "TRAINING_VERSION",
     "Augmentation",
     "Optimizer",
+    "Pruning",
     "Recipe",
     "Schedule",
     "find_recipe",
@@ -87,6 +88,41 @@ class Augmentation:
     cutout: int = 0  # side of the square that is blanked, in pixels; 0: none
 
 
+IMPORTANCES = ("magnitude", "bn_scale", "lamp", "taylor", "random")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What a training begins from instead of fresh weights: a trained network, made smaller.
+
+    Pruning in several rounds is a chain: each round's network is the next one's ``parent``.
+    """
+
+    parent: Recipe  # whose trained network is pruned
+    structure: str  # "weights" (masks) or "channels" (which are removed)
+    max_params: int  # trainable parameters that may be left; of "weights": that are not zero
+    importance: str = "magnitude"  # of IMPORTANCES
+    # What is left keeps its trained weights ("trained"), gets new ones ("fresh"), or those of
+    # ``rewind_to`` ("rewound"), an early state of the parent's own training.
+    weights: str = "trained"
+    rewind_to: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        for value, known in (
+            (self.structure, ("weights", "channels")),
+            (self.importance, IMPORTANCES),
+            (self.weights, ("trained", "fresh", "rewound")),
+        ):
+            if value not in known:
+                raise ValueError(f"unknown {value!r}: one of {', '.join(known)}")
+        if self.structure == "weights" and self.importance not in ("magnitude", "random"):
+            raise ValueError(f"{self.importance} importance is of channels, not of single weights")
+        if (self.weights == "rewound") != (self.rewind_to is not None):
+            raise ValueError("rewind_to goes with rewound weights and with them only")
+        if self.max_params < 1:
+            raise ValueError(f"max_params must be at least 1, not {self.max_params}")
+
+
 # The networks of Tables 2 to 5 and Section 5.2; the others are counted only.
 _TRAINED_NETWORKS = ("resnet18", "resnet18_s", "vgg16", "vgg16_s", "vit", "vit_s")
 
@@ -127,6 +163,11 @@ class Recipe:
     # "last" epoch; "best_test_epoch" is the paper's rule: a maximum over epochs on the test set
     selection: str = "last"
     holdout: int = 0  # training images set aside and judged instead of the test set, for tuning
+    # Epochs of the schedule that are left out, at its beginning and at its end: for networks that
+    # are rewound to an early state, and for that state.
+    first_epoch: int = 0
+    stop_epoch: int | None = None  # None: the last one
+    pruning: Pruning | None = None  # None: fresh weights, a whole network
     training_version: int = TRAINING_VERSION
 
     def __post_init__(self) -> None:
@@ -134,13 +175,26 @@ class Recipe:
             raise ValueError(f"unknown precision {self.precision!r}: float32 or auto")
         if self.selection not in ("last", "best_test_epoch"):
             raise ValueError(f"unknown selection {self.selection!r}: last or best_test_epoch")
+        if not 0 <= self.first_epoch < self.end_epoch <= self.epochs:
+            raise ValueError(
+                f"epochs {self.first_epoch} to {self.end_epoch} of {self.epochs} are none"
+            )
+
+    @property
+    def end_epoch(self) -> int:
+        """The epoch that the training ends with, from 1."""
+        return self.epochs if self.stop_epoch is None else self.stop_epoch
+
+    def ancestors(self) -> tuple[Recipe, ...]:
+        """Whose trained weights this training needs, each after its own; empty without pruning."""
+        if self.pruning is None:
+            return ()
+        direct = filter(None, (self.pruning.parent, self.pruning.rewind_to))
+        return tuple(dict.fromkeys(r for one in direct for r in (*one.ancestors(), one)))
 
     def canonical(self) -> dict[str, Any]:
         """What differs from the defaults, as JSON values: a new field leaves old names alone."""
-        out = _without_defaults(self)
-        if self.training_version != 1:  # its default moves with it, and would hide it
-            out["training_version"] = self.training_version
-        return out
+        return _without_defaults(self)
 
     def fingerprint(self) -> str:
         """A name for this recipe: 12 hexadecimal digits of the sha256 of ``canonical()``."""
@@ -164,13 +218,13 @@ def _without_defaults(record: Any) -> dict[str, Any]:
     out = {}
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
-        if dataclasses.is_dataclass(value):
-            if value == field.default:
-                continue
-            value = _without_defaults(value)
-        elif value == field.default:
+        # The version's default moves with it, and would hide it.
+        default = 1 if field.name == "training_version" else field.default
+        if value == default:
             continue
-        out[field.name] = _as_json(value)
+        out[field.name] = (
+            _without_defaults(value) if dataclasses.is_dataclass(value) else _as_json(value)
+        )
     return out
 
 

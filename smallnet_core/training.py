@@ -6,8 +6,9 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -36,6 +37,8 @@ from smallnet_core.machine import (
 from smallnet_core.models import build_model
 from smallnet_core.models.initialisation import INITIALISATIONS_FROM_IMAGES, initialise
 from smallnet_core.optimizers import build_optimizer, learning_rate_factor, set_rates
+from smallnet_core.pruning.channels import Plan, apply_plan, prune_channels
+from smallnet_core.pruning.masks import apply_masks, magnitude_masks
 from smallnet_core.recipes import Optimizer, Recipe, Schedule
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "Epoch",
     "Interruption",
     "Progress",
+    "Source",
     "Trained",
     "dtype_of",
     "estimate_seconds",
@@ -55,8 +59,17 @@ __all__ = [
 
 IMAGE_SIDE = 32  # pixels, of every dataset
 WHITENING_IMAGES = 5000  # that a first layer is computed from, where the recipe asks for that
+IMPORTANCE_IMAGES = 2000  # whose gradients tell Taylor's importance of a channel
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A trained network that another one is pruned from: its weights, and what it was pruned by."""
+
+    state_dict: Mapping[str, Tensor]
+    plan: Plan = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +79,12 @@ class Trained:
     recipe: Recipe
     state_dict: Mapping[str, Tensor]
     curve: tuple[Epoch, ...]
-    selected_epoch: int  # from 1
+    selected_epoch: int  # from 1, of those in the curve
     dtype: torch.dtype  # that the loop computed in: bfloat16 means autocast
     train_seconds: float  # of the steps alone, without those that were lost
     total_seconds: float  # with setting up and evaluation
     interruptions: tuple[Interruption, ...] = ()
+    plan: Plan = field(default_factory=list)  # of the channels that were removed
 
     @property
     def test_accuracy_percent(self) -> float:
@@ -109,10 +123,67 @@ def dtype_of(recipe: Recipe, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if bfloat16_gain(device) >= BFLOAT16_MIN_GAIN else torch.float32
 
 
-def network_of(recipe: Recipe) -> nn.Module:
-    """The recipe's network with fresh weights from torch's global random state."""
+def network_of(recipe: Recipe, plan: Plan | None = None) -> nn.Module:
+    """The recipe's network with fresh weights from torch's global random state.
+
+    Without the channels that ``plan`` removes.
+    """
     overrides = {} if recipe.dropout is None else {"dropout": recipe.dropout}
-    return build_model(recipe.network, NUM_CLASSES[recipe.dataset], **overrides)
+    network = build_model(recipe.network, NUM_CLASSES[recipe.dataset], **overrides)
+    return apply_plan(network, plan) if plan else network
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """A network as it is before the first step, on the CPU."""
+
+    model: nn.Module
+    masks: Mapping[str, Tensor] = field(default_factory=dict)  # by parameter name
+    plan: Plan = field(default_factory=list)  # of the channels that were removed
+
+
+def _start(
+    recipe: Recipe, images: Tensor, labels: Tensor, sources: Mapping[Recipe, Source]
+) -> _Start:
+    pruning = recipe.pruning
+    if pruning is None:
+        model = network_of(recipe)
+        _initialise(recipe, model, images)
+        return _Start(model=model)
+    parent = sources[pruning.parent]
+    masks: dict[str, Tensor] = {}
+    plan = parent.plan
+    model = network_of(recipe, plan)
+    model.load_state_dict(parent.state_dict)
+    if pruning.structure == "weights":
+        masks = magnitude_masks(
+            model, pruning.max_params, importance=pruning.importance, seed=recipe.seed
+        )
+    else:
+        some = normalise(images[:IMPORTANCE_IMAGES], recipe.mean, recipe.std, torch.float32)
+        removed = prune_channels(
+            model,
+            pruning.max_params,
+            importance=pruning.importance,
+            images=some.cpu(),
+            labels=labels[:IMPORTANCE_IMAGES].cpu(),
+            seed=recipe.seed,
+        )
+        plan = [*plan, *removed]
+    if pruning.weights == "fresh":
+        model = network_of(recipe, plan)
+        _initialise(recipe, model, images)
+    elif pruning.rewind_to is not None:
+        model.load_state_dict(sources[pruning.rewind_to].state_dict)
+    apply_masks(model, masks)
+    return _Start(model=model, masks=masks, plan=plan)
+
+
+def _initialise(recipe: Recipe, model: nn.Module, images: Tensor) -> None:
+    some = None
+    if recipe.initialisation in INITIALISATIONS_FROM_IMAGES:
+        some = normalise(images[:WHITENING_IMAGES].cpu(), recipe.mean, recipe.std, torch.float32)
+    initialise(model, recipe.initialisation, some)
 
 
 def _optimizer_of(
@@ -131,9 +202,19 @@ def _optimizer_of(
 
 
 def _step_function(
-    recipe: Recipe, model: nn.Module, optimizer: torch.optim.Optimizer, dtype: torch.dtype
+    recipe: Recipe,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    dtype: torch.dtype,
+    masks: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Step:
-    """Images and labels in; the batch's mean loss and hits out, as tensors on the device."""
+    """Images and labels in; the batch's mean loss and hits out, as tensors on the device.
+
+    Weights that ``masks`` (by parameter name) leave out are zero again after every step.
+    """
+    parameters = dict(model.named_parameters())
+    masked = [parameters[name].detach() for name in masks]
+    keeps = [mask.to(w.device, w.dtype) for w, mask in zip(masked, masks.values(), strict=True)]
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -145,6 +226,8 @@ def _step_function(
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         optimizer.step()
+        if masked:
+            torch._foreach_mul_(masked, keeps)
         return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
     return step
@@ -158,22 +241,19 @@ def set_up(
     dtype: torch.dtype,
     *,
     graphed: bool = True,
+    start: _Start | None = None,
 ) -> tuple[nn.Module, torch.optim.Optimizer, Step, TrainingBatches]:
     """Everything that a training needs before its first step.
 
     On a GPU the step is a CUDA graph, whose outputs the next step overwrites, unless ``graphed`` is
-    False: hooks and kept losses need that. Initial weights come from torch's global random state,
-    batches from the recipe's seed.
+    False: hooks and kept losses need that. Initial weights come from torch's global random state
+    unless there is a ``start``, batches from the recipe's seed.
     """
-    model = network_of(recipe)
-    some = None
-    if recipe.initialisation in INITIALISATIONS_FROM_IMAGES:
-        some = normalise(images[:WHITENING_IMAGES].cpu(), recipe.mean, recipe.std, torch.float32)
-    initialise(model, recipe.initialisation, some)
-    model = model.to(device).to(memory_format=torch.channels_last)
+    start = start or _start(recipe, images, labels, {})
+    model = start.model.to(device).to(memory_format=torch.channels_last)
     graphed = graphed and device.type == "cuda"
     optimizer = _optimizer_of(recipe, model, capturable=graphed)
-    step: Step = _step_function(recipe, model, optimizer, dtype)
+    step: Step = _step_function(recipe, model, optimizer, dtype, start.masks)
     if graphed:
         step = GraphedStep(step, model, optimizer)
     batches = TrainingBatches(
@@ -196,8 +276,11 @@ def train(
     *,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    sources: Mapping[Recipe, Source] | None = None,
 ) -> Trained:
     """Train the recipe's network from scratch, or from where a ``checkpoint`` of it left off.
+
+    A recipe that prunes begins from trained networks: ``sources`` has each of its ancestors.
 
     Nothing inside an epoch waits for a GPU: losses and hits stay there and are read once an epoch.
     The checkpoint is written after every epoch and every CHECKPOINT_SECONDS in between; a training
@@ -227,13 +310,17 @@ def train(
         _memory_named(recipe, device),
     ):
         torch.manual_seed(recipe.seed)  # initial weights here, dropout masks later
+        images, labels = dataset.train_images[:kept], dataset.train_labels[:kept]
+        beginning = _start(recipe, images, labels, sources or {})
         model, optimizer, step, batches = set_up(
-            recipe, dataset.train_images[:kept], dataset.train_labels[:kept], device, dtype
+            recipe, images, labels, device, dtype, start=beginning
         )
         base_rates = [float(group["lr"]) for group in optimizer.param_groups]
         steps_per_epoch = batches.steps_per_epoch
         total_steps = recipe.epochs * steps_per_epoch
+        end = recipe.end_epoch * steps_per_epoch
         state = TrainingState(model, optimizer, batches, steps_per_epoch, device)
+        state.done = recipe.first_epoch * steps_per_epoch
         keeper = None
         if checkpoint is not None:
             context = {"data": dict(dataset.digests), "dtype": str(dtype), "device": device.type}
@@ -241,10 +328,10 @@ def train(
             keeper = CheckpointKeeper(CheckpointFile(checkpoint, recipe, context), state, note)
             keeper.resume()
         if progress is not None:
-            progress.start(recipe, total_steps, state.done)
+            progress.start(recipe, end, state.done)
         diverged: tuple[int, str] | None = None  # steps of the epoch before it, and how
         try:
-            while state.done < total_steps:
+            while state.done < end:
                 index, first = divmod(state.done, steps_per_epoch)
                 side = _side(recipe, index, batches.side)
                 model.train()
@@ -299,9 +386,11 @@ def train(
         train_seconds=sum(epoch.seconds for epoch in state.curve),
         total_seconds=time.perf_counter() - start + state.seconds_before,
         interruptions=tuple(state.interruptions),
+        plan=beginning.plan,
     )
     if diverged is not None:
-        at, how = (last - 1) * steps_per_epoch + diverged[0] + 1, diverged[1]
+        epochs_before, how = recipe.first_epoch + last - 1, diverged[1]
+        at = epochs_before * steps_per_epoch + diverged[0] + 1
         raise Diverged(f"{recipe}: diverged at step {at} of {total_steps}: {how}", trained)
     return trained
 
@@ -370,9 +459,9 @@ def estimate_seconds(
     """
     # A forward pass over the test set every epoch; a training step is about three forwards, and
     # takes as much less as its images are smaller.
-    sides = [_side(recipe, epoch, IMAGE_SIDE) for epoch in range(recipe.epochs)]
-    train_epochs = sum(side**2 for side in sides) / IMAGE_SIDE**2
-    steps = (train_epochs * num_train + recipe.epochs * num_test / 3) / recipe.batch_size
+    epochs = range(recipe.first_epoch, recipe.end_epoch)
+    train_epochs = sum(_side(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
+    steps = (train_epochs * num_train + len(epochs) * num_test / 3) / recipe.batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, and the large
     # networks take seconds a step on a CPU: their rows share one measurement.
     stand_in = Recipe(
@@ -387,26 +476,37 @@ def estimate_seconds(
         dropout=recipe.dropout,
         precision=recipe.precision,
     )
-    key = stand_in.fingerprint(), str(device)
+    # Which channels are left changes the time, not only how many: at random is near enough.
+    pruning = recipe.pruning
+    channels = pruning is not None and pruning.structure == "channels"
+    max_params = pruning.max_params if pruning is not None and channels else None
+    key = stand_in.fingerprint(), max_params, str(device)
     hopeless = 4 * enough / steps
     seconds = _step_seconds.get(key, [])
     if len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
-        _step_seconds[key] = seconds = _time_steps(stand_in, device, hopeless)
+        _step_seconds[key] = seconds = _time_steps(stand_in, max_params, device, hopeless)
     return steps * min(seconds)
 
 
 _TIMED_STEPS = 4
-_step_seconds: dict[tuple[str, str], list[float]] = {}  # this machine's, for this process
+_step_seconds: dict[
+    tuple[str, int | None, str], list[float]
+] = {}  # this machine's, for this process
 
 
-def _time_steps(recipe: Recipe, device: torch.device, hopeless: float) -> list[float]:
+def _time_steps(
+    recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float
+) -> list[float]:
     """Seconds of each of the first steps; of the first alone where that one is ``hopeless``."""
     keep_freed_memory()
     dtype = dtype_of(recipe, device)
     seconds: list[float] = []
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)
-        model = network_of(recipe).train().to(device).to(memory_format=torch.channels_last)
+        model = network_of(recipe)
+        if max_params is not None:
+            prune_channels(model, max_params, importance="random")
+        model = model.train().to(device).to(memory_format=torch.channels_last)
         step = _step_function(recipe, model, _optimizer_of(recipe, model), dtype)
         images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=device)
         y = torch.zeros(recipe.batch_size, dtype=torch.int64, device=device)

@@ -23,10 +23,19 @@ from smallnet_core.cache import (
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.machine import environment, resolve_device
+from smallnet_core.pruned_recipes import find_pruned
+from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import Measurement, NotMeasured
 from smallnet_core.settings import Settings
-from smallnet_core.training import Diverged, Progress, estimate_seconds, network_of, train
+from smallnet_core.training import (
+    Diverged,
+    Progress,
+    Source,
+    estimate_seconds,
+    network_of,
+    train,
+)
 
 __all__ = ["Evaluated", "Workbench"]
 
@@ -87,15 +96,24 @@ class Workbench:
             for seed in range(self.settings.num_seeds)
         ]
 
+    def pruned(self, name: str, dataset: str = "cifar10") -> list[Recipe]:
+        """The recipe of a named pruned network, for each seed of this run."""
+        return [find_pruned(name, dataset, seed) for seed in range(self.settings.num_seeds)]
+
     def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """Which of the recipes neither cache nor zoo can give, and so have to be trained.
 
-        Raises NotMeasured where one of them would take longer than the budget allows.
+        What a missing one is pruned from comes before it. Raises NotMeasured where one of them
+        would take longer than the budget allows.
         """
-        missing = [recipe for recipe in recipes if self._load(recipe) is None]
+        missing: dict[Recipe, None] = {}
+        for recipe in recipes:
+            if self._load(recipe) is None:
+                older = (one for one in recipe.ancestors() if self._load(one) is None)
+                missing |= dict.fromkeys((*older, recipe))
         for recipe in missing:
             self._check_budget(recipe)
-        return missing
+        return list(missing)
 
     def train(self, recipes: Sequence[Recipe]) -> None:
         """Train and store each recipe; where another process is at it, wait and take its result."""
@@ -114,6 +132,7 @@ class Workbench:
                         self.device,
                         progress=self.progress,
                         checkpoint=checkpoint,
+                        sources={one: self._source(one) for one in recipe.ancestors()},
                     )
                 except Diverged as failure:
                     # Judged in this session for what it is, and never cached as a success.
@@ -161,6 +180,8 @@ class Workbench:
         """The trained network on the session's device, in evaluation mode."""
         with torch.device("meta"):
             network = network_of(model.recipe)
+        if plan := model.source.plan:
+            network = apply_plan(network, plan)
         network.load_state_dict(model.state_dict, assign=True)
         return network.eval().to(self.device).to(memory_format=torch.channels_last)
 
@@ -194,6 +215,14 @@ class Workbench:
             if model is not None:
                 self._models[recipe] = model
         return self._models.get(recipe)
+
+    def _source(self, recipe: Recipe) -> Source:
+        model = self._load(recipe)
+        if model is None:
+            raise ValueError(
+                f"{recipe} comes first: what is pruned from it begins with its weights"
+            )
+        return model.source
 
     def _check_budget(self, recipe: Recipe) -> None:
         budget = 60 * self.settings.train_budget_minutes

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from smallnet_core import checkpoints, training
+from smallnet_core import checkpoints, files, training
 from smallnet_core.checkpoints import CheckpointFile, UnusableCheckpoint
 from smallnet_core.recipes import Optimizer, Recipe
 from smallnet_core.training import Diverged, Trained, train
@@ -251,7 +251,7 @@ def test_a_full_disk_does_not_end_a_training(
     def full(source: Any, target: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     watcher = Watcher()
     path = tmp_path / "checkpoint"
     trained = train(RECIPE, synthetic(), CPU, progress=watcher, checkpoint=path)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import test_failures as bench
-from smallnet_core import failures
+from smallnet_core import failures, files
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
 from smallnet_core.failures import (
     TRACES,
@@ -388,7 +388,7 @@ def test_what_cannot_be_written_leaves_nothing_half_done(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(failures.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         write_trace(tmp_path, made_up(50, 100))
     assert list(tmp_path.iterdir()) == []

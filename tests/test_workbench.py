@@ -6,7 +6,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from smallnet_core.data.sources import SPECS
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.settings import Settings
-from smallnet_core.training import Diverged, Epoch, Trained, network_of
+from smallnet_core.training import Diverged, Epoch, Source, Trained, network_of
 from smallnet_core.workbench import NUM_IMAGES, Workbench
 
 ROW = ("digits", "resnet18_s", "adam")
@@ -56,9 +56,18 @@ class Fakes:
         self.train_seconds = 0.0
 
     def train(
-        self, recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any, checkpoint: Path
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        device: Any,
+        *,
+        progress: Any,
+        checkpoint: Path,
+        sources: Mapping[Recipe, Source],
     ) -> Trained:
         assert dataset.name == recipe.dataset
+        assert tuple(sources) == recipe.ancestors()
+        assert all(source.state_dict for source in sources.values())
         self.trained.append(recipe)
         self.found_checkpoint.append(checkpoint.exists())
         checkpoint.write_bytes(b"half")

@@ -1,0 +1,54 @@
+"""Files that are whole or not there: written beside their place, then moved onto it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["leftovers", "replace_file", "written_beside"]
+
+
+@contextlib.contextmanager
+def written_beside(path: Path, *parts: bytes) -> Iterator[Path]:
+    """A temporary file beside ``path``, whole and on the disk; gone at the end unless moved.
+
+    It holds ``parts`` one after another. Raises OSError where it cannot be written.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes it private; others read a shared folder as the umask lets them.
+        os.chmod(name, 0o666 & ~_umask())
+        yield Path(name)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+
+
+def replace_file(path: Path, *parts: bytes) -> None:
+    """Write ``parts`` to ``path``, whose folder is made; raises OSError, and the old file stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path, *parts) as new:
+        os.replace(new, path)
+
+
+def leftovers(path: Path) -> Iterator[Path]:
+    """Temporary files of writers of ``path`` that were killed, or are still at work."""
+    return path.parent.glob(f"{_prefix(path)}*")
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}."
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask

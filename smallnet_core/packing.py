@@ -1,0 +1,74 @@
+"""Weights as files hold them: mostly empty tensors as a bit an entry and what is not zero."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+__all__ = ["StoredBytes", "pack", "stored_bytes", "unpack"]
+
+PACKED_FROM = 1024  # entries of a tensor: below it nothing is saved
+
+
+def pack(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
+    """The tensors as a file holds them, and the shapes of those that are packed.
+
+    A large floating tensor that is mostly zeros becomes ``NAME.kept``, a bit for each entry, and
+    ``NAME.values``, the entries that are not zero, in their order.
+    """
+    tensors: dict[str, Tensor] = {}
+    shapes = {}
+    for name, tensor in state_dict.items():
+        flat = tensor.detach().cpu().contiguous().flatten()
+        kept = flat != 0
+        if tensor.is_floating_point() and len(flat) >= PACKED_FROM and kept.sum() < len(flat) / 2:
+            shapes[name] = list(tensor.shape)
+            tensors[f"{name}.kept"] = torch.from_numpy(np.packbits(kept.numpy()))
+            tensors[f"{name}.values"] = flat[kept]
+        else:
+            tensors[name] = tensor.contiguous()
+    return tensors, shapes
+
+
+def unpack(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The tensors that were given to ``pack``; LookupError or ValueError where they do not fit."""
+    out = dict(tensors)
+    for name, shape in shapes.items():
+        bits, values = out.pop(f"{name}.kept"), out.pop(f"{name}.values")
+        count = math.prod(shape)
+        if bits.dtype != torch.uint8 or bits.shape != (-(-count // 8),):
+            raise ValueError(f"{name}: {tuple(bits.shape)} bytes of bits for {count} entries")
+        kept = torch.from_numpy(np.unpackbits(bits.numpy(), count=count)).bool()
+        if values.shape != (int(kept.sum()),):
+            raise ValueError(f"{name}: {tuple(values.shape)} values for {int(kept.sum())} bits")
+        flat = torch.zeros(count, dtype=values.dtype)
+        flat[kept] = values
+        out[name] = flat.view(list(shape))
+    return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredBytes:
+    """How large a network's file is, in bytes."""
+
+    dense: int  # safetensors, every entry
+    sparse: int  # packed
+    compressed: int  # the packed file, by zlib
+
+
+def stored_bytes(state_dict: Mapping[str, Tensor]) -> StoredBytes:
+    """Of the tensors in the types that they have."""
+    dense = {name: tensor.contiguous() for name, tensor in state_dict.items()}
+    packed = safetensors.torch.save(pack(state_dict)[0])
+    return StoredBytes(
+        dense=len(safetensors.torch.save(dense)),
+        sparse=len(packed),
+        compressed=len(zlib.compress(packed, 9)),
+    )

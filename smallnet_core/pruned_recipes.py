@@ -1,0 +1,183 @@
+"""Recipes of pruned networks, by name: what is pruned, to what size, and how the rest is trained.
+
+Names are ``NETWORK-SIZE-HOW``: "resnet18-1m-channels". ``ticket-10`` is ResNet18_S with a tenth of
+its parameters, rewound. Standard library only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+from smallnet_core.recipes import (
+    IMPORTANCES,
+    Augmentation,
+    Optimizer,
+    Pruning,
+    Recipe,
+    Schedule,
+    find_recipe,
+)
+from smallnet_core.records import NotMeasured
+
+__all__ = ["DENSE", "PRUNED_NAMES", "TICKET_SHARES", "find_pruned"]
+
+# The optimizer of the dense network that each is pruned from.
+DENSE = {
+    "resnet18": "adabound",
+    "vgg16": "sgdm",
+    "resnet18_s": "sgdm",
+    "vgg16_s": "sgdm",
+    "vit_s": "adam",
+}
+
+# Fine-tuning begins with small images too: what is left has to find itself anew.
+_GROWING = ((0.0, 20), (0.25, 24), (0.5, 28), (0.75, 32))
+_TARGETS = {"1m": 1_000_000, "250k": 250_000}
+
+
+def _fine_tuned(parent: Recipe, epochs: int, pruning: Pruning) -> Recipe:
+    """The parent's recipe from a third of its rate on, without what is for fresh weights only."""
+    optimizer = parent.optimizer
+    if optimizer.name != "adam":
+        # AdaBound ends as SGD, which is where a network that it has trained goes on from.
+        optimizer = Optimizer(
+            name="sgdm",
+            lr=0.05 if parent.network.startswith("resnet") else 0.02,
+            weight_decay=5e-4,
+            decay_norms_and_biases=False,
+            nesterov=True,
+        )
+    return dataclasses.replace(
+        parent,
+        kind="pruned",
+        optimizer=optimizer,
+        schedule=Schedule(name="linear", warmup_fraction=0.1),
+        epochs=epochs,
+        augmentation=Augmentation(crop_padding=2, padding_mode="reflect", flip="alternating"),
+        initialisation="default",
+        resolutions=_GROWING if parent.network.startswith("resnet") else (),
+        pruning=pruning,
+    )
+
+
+def _parent(network: str, dataset: str) -> Recipe:
+    return find_recipe("tuned", dataset, network, DENSE[network])
+
+
+def _channels(network: str, size: str, epochs: int, importance: str, dataset: str) -> Recipe:
+    parent = _parent(network, dataset)
+    pruning = Pruning(
+        parent=parent, structure="channels", max_params=_TARGETS[size], importance=importance
+    )
+    return _fine_tuned(parent, epochs, pruning)
+
+
+def _rounds(network: str, size: str, between: tuple[int, ...], epochs: int, dataset: str) -> Recipe:
+    """Pruned in rounds: to each size ``between``, an epoch of training after each, then ``size``.
+
+    All in the epochs that one shot has, so that the two compare.
+    """
+    parent = dense = _parent(network, dataset)
+    for max_params in between:
+        pruning = Pruning(parent=parent, structure="channels", max_params=max_params)
+        parent = dataclasses.replace(_fine_tuned(dense, 1, pruning), resolutions=())
+    pruning = Pruning(parent=parent, structure="channels", max_params=_TARGETS[size])
+    return _fine_tuned(dense, epochs - len(between), pruning)
+
+
+def _weights(network: str, size: str, epochs: int, dataset: str) -> Recipe:
+    parent = _parent(network, dataset)
+    pruning = Pruning(parent=parent, structure="weights", max_params=_TARGETS[size])
+    return _fine_tuned(parent, epochs, pruning)
+
+
+def _from_scratch(name: str, epochs: int, dataset: str) -> Recipe:
+    """The shape of the pruned network ``name``, trained from fresh weights for ``epochs``."""
+    pruned = _BUILDERS[name](dataset)
+    assert pruned.pruning is not None
+    parent = pruned.pruning.parent
+    return dataclasses.replace(
+        find_recipe("tuned", dataset, parent.network, "sgdm"),
+        kind="pruned",
+        epochs=epochs,
+        pruning=dataclasses.replace(pruned.pruning, weights="fresh"),
+    )
+
+
+# The lottery ticket: percent of the parameters that each round leaves, and the epochs of each.
+TICKET_SHARES = (50, 25, 10, 5)
+_TICKET_EPOCHS = 6
+_TICKET_PARAMS = 701_466
+
+
+def _ticket_dense(dataset: str) -> Recipe:
+    tuned = find_recipe("tuned", dataset, "resnet18_s", "sgdm")
+    return dataclasses.replace(
+        tuned,
+        kind="pruned",
+        epochs=_TICKET_EPOCHS,
+        augmentation=dataclasses.replace(tuned.augmentation, crop_padding=2),
+    )
+
+
+def _ticket(share: int, dataset: str, importance: str = "magnitude") -> Recipe:
+    """Rounds of pruning by magnitude, each rewound to the end of the dense network's first epoch
+    (Frankle et al. 2020, arXiv:1912.05671); a random one leaves its weights in one round."""
+    dense = parent = _ticket_dense(dataset)
+    early = dataclasses.replace(dense, stop_epoch=1)
+    shares = TICKET_SHARES[: TICKET_SHARES.index(share) + 1]
+    for percent in shares if importance == "magnitude" else (share,):
+        pruning = Pruning(
+            parent=parent,
+            structure="weights",
+            max_params=_TICKET_PARAMS * percent // 100,
+            importance=importance,
+            weights="rewound",
+            rewind_to=early,
+        )
+        parent = dataclasses.replace(dense, first_epoch=1, pruning=pruning)
+    return parent
+
+
+_BUILDERS: dict[str, Callable[[str], Recipe]] = {
+    "resnet18-1m-channels": partial(_channels, "resnet18", "1m", 10, "magnitude"),
+    "resnet18-1m-channels-iterative": partial(
+        _rounds, "resnet18", "1m", (4_000_000, 2_000_000), 10
+    ),
+    "resnet18-1m-weights": partial(_weights, "resnet18", "1m", 3),
+    "vgg16-1m-channels": partial(_channels, "vgg16", "1m", 12, "magnitude"),
+    **{
+        f"resnet18_s-250k-channels{'' if importance == 'magnitude' else '-' + importance}": partial(
+            _channels, "resnet18_s", "250k", 8, importance
+        )
+        for importance in IMPORTANCES
+    },
+    "resnet18_s-250k-channels-iterative": partial(
+        _rounds, "resnet18_s", "250k", (500_000, 350_000), 8
+    ),
+    "resnet18_s-250k-scratch": partial(_from_scratch, "resnet18_s-250k-channels", 60),
+    "vgg16_s-250k-channels": partial(_channels, "vgg16_s", "250k", 10, "magnitude"),
+    "vit_s-250k-channels": partial(_channels, "vit_s", "250k", 5, "magnitude"),
+    "ticket-dense": _ticket_dense,
+    **{f"ticket-{share}": partial(_ticket, share) for share in TICKET_SHARES},
+    **{
+        f"random_ticket-{share}": partial(_ticket, share, importance="random")
+        for share in TICKET_SHARES[-2:]
+    },
+}
+
+PRUNED_NAMES = tuple(_BUILDERS)
+
+
+def find_pruned(name: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:
+    """The recipe called ``name``; ``seed`` is its own training's, its ancestors keep theirs.
+
+    Raises ValueError for an unknown name, NotMeasured for a dataset that it has no recipe for.
+    """
+    if name not in _BUILDERS:
+        raise ValueError(f"unknown pruned network {name!r}; known: {', '.join(PRUNED_NAMES)}")
+    if dataset == "digits":
+        raise NotMeasured(f"no recipe for {name} on digits")
+    return dataclasses.replace(_BUILDERS[name](dataset), seed=seed)

@@ -1,0 +1,393 @@
+"""Whole channels removed from a trained network, to a number of parameters.
+
+torch-pruning tells which channels of which layers go together and how important they are; ranking
+them and cutting the tensors is done here.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smallnet_core.models.layer_table import count_parameters
+from smallnet_core.recipes import IMPORTANCES
+
+__all__ = ["Plan", "apply_plan", "prune_channels"]
+
+# A round of pruning each: the first layer of every group of coupled layers, in the order of
+# named_modules, and which of its output channels were removed, as numbered before that round.
+# JSON as it is; several prunings one after the other are the sum of their lists. The group of an
+# attention's queries, keys and values is named after to_qkv; its channels are those of one of them.
+Plan = list[dict[str, list[int]]]
+
+# Of a group's channels (an attention: of each head's dimensions) a tenth stays, and at least four:
+# a global ranking otherwise empties whole layers, and nothing passes them. Reaches targets down
+# to about a hundredth of the parameters.
+_MIN_SHARE = 0.1
+_MIN_CHANNELS = 4
+
+_TAYLOR_BATCH_SIZE = 100
+
+_LAYERS = (nn.Conv2d, nn.Linear)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Where one tensor holds a group's channels."""
+
+    tensor: str  # a name of the state dict
+    dim: int
+    places: tuple[tuple[int, ...], ...]  # of each channel, its indices along ``dim``: equally many
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Channels that go together: of layers' outputs, of norms, of the next layers' inputs."""
+
+    root: str
+    channels: int
+    heads: int  # each of channels / heads neighbours, and they stay of one size
+    cuts: tuple[_Cut, ...]
+
+
+def prune_channels(
+    model: nn.Module,
+    max_params: int,
+    *,
+    importance: str = "magnitude",
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Remove the least important channels of ``model``, in place, until ``max_params`` are left.
+
+    The trainable parameters become at most ``max_params``, and more than that with one channel
+    fewer removed. Channels of all layers are ranked together, each group's importances relative
+    to their mean; no layer loses more than nine tenths of its channels. Stays whole: the input,
+    the outputs of the classifier (the last Linear) and of layers whose weights are frozen.
+    Attention keeps its heads; each loses as many dimensions as the others, its own least
+    important. A transformer's embedding is pruned too, class token and positions with it.
+    Parameters keep their identity, their gradients are None; build the optimizer afterwards.
+
+    ``importance`` is of IMPORTANCES. "magnitude": the mean square norm of a channel's weights in
+    all its layers. "lamp": the same over that of the group's channels not below it (Lee et al.
+    2021). "bn_scale": batch norm's learned factor; groups without one stay whole. "taylor": what
+    the mean loss over ``images``, normalised float (N, 3, 32, 32), and ``labels`` (N,) would
+    change by, to first order and weight by weight. "random": from ``seed`` alone.
+
+    Raises ValueError for more parameters than there are, fewer than can be reached, an unknown
+    importance or one that the network or the arguments do not suffice for.
+    """
+    if importance not in IMPORTANCES:
+        raise ValueError(f"unknown importance {importance!r}: choose one of {IMPORTANCES}")
+    num_params = count_parameters(model)
+    if max_params > num_params:
+        raise ValueError(f"max_params is {max_params:,}, the network has only {num_params:,}")
+    if max_params == num_params:
+        return []
+
+    groups, scores = _importances(model, importance, images, labels, seed)
+    if not groups:
+        raise ValueError("the network has no layer whose channels could be removed")
+    ranked: list[Tensor] = []  # (heads, channels of each), the least important first
+    order: list[tuple[float, float, int]] = []
+    for index, (group, score) in enumerate(zip(groups, scores, strict=True)):
+        values, positions = score.view(group.heads, -1).sort(dim=1, stable=True)
+        size = positions.shape[1]
+        ranked.append(positions + size * torch.arange(group.heads, device="cpu").unsqueeze(1))
+        stay = max(_MIN_CHANNELS, math.ceil(_MIN_SHARE * size))
+        # Where importances are equal every group loses the same share.
+        ranking = enumerate(values.mean(0).tolist())
+        order += [(value, at / size, index) for at, value in ranking if at < size - stay]
+    order.sort()
+
+    count = _counter(model, groups)
+
+    def left(removed: int) -> int:
+        return count(Counter(index for _, _, index in order[:removed]))
+
+    if left(len(order)) > max_params:
+        raise ValueError(
+            f"max_params is {max_params:,}, but at least {left(len(order)):,} parameters stay"
+        )
+    removed = bisect_left(range(len(order)), True, key=lambda k: left(k) <= max_params)
+    numbers = Counter(index for _, _, index in order[:removed])
+    channels = {
+        group.root: sorted(ranked[index][:, : numbers[index]].flatten().tolist())
+        for index, group in enumerate(groups)
+        if numbers[index]
+    }
+    _remove(model, groups, channels)
+    assert count_parameters(model) == left(removed)
+    return [channels]
+
+
+def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
+    """Remove from ``model``, in place, the channels that ``plan`` names; returns it.
+
+    ``model`` is the network that the first of the plan's prunings was given, with any weights, on
+    any device, the meta device too. Raises ValueError, and leaves it as it was, for anything but
+    a plan of this network.
+    """
+    groups = [group for group, _ in _trace(copy.deepcopy(model).to("meta"))]
+    _remove(model, groups, _compose(plan, {group.root: group for group in groups}))
+    return model
+
+
+def _compose(plan: Any, groups: dict[str, _Group]) -> dict[str, list[int]]:
+    """The channels that a plan removes, as numbered before its first round."""
+    if not isinstance(plan, list) or not all(isinstance(channels, dict) for channels in plan):
+        raise ValueError("not a plan: a list of objects, one for each round, is needed")
+    left: dict[str, list[int]] = {}
+    for root, indices in (item for channels in plan for item in channels.items()):
+        if root not in groups:
+            raise ValueError(f"a plan of another network: no channels at {str(root)[:80]!r}")
+        if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+            raise ValueError(f"not a plan: {root} needs a list of whole numbers")
+        group = groups[root]
+        before = left.get(root, list(range(group.channels)))
+        gone = set(indices)
+        if len(gone) < len(indices):
+            raise ValueError(f"the plan removes a channel of {root} twice")
+        if gone and not 0 <= min(gone) <= max(gone) < len(before):
+            raise ValueError(f"the plan removes channels that {root} lacks: it has {len(before)}")
+        if len(gone) == len(before):
+            raise ValueError(f"the plan leaves {root} no channels")
+        head_size = len(before) // group.heads
+        sizes = Counter(index // head_size for index in gone)
+        if sizes and not (len(sizes) == group.heads and len(set(sizes.values())) == 1):
+            raise ValueError(f"the plan leaves the heads of {root} of unequal sizes")
+        left[root] = [channel for i, channel in enumerate(before) if i not in gone]
+    return {
+        root: sorted(set(range(groups[root].channels)).difference(channels))
+        for root, channels in left.items()
+    }
+
+
+def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
+    """The groups of a network's channels, each with torch-pruning's, by their roots' order.
+
+    ``twin`` is spoilt: in evaluation mode, everything trainable, as the graph is that of autograd.
+    Without those of the classifier's outputs. Raises ValueError for layers that are not handled.
+    """
+    import torch_pruning as tp
+
+    twin.eval().requires_grad_(True)
+    names = {module: name for name, module in twin.named_modules()}
+    linears = [module for module in names if isinstance(module, nn.Linear)]
+    if not linears:
+        raise ValueError("the network has no Linear layer to be its classifier")
+    if any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in names):
+        raise ValueError("the channels of grouped convolutions cannot be removed")
+    parameter_names = {p: name for name, p in twin.named_parameters()}
+    own = [  # along the last dimension with more than one entry
+        (p, max(dim for dim, size in enumerate(p.shape) if size > 1))
+        for module in names
+        if not isinstance(module, _LAYERS + _NORMS)
+        for p in module.parameters(recurse=False)
+        if p.numel() > 1
+    ]
+    first = next(twin.parameters())
+    images = torch.zeros(1, 3, 32, 32, dtype=first.dtype, device=first.device)
+    with torch.enable_grad():
+        graph = tp.DependencyGraph().build_dependency(
+            twin, (images,), unwrapped_parameters=own, verbose=False
+        )
+
+    found = []
+    for coupled in graph.get_all_groups(ignored_layers=linears[-1:], root_module_types=_LAYERS):
+        heads, coupled = _headed(twin, names, graph, coupled)
+        cuts: list[_Cut] = []
+        roots: list[nn.Module] = []
+        channels = len(coupled[0].idxs)
+        for item in coupled:
+            module = item.dep.target.module
+            by_channel: list[list[int]] = [[] for _ in range(channels)]
+            for place, channel in zip(item.idxs, item.root_idxs, strict=True):
+                by_channel[channel].append(place)
+            if isinstance(module, nn.Parameter):
+                where = [(parameter_names[module], item.dep.target.pruning_dim)]
+            elif module in names:
+                cut_outputs = graph.get_pruner_of_module(module).prune_out_channels
+                is_output = item.dep.handler == cut_outputs
+                where = list(_where(module, names[module], is_output))
+                if is_output and isinstance(module, _LAYERS):
+                    roots.append(module)
+            else:
+                continue  # an operation
+            places = tuple(map(tuple, by_channel))
+            cuts += [_Cut(tensor, dim, places) for tensor, dim in where]
+        root = min(roots, key=list(names).index)
+        found.append((_Group(names[root], channels, heads, tuple(cuts)), coupled))
+    return sorted(found, key=lambda pair: list(names.values()).index(pair[0].root))
+
+
+def _headed(
+    twin: nn.Module, names: dict[nn.Module, str], graph: Any, coupled: Any
+) -> tuple[int, Any]:
+    """The heads of an attention's group, and the group as seen from the layer behind them.
+
+    There a channel is one of q, k and v each. Another group has one head and stays as it is.
+    """
+    modules = [item.dep.target.module for item in coupled]
+    for module, item in zip(modules, coupled, strict=True):
+        pruner = graph.get_pruner_of_module(module)
+        name = names.get(module, "") if isinstance(module, nn.Linear) else ""
+        if not name.endswith("to_qkv") or item.dep.handler != pruner.prune_out_channels:
+            continue
+        heads: int = getattr(twin.get_submodule(name.rpartition(".")[0]), "heads", 1)
+        for behind, other in zip(modules, coupled, strict=True):
+            if isinstance(behind, nn.Linear) and other.dep.handler == pruner.prune_in_channels:
+                indices = list(range(behind.in_features))
+                group = graph.get_pruning_group(behind, pruner.prune_in_channels, indices)
+                return heads, group
+    return 1, coupled
+
+
+def _where(module: nn.Module, name: str, is_output: bool) -> Iterator[tuple[str, int]]:
+    """The tensors and dimensions of a layer's channels; ValueError for one that is not known."""
+    if isinstance(module, _LAYERS) and not is_output:
+        yield f"{name}.weight", 1
+    elif isinstance(module, _LAYERS + _NORMS):
+        for tensor in ("weight", "bias", "running_mean", "running_var"):
+            if getattr(module, tensor, None) is not None:
+                yield f"{name}.{tensor}", 0
+    else:
+        raise ValueError(f"the channels of a {type(module).__name__} ({name}) cannot be removed")
+
+
+def _remove(model: nn.Module, groups: Sequence[_Group], channels: dict[str, list[int]]) -> None:
+    """Cut the channels, by their group's root, out of every tensor that holds them."""
+    model.zero_grad(set_to_none=True)
+    gone: dict[tuple[str, int], set[int]] = {}
+    for group in groups:
+        if group.root in channels:
+            for cut in group.cuts:
+                places = gone.setdefault((cut.tensor, cut.dim), set())
+                for channel in channels[group.root]:
+                    places.update(cut.places[channel])
+    for (name, dim), places in gone.items():
+        owner_name, _, leaf = name.rpartition(".")
+        owner = model.get_submodule(owner_name)
+        tensor: Tensor = getattr(owner, leaf)
+        kept = [place for place in range(tensor.shape[dim]) if place not in places]
+        # The same object with other contents: it stays trainable or frozen, and an optimizer that
+        # has already moved it fails instead of moving what the network no longer uses.
+        tensor.data = tensor.detach().index_select(dim, torch.tensor(kept, device=tensor.device))
+        _resize(owner)
+
+
+def _resize(module: nn.Module) -> None:
+    """Let the numbers that a layer prints, and some compute with, follow its tensors."""
+    if isinstance(module, nn.Conv2d):
+        module.out_channels, module.in_channels = module.weight.shape[:2]
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.LayerNorm):
+        module.normalized_shape = tuple(module.weight.shape)
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        module.num_features = len(module.weight)
+
+
+def _counter(model: nn.Module, groups: Sequence[_Group]) -> Callable[[Counter[int]], int]:
+    """Counts trainable parameters, given how many channels (of each head) each group has lost."""
+    losses: dict[str, list[tuple[int, int, int]]] = {}
+    for index, group in enumerate(groups):
+        for cut in group.cuts:
+            per_channel = group.heads * len(cut.places[0])
+            losses.setdefault(cut.tensor, []).append((cut.dim, index, per_channel))
+    shapes = [
+        (list(p.shape), losses.get(name, []))
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    ]
+
+    def count(numbers: Counter[int]) -> int:
+        total = 0
+        for shape, lost in shapes:
+            sizes = shape.copy()
+            for dim, index, per_channel in lost:
+                sizes[dim] -= per_channel * numbers[index]
+            total += math.prod(sizes)
+        return total
+
+    return count
+
+
+def _importances(
+    model: nn.Module, importance: str, images: Tensor | None, labels: Tensor | None, seed: int
+) -> tuple[list[_Group], list[Tensor]]:
+    """The groups that may be pruned, and of each its channels' importances (channels,) float64."""
+    import torch_pruning as tp
+
+    twin = copy.deepcopy(model).eval().requires_grad_(True)
+    twin.zero_grad(set_to_none=True)
+    if importance == "taylor":
+        if images is None or labels is None:
+            raise ValueError("taylor importance comes from gradients: give images and labels")
+        _backward(twin, images, labels)
+    tensors = [t for p in twin.parameters() for t in (p, p.grad) if t is not None]
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        raise ValueError("the network's weights or gradients are not finite")
+    trainable = {name: p.requires_grad for name, p in model.named_parameters()}
+    if importance == "bn_scale" and not any(
+        isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and trainable.get(f"{name}.weight")
+        for name, module in model.named_modules()
+    ):
+        raise ValueError("bn_scale importance needs batch norms with learned factors")
+
+    generator = torch.Generator("cpu").manual_seed(seed)
+
+    def random(group: Any) -> Tensor:
+        return torch.rand(len(group[0].idxs), generator=generator, device="cpu")
+
+    estimate: Callable[[Any], Tensor | None] = {
+        "magnitude": lambda: tp.importance.GroupMagnitudeImportance(p=2),
+        "bn_scale": lambda: tp.importance.BNScaleImportance(),
+        "lamp": lambda: tp.importance.LAMPImportance(p=2),
+        "taylor": lambda: tp.importance.GroupTaylorImportance(),
+        "random": lambda: random,
+    }[importance]()
+    groups, scores = [], []
+    for group, coupled in _trace(twin.cpu()):
+        if not all(trainable[name] for name in _layer_weights(twin, group)):
+            continue
+        score = estimate(coupled)
+        if score is not None:
+            groups.append(group)
+            # 0 / 0: where all of a group are equally unimportant.
+            scores.append(score.double().nan_to_num(nan=0.0))
+    return groups, scores
+
+
+def _layer_weights(model: nn.Module, group: _Group) -> list[str]:
+    """The weights of the layers whose outputs are the group's channels."""
+    parameters = dict(model.named_parameters())
+    return [
+        cut.tensor
+        for cut in group.cuts
+        if cut.dim == 0 and cut.tensor in parameters and parameters[cut.tensor].ndim > 1
+    ]
+
+
+def _backward(twin: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Give ``twin`` the gradients of its mean loss over ``images``."""
+    if not len(images) == len(labels) > 0:
+        raise ValueError(f"{len(images)} images and {len(labels)} labels: one for each is needed")
+    device = next(twin.parameters()).device
+    for batch, targets in zip(
+        images.split(_TAYLOR_BATCH_SIZE), labels.split(_TAYLOR_BATCH_SIZE), strict=True
+    ):
+        with torch.enable_grad():
+            loss = F.cross_entropy(twin(batch.to(device)), targets.to(device), reduction="sum")
+        (loss / len(images)).backward()

@@ -1,0 +1,125 @@
+"""smallnet_core.pruned_recipes: what is pruned from what, in which order, and to what size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from smallnet_core.models.layer_table import count_on_meta
+from smallnet_core.pruned_recipes import DENSE, PRUNED_NAMES, TICKET_SHARES, find_pruned
+from smallnet_core.recipes import Pruning, Recipe, find_recipe
+from smallnet_core.records import NotMeasured
+
+DENSE_RESNET = find_recipe("tuned", "cifar10", "resnet18_s", "sgdm")
+
+
+def pruned(**changes) -> Recipe:
+    settings = {"parent": DENSE_RESNET, "structure": "weights", "max_params": 1000} | changes
+    return replace(DENSE_RESNET, kind="pruned", pruning=Pruning(**settings))
+
+
+@pytest.mark.parametrize("name", PRUNED_NAMES)
+def test_each_is_smaller_than_what_it_is_pruned_from(name):
+    recipe = find_pruned(name)
+    size = count_on_meta(recipe.network)
+    for step in (*recipe.ancestors(), recipe):
+        assert step.network == recipe.network and step.dataset == "cifar10" and not step.holdout
+        if step.pruning is not None:
+            assert step.pruning.max_params < size
+            parent = step.pruning.parent.pruning
+            assert parent is None or step.pruning.max_params < parent.max_params
+    assert recipe.seed == 0 and find_pruned(name, seed=3).seed == 3
+    assert find_pruned(name, seed=3).ancestors() == recipe.ancestors()
+    assert find_pruned(name, "cifar100").dataset == "cifar100"
+
+
+def test_names_say_the_size_and_no_two_are_the_same_network():
+    assert len({find_pruned(name).fingerprint() for name in PRUNED_NAMES}) == len(PRUNED_NAMES)
+    for name in PRUNED_NAMES:
+        pruning = find_pruned(name).pruning
+        for size, params in (("-1m-", 1_000_000), ("-250k-", 250_000)):
+            assert (size in name) == (pruning is not None and pruning.max_params == params)
+
+
+@pytest.mark.parametrize("name", [n for n in PRUNED_NAMES if n.split("-")[0] in DENSE])
+def test_the_first_ancestor_is_the_dense_network_of_the_tables(name):
+    recipe = find_pruned(name)
+    network = name.split("-")[0]
+    assert recipe.ancestors()[0] == find_recipe("tuned", "cifar10", network, DENSE[network])
+
+
+def test_rounds_take_no_more_epochs_than_one_shot():
+    one_shot = find_pruned("resnet18_s-250k-channels")
+    rounds = find_pruned("resnet18_s-250k-channels-iterative")
+    trained = [r for r in (*rounds.ancestors(), rounds) if r.kind == "pruned"]
+    assert [r.pruning.max_params for r in trained] == [500_000, 350_000, 250_000]
+    assert sum(r.epochs for r in trained) == one_shot.epochs
+
+
+def test_tickets_are_rewound_to_the_dense_networks_first_epoch():
+    dense = find_pruned("ticket-dense")
+    smallest = find_pruned("ticket-5")
+    early = replace(dense, stop_epoch=1)
+    rounds = [r for r in (*smallest.ancestors(), smallest) if r.pruning is not None]
+    params = count_on_meta("resnet18_s")
+    assert [r.pruning.max_params for r in rounds] == [params * s // 100 for s in TICKET_SHARES]
+    for before, ticket in zip((dense, *rounds), rounds, strict=False):
+        assert ticket.pruning.parent == before and ticket.pruning.rewind_to == early
+        # Equal epochs: the early state has one of them behind it.
+        assert (ticket.first_epoch, ticket.end_epoch) == (1, dense.epochs)
+        assert replace(ticket, first_epoch=0, pruning=None) == dense
+    random = find_pruned("random_ticket-10")
+    assert random.pruning.importance == "random" and random.pruning.parent == dense
+
+
+def test_a_ticket_and_its_parent_are_trained_before_it():
+    chain = find_pruned("ticket-5").ancestors()
+    for index, recipe in enumerate(chain):
+        assert set(recipe.ancestors()) <= set(chain[:index])
+
+
+def test_an_unknown_name_and_digits_are_refused():
+    with pytest.raises(ValueError, match=r"unknown pruned network 'x'; known: resnet18-1m"):
+        find_pruned("x")
+    with pytest.raises(NotMeasured, match="no recipe for ticket-10 on digits"):
+        find_pruned("ticket-10", "digits")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"structure": "rows"}, "unknown 'rows': one of weights, channels"),
+        ({"importance": "luck"}, "unknown 'luck'"),
+        ({"importance": "taylor"}, "taylor importance is of channels"),
+        ({"weights": "old"}, "unknown 'old'"),
+        ({"weights": "rewound"}, "rewind_to goes with rewound weights"),
+        ({"rewind_to": DENSE_RESNET}, "rewind_to goes with rewound weights"),
+        ({"max_params": 0}, "at least 1"),
+    ],
+)
+def test_impossible_prunings_are_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        pruned(**changes)
+
+
+@pytest.mark.parametrize("epochs", [{"first_epoch": 25}, {"stop_epoch": 26}, {"first_epoch": -1}])
+def test_epochs_that_the_schedule_does_not_have_are_refused(epochs):
+    with pytest.raises(ValueError, match="of 25 are none"):
+        replace(DENSE_RESNET, **epochs)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"max_params": 999},
+        {"structure": "channels"},
+        {"importance": "random"},
+        {"weights": "fresh"},
+        {"parent": replace(DENSE_RESNET, seed=1)},
+        {"parent": replace(DENSE_RESNET, training_version=2)},
+        {"parent": pruned(max_params=2000)},
+    ],
+)
+def test_every_setting_changes_the_name(other):
+    assert pruned(**other).name != pruned().name

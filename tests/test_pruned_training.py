@@ -1,0 +1,248 @@
+"""Trainings that begin from a trained network: smaller, masked, rewound, in rounds, resumed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smallnet_core.cache import CachedModel, ModelCache, in_float16, read_entry, write_entry
+from smallnet_core.data.datasets import CLASS_NAMES, Dataset
+from smallnet_core.models.layer_table import count_parameters
+from smallnet_core.pruning.masks import count_nonzeros
+from smallnet_core.recipes import Pruning, Recipe, find_recipe
+from smallnet_core.records import Environment
+from smallnet_core.settings import Settings
+from smallnet_core.training import Source, Trained, estimate_seconds, network_of, train
+from smallnet_core.workbench import Workbench
+
+CPU = torch.device("cpu")
+ENVIRONMENT = Environment(
+    device="cpu",
+    device_name="some processor",
+    machine="x86_64",
+    system="Linux",
+    python="3.11",
+    num_threads=1,
+    memory_gib=1.0,
+    versions={},
+)
+
+
+def made_up() -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (48, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(48) % 10
+    return Dataset(
+        name="cifar10",
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+        class_names=CLASS_NAMES["cifar10"],
+        digests={"train": "a", "test": "b"},
+        source="made up",
+    )
+
+
+DATA = made_up()
+DENSE = replace(
+    find_recipe("tuned", "cifar10", "resnet18_s", "sgdm"),
+    epochs=3,
+    batch_size=16,
+    resolutions=((0.0, 8),),
+    precision="float32",
+)
+SIZE = 701_466
+
+
+def pruned(parent: Recipe = DENSE, **settings: Any) -> Recipe:
+    of_pruning = {"structure": "weights", "max_params": SIZE // 2, "parent": parent} | settings
+    return replace(DENSE, kind="pruned", epochs=2, pruning=Pruning(**of_pruning))
+
+
+_done: dict[Recipe, Trained] = {}
+
+
+def trained(recipe: Recipe) -> Trained:
+    """Trained once, with all that it is pruned from."""
+    if recipe not in _done:
+        sources = {one: source(trained(one)) for one in recipe.ancestors()}
+        _done[recipe] = train(recipe, DATA, CPU, sources=sources)
+    return _done[recipe]
+
+
+def source(result: Trained) -> Source:
+    return Source(state_dict=result.state_dict, plan=result.plan)
+
+
+def network(result: Trained) -> torch.nn.Module:
+    model = network_of(result.recipe, result.plan)
+    model.load_state_dict(result.state_dict)
+    return model.eval()
+
+
+def zeros(result: Trained) -> dict[str, torch.Tensor]:
+    return {n: t == 0 for n, t in result.state_dict.items() if t.dim() == 4}
+
+
+def same(one: Trained, other: Trained) -> bool:
+    return all(torch.equal(t, other.state_dict[name]) for name, t in one.state_dict.items())
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "taylor"])
+def test_channels_are_removed_and_the_rest_is_trained(importance):
+    result = trained(pruned(structure="channels", importance=importance))
+    assert 0.95 * SIZE / 2 < count_parameters(network(result)) <= SIZE / 2
+    assert result.plan and len(result.curve) == 2
+    assert network(result)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_masked_weights_stay_zero_and_the_others_move():
+    result = trained(pruned())
+    assert count_nonzeros(network(result)) <= SIZE // 2 and not result.plan
+    before = trained(DENSE).state_dict
+    for name, zero in zeros(result).items():
+        assert zero.any() and not torch.equal(result.state_dict[name][~zero], before[name][~zero])
+        # The largest magnitudes of the parent are what stays.
+        assert before[name][zero].abs().max() <= before[name][~zero].abs().max()
+
+
+def test_rounds_keep_a_part_of_what_the_round_before_kept():
+    for structure in ("weights", "channels"):
+        first = pruned(structure=structure)
+        second = pruned(first, structure=structure, max_params=SIZE // 5)
+        one, two = trained(first), trained(second)
+        if structure == "weights":
+            assert all((z <= zeros(two)[name]).all() for name, z in zeros(one).items())
+            assert count_nonzeros(network(two)) <= SIZE // 5
+        else:
+            assert len(two.plan) == 2 and two.plan[:1] == one.plan
+            assert count_parameters(network(two)) <= SIZE // 5
+
+
+def test_a_rewound_network_goes_on_from_the_early_state_at_the_early_epoch():
+    early = replace(DENSE, stop_epoch=1)
+    ticket = replace(pruned(weights="rewound", rewind_to=early), epochs=3, first_epoch=1)
+    start, result = trained(early), trained(ticket)
+    assert [epoch.epoch for epoch in start.curve] == [1]
+    assert [epoch.epoch for epoch in result.curve] == [2, 3]
+    # Nothing pruned, it is the dense training but for its momentum and the order of its images.
+    assert start.curve[0].train_loss == trained(DENSE).curve[0].train_loss
+    assert abs(result.curve[0].train_loss - trained(DENSE).curve[1].train_loss) < 0.5
+
+
+def test_fresh_weights_have_the_shape_and_nothing_else_of_the_pruned_network():
+    kept = trained(pruned(structure="channels"))
+    fresh = trained(pruned(structure="channels", weights="fresh"))
+    assert kept.plan == fresh.plan
+    shapes = [{n: t.shape for n, t in r.state_dict.items()} for r in (kept, fresh)]
+    assert shapes[0] == shapes[1]
+    assert kept.curve[0].train_loss < fresh.curve[0].train_loss
+
+
+@pytest.mark.parametrize("structure", ["weights", "channels"])
+def test_a_cut_training_ends_as_the_uninterrupted(structure, tmp_path, monkeypatch):
+    recipe = pruned(structure=structure)
+    sources = {DENSE: source(trained(DENSE))}
+
+    class Cut(Exception):  # noqa: N818
+        pass
+
+    class CutAfter:
+        steps = 0
+
+        def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
+        def note(self, line: str) -> None: ...
+        def epoch(self, result: Any) -> None: ...
+        def close(self) -> None: ...
+        def step(self) -> None:
+            self.steps += 1
+            if self.steps == 5:  # of 6: in the second epoch
+                raise Cut
+
+    path = tmp_path / "checkpoint"
+    with pytest.raises(Cut):
+        train(recipe, DATA, CPU, sources=sources, checkpoint=path, progress=CutAfter())
+    assert path.exists()
+    resumed = train(recipe, DATA, CPU, sources=sources, checkpoint=path)
+    assert resumed.interruptions and same(resumed, trained(recipe))
+
+
+@pytest.mark.parametrize("structure", ["weights", "channels"])
+def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
+    result = trained(pruned(structure=structure, max_params=SIZE // 4))
+    cache = ModelCache(tmp_path / "cache", zoo=tmp_path / "zoo")
+    cache.store(result, ENVIRONMENT, {"train": "a"}, None)
+    found = cache.load(result.recipe)
+    assert found is not None and found.origin == "cache" and found.source.plan == result.plan
+    bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))
+    images = torch.randn(2, 3, 32, 32).to(memory_format=torch.channels_last)
+    expected = network(result).to(memory_format=torch.channels_last)(images)
+    assert torch.equal(bench.network(found)(images), expected)
+    # A fifth of the bytes: packed, or without the channels.
+    size = (tmp_path / "cache" / f"{result.recipe.name}.safetensors").stat().st_size
+    assert size < 0.33 * 4 * SIZE
+
+
+def test_packed_half_precision_comes_back_whole(tmp_path):
+    result = trained(pruned(max_params=SIZE // 4))
+    cache = ModelCache(tmp_path)
+    model = cache.store(result, ENVIRONMENT, {}, None)
+    write_entry(tmp_path / "zoo", result.recipe, in_float16(result.state_dict), model.record)
+    entry = read_entry(tmp_path / "zoo", result.recipe)
+    assert entry is not None
+    for name, tensor in entry[0].items():
+        assert torch.equal(tensor, in_float16(result.state_dict)[name].to(tensor.dtype)), name
+
+
+def test_a_damaged_plan_or_packing_is_put_aside(tmp_path):
+    result = trained(pruned(max_params=SIZE // 4))
+    cache = ModelCache(tmp_path, zoo=tmp_path / "zoo")
+    cache.store(result, ENVIRONMENT, {}, None)
+    record = tmp_path / f"{result.recipe.name}.json"
+    record.write_text(record.read_text().replace('"packed": {', '"packed": {"nothing": [3],'))
+    assert cache.load(result.recipe) is None
+    assert any("put aside" in line for line in cache.complaints)
+
+
+def test_what_a_pruned_network_needs_is_asked_for_by_name():
+    with pytest.raises(KeyError):
+        train(pruned(), DATA, CPU)
+
+
+def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(monkeypatch):
+    asked: list[Any] = []
+
+    def timed(recipe: Recipe, max_params: int | None, *_: Any) -> list[float]:
+        asked.append(max_params)
+        return [1.0]
+
+    monkeypatch.setattr("smallnet_core.training._time_steps", timed)
+    monkeypatch.setattr("smallnet_core.training._step_seconds", {})
+
+    def estimate(recipe: Recipe) -> float:
+        return estimate_seconds(recipe, num_train=160, num_test=48, device=CPU)
+
+    whole = estimate(DENSE)
+    assert estimate(replace(DENSE, stop_epoch=1)) == pytest.approx(whole / 3)
+    assert estimate(replace(DENSE, first_epoch=1)) == pytest.approx(whole * 2 / 3)
+    estimate(pruned(structure="channels", max_params=200_000))
+    assert asked[-1] == 200_000
+    estimate(pruned(max_params=200_000))  # masks make nothing faster
+    assert asked[-1] is None or asked.count(None) >= 1
+
+
+def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path: Path):
+    result = trained(pruned(structure="channels"))
+    bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))
+    bench.cache.zoo = tmp_path / "zoo"
+    bench._datasets["cifar10"] = DATA
+    bench.cache.store(result, ENVIRONMENT, {}, None)
+    accuracy = bench.publish(result.recipe)
+    found = ModelCache(tmp_path / "empty", zoo=tmp_path / "zoo").load(result.recipe)
+    assert isinstance(found, CachedModel) and found.origin == "zoo"
+    assert found.record["shipped_accuracy_percent"] == accuracy

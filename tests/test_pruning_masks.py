@@ -1,0 +1,413 @@
+"""Pruning by masks: as torch.nn.utils.prune from scratch, exactly counted, and undone."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from smallnet_core.models import build_model
+from smallnet_core.pruning.masks import (
+    TECHNIQUES,
+    NotPrunable,
+    OneShot,
+    apply_masks,
+    count_nonzeros,
+    magnitude_masks,
+    prunable,
+)
+
+GRID = [round(k * 0.05, 2) for k in range(21)]
+NETWORKS = ("resnet18_s", "vit_s")
+
+proportions = st.floats(0, 1, allow_nan=False)
+techniques = st.sampled_from(TECHNIQUES)
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    """1,004 weights in convolutions of 3, 8 and 6 input channels, one of them grouped."""
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 6, (3, 1), bias=False),
+        nn.Sequential(OrderedDict(deep=nn.Conv2d(6, 12, 3, groups=2))),
+        nn.Flatten(),
+        nn.Linear(12, 5),
+    )
+
+
+def from_scratch(model: nn.Module, technique: str, proportion: float, seed: int = 0) -> nn.Module:
+    """A pruned copy, as the paper's few lines make it."""
+    model = copy.deepcopy(model)
+    layers = list(prunable(model).values())
+    torch.manual_seed(seed)
+    if technique == "global_unstructured":
+        prune.global_unstructured(
+            [(layer, "weight") for layer in layers],
+            pruning_method=prune.L1Unstructured,
+            amount=proportion,
+        )
+    for layer in layers:
+        if technique == "l1_unstructured":
+            prune.l1_unstructured(layer, "weight", proportion)
+        elif technique == "l1_structured":
+            prune.ln_structured(layer, "weight", proportion, n=1, dim=1)
+        elif technique == "random_unstructured":
+            prune.random_unstructured(layer, "weight", proportion)
+    return model
+
+
+def masks_of(model: nn.Module) -> list[Tensor]:
+    return [layer.weight_mask.bool() for layer in prunable(model).values()]
+
+
+def same(some: list[Tensor], others: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(some, others, strict=True))
+
+
+# What can be pruned
+
+
+def test_convolutions_are_pruned_where_there_are_any() -> None:
+    layers = prunable(network())
+    assert list(layers) == ["0", "2", "3.deep"]
+    assert all(isinstance(layer, nn.Conv2d) for layer in layers.values())
+    assert sum(layer.weight.numel() for layer in layers.values()) == 216 + 144 + 324
+    assert len(prunable(build_model("vgg16_s"))) == 13
+    assert len(prunable(build_model("resnet18_s"))) == 1 + 16 + 3
+
+
+def test_without_convolutions_all_linear_layers_but_the_classifier_are() -> None:
+    layers = prunable(build_model("vit_s"))
+    assert next(iter(layers)) == "patch_embedding"
+    assert list(layers)[-1] == "head.1"
+    assert len(layers) == 1 + 4 * 4 + 1
+
+
+@pytest.mark.parametrize("model", [nn.Sequential(), nn.Linear(3, 2), nn.Sequential(nn.ReLU())])
+def test_a_network_with_nothing_to_prune_says_so(model: nn.Module) -> None:
+    for attempt in (prunable, lambda m: OneShot(m, "l1_unstructured"), magnitude_masks_of_three):
+        with pytest.raises(NotPrunable, match=f"{type(model).__name__} has nothing to prune"):
+            attempt(model)
+
+
+def magnitude_masks_of_three(model: nn.Module) -> object:
+    return magnitude_masks(model, 3)
+
+
+# In one shot
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_masks_are_those_of_torch_from_scratch(technique: str) -> None:
+    model = network()
+    pruner = OneShot(copy.deepcopy(model), technique, seed=3)
+    for proportion in GRID:
+        pruner.prune_to(proportion)
+        reference = masks_of(from_scratch(model, technique, proportion, seed=3))
+        assert same([m.weight_mask.bool() for m in pruner._modules], reference), proportion
+        assert pruner.num_zeros == sum(int((~mask).sum()) for mask in reference)
+        assert pruner.num_weights == 684
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_whole_networks_are_pruned_as_torch_does(name: str, technique: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name)
+    weights = [layer.weight for layer in prunable(model).values()]
+    # No two magnitudes are equal: torch has no rule for those.
+    values = torch.randperm(sum(w.numel() for w in weights)).add(1.0).mul(2**-24)
+    for w, part in zip(weights, values.split([w.numel() for w in weights]), strict=True):
+        w.data.sign_().mul_(part.view(w.shape))
+    ours = copy.deepcopy(model)
+    pruner = OneShot(ours, technique)
+    for proportion in (0.05, 0.5, 0.95):
+        pruner.prune_to(proportion)
+        assert same(masks_of(ours), masks_of(from_scratch(model, technique, proportion)))
+
+
+def test_a_network_in_channels_last_is_pruned_alike() -> None:
+    model = network()
+    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    strides = [p.stride() for p in last.parameters()]
+    for technique in TECHNIQUES:
+        with OneShot(last, technique, seed=1) as pruner:
+            pruner.prune_to(0.35)
+            reference = from_scratch(model, technique, 0.35, seed=1)
+            assert same(masks_of(last), masks_of(reference))
+            assert last(torch.ones(1, 3, 7, 5)).shape == (1, 5)
+    assert [p.stride() for p in last.parameters()] == strides
+
+
+@given(technique=techniques, proportion=proportions, seed=st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_the_share_of_zeros_is_what_was_asked(technique: str, proportion: float, seed: int) -> None:
+    model = network(seed)
+    head = copy.deepcopy(model[5].state_dict())
+    pruner = OneShot(model, technique, seed=seed)
+    pruner.prune_to(proportion)
+    masks = masks_of(model)
+    if technique == "global_unstructured":
+        shares = [(sum(int((~mask).sum()) for mask in masks), 684)]
+    elif technique == "l1_structured":
+        channels = [mask.transpose(0, 1).flatten(1) for mask in masks]
+        assert all((c.all(1) | ~c.any(1)).all() for c in channels)
+        shares = [(int((~c[:, 0]).sum()), len(c)) for c in channels]
+    else:
+        shares = [(int((~mask).sum()), mask.numel()) for mask in masks]
+    for zeros, count in shares:
+        assert abs(zeros - proportion * count) <= 0.5 + 1e-9
+    weights = torch.cat([layer.weight.flatten() for layer in prunable(model).values()])
+    assert pruner.num_zeros == int((weights == 0).sum())
+    assert all(torch.equal(model[5].state_dict()[key], value) for key, value in head.items())
+
+
+@given(
+    technique=techniques, steps=st.lists(proportions, min_size=2, max_size=4), ties=st.booleans()
+)
+@settings(max_examples=40, deadline=None)
+def test_steps_on_the_way_leave_no_trace(technique: str, steps: list[float], ties: bool) -> None:
+    model = network()
+    if ties:
+        for layer in prunable(model).values():
+            layer.weight.data.mul_(16).round_().div_(16)
+    other = copy.deepcopy(model)
+    in_steps, at_once = OneShot(model, technique), OneShot(other, technique)
+    masks: list[list[Tensor]] = []
+    for proportion in sorted(steps):
+        in_steps.prune_to(proportion)
+        masks.append(masks_of(model))
+    at_once.prune_to(max(steps))
+    assert same(masks_of(model), masks_of(other))
+    for before, after in pairwise(masks):  # nested
+        assert all((a <= b).all() for a, b in zip(after, before, strict=True))
+
+
+@given(proportion=proportions, seed=st.integers(0, 5))
+@settings(max_examples=30, deadline=None)
+def test_globally_no_magnitude_that_goes_exceeds_one_that_stays(
+    proportion: float, seed: int
+) -> None:
+    model = network(seed)
+    OneShot(model, "global_unstructured").prune_to(proportion)
+    gone, kept = [0.0], [math.inf]
+    for layer in prunable(model).values():
+        magnitudes = layer.weight_orig.abs()
+        gone += magnitudes[layer.weight_mask == 0].tolist()
+        kept += magnitudes[layer.weight_mask == 1].tolist()
+    assert max(gone) <= min(kept)
+
+
+def test_random_masks_come_from_the_seed_alone() -> None:
+    def drawn(seed: int) -> list[Tensor]:
+        model = copy.deepcopy(dense)
+        OneShot(model, "random_unstructured", seed=seed).prune_to(0.3)
+        return masks_of(model)
+
+    dense = network()
+    torch.manual_seed(1)
+    first, state = drawn(7), torch.random.get_rng_state()
+    torch.manual_seed(1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert same(drawn(7), first)
+    assert not same(drawn(8), first)
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_the_dense_weights_come_back(technique: str) -> None:
+    model = network().to(memory_format=torch.channels_last)
+    for p in model[0].parameters():
+        p.requires_grad_(False)
+    before = {name: (p, p.clone(), p.data_ptr()) for name, p in model.named_parameters()}
+    state, hooks = list(model.state_dict()), len(model[0]._forward_pre_hooks)
+    pruner = OneShot(model, technique)
+    assert pruner.num_zeros == 0
+    for _ in range(2):
+        pruner.prune_to(0.5)
+        assert prune.is_pruned(model)
+        assert pruner.num_zeros > 0
+        model(torch.ones(1, 3, 7, 5)).sum().backward()
+        pruner.restore()
+        assert pruner.num_zeros == 0
+        assert not prune.is_pruned(model)
+        assert len(model[0]._forward_pre_hooks) == hooks
+        assert list(model.state_dict()) == state  # no weight_orig, no weight_mask, same order
+        assert [name for name, _ in model.named_parameters()] == list(before)
+        for name, p in model.named_parameters():
+            same_one, value, pointer = before[name]
+            assert p is same_one and torch.equal(p, value) and p.data_ptr() == pointer
+    assert [p.requires_grad for p in model[0].parameters()] == [False, False]
+    pruner.restore()
+    copy.deepcopy(model)
+
+
+def test_the_dense_weights_come_back_after_an_error() -> None:
+    model = network()
+    dense = copy.deepcopy(model.state_dict())
+
+    def fail() -> None:
+        with OneShot(model, "global_unstructured") as pruner:
+            pruner.prune_to(0.9)
+            assert prune.is_pruned(model)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert model.state_dict().keys() == dense.keys()
+    assert all(torch.equal(value, dense[key]) for key, value in model.state_dict().items())
+
+
+def test_masks_survive_inference() -> None:
+    model = network().eval()
+    reference = from_scratch(model, "l1_unstructured", 0.6)
+    images = torch.rand(2, 3, 7, 5)
+    with OneShot(model, "l1_unstructured") as pruner:
+        for proportion in (0.3, 0.6):
+            pruner.prune_to(proportion)
+            with torch.inference_mode():
+                logits = model(images)
+        assert torch.equal(logits, reference(images))
+
+
+@pytest.mark.parametrize("proportion", [-0.01, 1.01, math.nan, math.inf])
+def test_a_proportion_is_between_0_and_1(proportion: float) -> None:
+    model = network()
+    with pytest.raises(ValueError, match="a proportion is between 0 and 1, not"):
+        OneShot(model, "l1_unstructured").prune_to(proportion)
+    assert not prune.is_pruned(model)
+
+
+def test_pruning_never_goes_back() -> None:
+    pruner = OneShot(network(), "l1_structured")
+    pruner.prune_to(0.5)
+    pruner.prune_to(0.5)
+    with pytest.raises(ValueError, match=r"pruned to 0\.5 already, not back to 0\.25"):
+        pruner.prune_to(0.25)
+
+
+def test_what_cannot_be_pruned_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown technique 'l2': one of l1_unstructured, l1_str"):
+        OneShot(network(), "l2")
+    model = network()
+    OneShot(model, "l1_structured").prune_to(0)
+    with pytest.raises(ValueError, match="Sequential is pruned already"):
+        OneShot(model, "l1_structured")
+
+
+# Masks that a training keeps
+
+
+@given(share=st.floats(0.2, 1), importance=st.sampled_from(["magnitude", "random"]))
+@settings(max_examples=30, deadline=None)
+def test_exactly_so_many_parameters_are_left(share: float, importance: str) -> None:
+    model = network()
+    for layer in prunable(model).values():  # ties
+        layer.weight.data.mul_(4).round_().add_(1 / 8).div_(4)
+    nn.init.ones_(model[1].bias)  # zero at first, but not after a training
+    max_params = 8 + 12 + 16 + 65 + int(share * 684)  # biases, batch norm, classifier
+    apply_masks(model, magnitude_masks(model, max_params, importance=importance))
+    assert count_nonzeros(model) == max_params
+
+
+def test_the_largest_magnitudes_of_all_layers_are_kept() -> None:
+    model = network()
+    total = sum(p.numel() for p in model.parameters())
+    masks = magnitude_masks(model, total - 100)
+    assert list(masks) == ["0.weight", "2.weight", "3.deep.weight"]
+    reference = masks_of(from_scratch(model, "global_unstructured", 100 / 684))
+    assert all(mask.dtype == torch.bool for mask in masks.values())
+    assert same(list(masks.values()), reference)
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "random"])
+def test_pruning_again_takes_of_what_was_left(importance: str) -> None:
+    model = network()
+    first = magnitude_masks(model, 500, importance=importance, seed=1)
+    apply_masks(model, first)
+    for layer in prunable(model).values():  # as if it had been trained
+        layer.weight.data.mul_(torch.rand_like(layer.weight) + 0.1)
+    second = magnitude_masks(model, 300, importance=importance, seed=2)
+    assert all((second[name] <= first[name]).all() for name in first)
+    apply_masks(model, second)
+    with pytest.raises(ValueError, match="500 parameters cannot be left: Sequential has only 300"):
+        magnitude_masks(model, 500)
+    again = magnitude_masks(model, 300, importance=importance)
+    assert all(torch.equal(again[name], second[name]) for name in second)
+
+
+def test_zeros_outside_the_pruned_layers_count_whole() -> None:
+    model = build_model("vgg16_s")  # its biases begin as zeros
+    masks = magnitude_masks(model, 500_000)
+    apply_masks(model, masks)
+    for p in model.parameters():
+        if p.dim() == 1:
+            nn.init.ones_(p)
+    assert count_nonzeros(model) == 500_000
+
+
+def test_frozen_parameters_neither_count_nor_go() -> None:
+    model = network()
+    model[0].weight.requires_grad_(False)
+    masks = magnitude_masks(model, 400)
+    assert list(masks) == ["2.weight", "3.deep.weight"]
+    for layer in prunable(model).values():
+        layer.weight.requires_grad_(False)
+    with pytest.raises(NotPrunable, match="its layers are frozen"):
+        magnitude_masks(model, 50)
+
+
+def test_random_importance_comes_from_the_seed_alone() -> None:
+    model = network()
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first = magnitude_masks(model, 400, importance="random", seed=5)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    again = magnitude_masks(model, 400, importance="random", seed=5)
+    other = magnitude_masks(model, 400, importance="random", seed=6)
+    assert same(list(first.values()), list(again.values()))
+    assert not same(list(first.values()), list(other.values()))
+    by_size = magnitude_masks(model, 400, seed=5)
+    assert not same(list(first.values()), list(by_size.values()))
+
+
+def test_no_layer_may_lose_all_its_weights() -> None:
+    model = network()
+    total = sum(p.numel() for p in model.parameters())
+    with pytest.raises(ValueError, match=f"cannot be left: Sequential has only {total}"):
+        magnitude_masks(model, total + 1)
+    assert all(mask.all() for mask in magnitude_masks(model, total).values())
+    rest = total - 684
+    for too_few in (-1, 1, rest):
+        with pytest.raises(ValueError, match=rf"{too_few} param.*{rest} are outside.*0\.weight"):
+            magnitude_masks(model, too_few)
+    model[2].weight.data.mul_(1e-3)
+    with pytest.raises(ValueError, match=r"few for Sequential: 2\.weight would lose all its w"):
+        magnitude_masks(model, rest + 100)
+    with pytest.raises(ValueError, match="unknown importance 'lamp': magnitude or random"):
+        magnitude_masks(model, total, importance="lamp")
+
+
+def test_a_mask_that_is_not_the_models_changes_nothing() -> None:
+    model = network()
+    dense = copy.deepcopy(model.state_dict())
+    zero = torch.zeros(8, 3, 3, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match="Sequential has no parameter 'conv' to mask"):
+        apply_masks(model, {"0.weight": zero, "conv": zero})
+    with pytest.raises(ValueError, match=r"mask of 2\.weight is \(8, 3, 3, 3\), the parameter \(6"):
+        apply_masks(model, {"0.weight": zero, "2.weight": zero})
+    assert all(torch.equal(value, dense[key]) for key, value in model.state_dict().items())
+    weight = model[0].weight
+    apply_masks(model, {"0.weight": zero})
+    assert model[0].weight is weight and not weight.any() and weight.requires_grad
