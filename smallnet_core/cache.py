@@ -104,8 +104,8 @@ def record_of(
 
 def write_entry(
     folder: Path, recipe: Recipe, state_dict: Mapping[str, Tensor], record: Mapping[str, Any]
-) -> None:
-    """Write weights and record so that a reader sees both or neither.
+) -> dict[str, Any]:
+    """Write weights and record so that a reader sees both or neither; returns the whole record.
 
     Raises OSError where the folder cannot be written; nothing half written is left, and an older
     entry stays until both files of the new one are on the disk.
@@ -129,6 +129,7 @@ def write_entry(
         record_path.unlink(missing_ok=True)
         os.replace(new_weights, weights_path)
         os.replace(new_record, record_path)
+    return whole
 
 
 def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -243,7 +244,7 @@ class ModelCache:
         """
         record = record_of(trained, environment, dataset_digests, commit)
         try:
-            write_entry(self.folder, trained.recipe, trained.state_dict, record)
+            record = write_entry(self.folder, trained.recipe, trained.state_dict, record)
         except OSError as error:
             self._complain(f"{self.folder}: {trained.recipe} was trained, but not kept ({error})")
         return CachedModel(

@@ -29,6 +29,7 @@ from smallnet_core.cache import ZOO_DIR, current_commit
 from smallnet_core.claims import NETWORK_NAMES
 from smallnet_core.data.batches import TrainingBatches, normalise
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
+from smallnet_core.estimates import estimate_seconds
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.files import replace_file
 from smallnet_core.machine import environment, keep_freed_memory
@@ -37,7 +38,7 @@ from smallnet_core.optimizers import learning_rate_factor
 from smallnet_core.recipes import Recipe, Schedule, find_recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.svg import STYLE_KEYS, Panel, Series, svg
-from smallnet_core.training import estimate_seconds, set_up
+from smallnet_core.training import set_up
 
 __all__ = [
     "COLLAPSED_PERCENT",

@@ -10,6 +10,7 @@ import math
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from smallnet_core.claims.goals import GOAL_SOURCES
@@ -22,6 +23,17 @@ WIDTH = 80
 MAX_ROWS = 16
 # What a classification report says of each class and of the averages over them.
 PER_CLASS = ("precision", "recall", "f1")
+# What the paper prints as accuracies of a pruned network, one line a proportion.
+PRUNING_TABLES = ("Table 6", "Table 7")
+MARKS = {Status.MISSED.value: " !", Status.EXCEEDED.value: " +"}
+MARKS_LEGEND = "  (paper, measured; + exceeded, ! missed)"
+TECHNIQUES = {
+    "l1_unstructured": "L1 unstr.",
+    "l1_structured": "L1 struct.",
+    "global_unstructured": "global unstr.",
+    "random_unstructured": "random",
+    "random_structured": "random struct.",
+}
 
 Row = Mapping[str, Any]
 
@@ -64,8 +76,12 @@ def terminal_lines(
     *,
     verbose: bool = False,
     complaints: Sequence[str] = (),
+    known_misses: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """All tables of a run, a source at a time in the paper's order, then the summary."""
+    """All tables of a run, a source at a time in the paper's order, then the summary.
+
+    ``known_misses``: why claims are missed that are known to be, by id.
+    """
     by_source: dict[str, list[Row]] = defaultdict(list)
     timings: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -75,13 +91,22 @@ def terminal_lines(
             by_source[row["source"]].append(row)
     order = list(dict.fromkeys(claim.source for claim in (*claims.values(), *goals.values())))
     known = {**claims, **goals}
+    curves = timings.pop("pruning curve", [])
 
     sections = [
-        _source_lines(source, by_source[source], known, verbose)
+        _source_lines(source, by_source[source], known, verbose, curves)
         for source in sorted(by_source, key=order.index)
     ]
+    in_the_papers_tables = {
+        _network(known[row["claim"]])
+        for source in PRUNING_TABLES
+        for row in by_source.get(source, [])
+        if row["verdict"] != Status.NOT_MEASURED.value
+    }
+    sections.append(_curve_tables([c for c in curves if _network(c) not in in_the_papers_tables]))
     sections += [_TIMING_TABLES[kind](found) for kind, found in timings.items()]
     sections.append(_not_measured_lines(rows))
+    sections.append(_known_misses_lines(rows, known_misses))
     sections += [_wrapped(complaint, "  ") for complaint in complaints]
     sections.append(summary_line(rows, claims, goals))
     return [line for section in sections if section for line in ("", *section)]
@@ -92,7 +117,8 @@ def markdown_lines(
 ) -> list[str]:
     """The measured accuracies of a saved benchmark JSON as a Markdown table, and whence they are.
 
-    ``document`` is the parsed file; rows that were not measured are left to the summary.
+    ``document`` is the parsed file; rows that were not measured are left to the summary. Of pruning
+    it has what is lost too, but of Tables 6 and 7 Figure 17 only.
     """
     rows: Sequence[Row] = document["smallnet"]["rows"]
     known = {**claims, **goals}
@@ -102,11 +128,15 @@ def markdown_lines(
     ]
     for row in rows:
         claim = known.get(row["claim"])
-        if claim is None or claim.metric != "accuracy_percent":
+        if claim is None or row["verdict"] == Status.NOT_MEASURED.value:
             continue
-        if row["verdict"] == Status.NOT_MEASURED.value or claim.source.startswith("Appendix D"):
+        if claim.metric != "accuracy_percent" and not _is_of_pruning(claim):
             continue
-        what = ", ".join(filter(None, (claim.network, claim.optimizer))) or claim.id
+        if claim.source.startswith("Appendix D") or claim.source in PRUNING_TABLES:
+            continue
+        what = ", ".join(filter(None, _network(claim))) or claim.id
+        if _is_of_pruning(claim):
+            what = claim.id.partition("/")[2]
         paper = format_value(row["paper"], row["unit"])
         if row["claim"] in goals:
             paper = f"goal {paper}"
@@ -153,7 +183,11 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 
 def _source_lines(
-    source: str, rows: Sequence[Row], claims: Mapping[str, Claim], verbose: bool
+    source: str,
+    rows: Sequence[Row],
+    claims: Mapping[str, Claim],
+    verbose: bool,
+    curves: Sequence[Row] = (),
 ) -> list[str]:
     counts = Counter(row["verdict"] for row in rows)
     total = ", ".join(
@@ -164,11 +198,16 @@ def _source_lines(
     if len(rows) > MAX_ROWS and not verbose:
         quiet = (Status.REPRODUCED, Status.EXCEEDED, Status.NOT_MEASURED)
         shown = [row for row in rows if row["verdict"] not in quiet]
-    if source.startswith("Appendix D") and len(counts) - (Status.NOT_MEASURED.value in counts):
+    judged = counts.keys() - {Status.NOT_MEASURED.value}
+    if source.startswith("Appendix D") and judged:
         lines += _per_class_table(rows, claims)
         shown = [row for row in shown if claims[row["claim"]].metric not in PER_CLASS]
-    networks = [(claims[row["claim"]].network, claims[row["claim"]].optimizer) for row in rows]
-    if shown and all(all(pair) for pair in networks) and len(set(networks)) == len(rows):
+    if source in PRUNING_TABLES and judged:
+        lines += _pruning_table(rows, claims, curves)
+        shown = []
+    networks = [_network(claims[row["claim"]]) for row in rows]
+    named_by_them = all(map(all, networks)) and len(set(networks)) == len(rows)
+    if shown and named_by_them and not any(_is_of_pruning(claims[row["claim"]]) for row in rows):
         lines += table(
             ("network", "optimizer", _reference(rows), "measured", "diff.", "verdict"),
             [
@@ -194,6 +233,19 @@ def _source_lines(
         which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
         lines += _wrapped(f"{which}: {remark}", "  * ")
     return lines
+
+
+def _network(what: Claim | Row) -> tuple[str | None, str | None]:
+    """Network and optimizer of a claim or of a row that has none."""
+    if isinstance(what, Claim):
+        return what.network, what.optimizer
+    return what["network"], what["optimizer"]
+
+
+def _is_of_pruning(claim: Claim) -> bool:
+    """Whether network and optimizer alone do not tell what was measured."""
+    sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
+    return any("technique" in one or "recipe" in one for one in (claim.details, *sides))
 
 
 def _provenance(rows: Sequence[Row]) -> list[str]:
@@ -235,12 +287,164 @@ def _per_class_table(rows: Sequence[Row], claims: Mapping[str, Claim]) -> list[s
         if claim.metric in PER_CLASS:
             name = claim.id.partition("/")[2].removesuffix(f"-{claim.metric}")
             measured = format_value(row["measured"], "%")  # two decimals, as the paper's
-            mark = {"missed": " !", "exceeded": " +"}.get(row["verdict"], "  ")
+            mark = MARKS.get(row["verdict"], "  ")
             cells[name][claim.metric] = f"{row['paper']:.2f} {measured}{mark}"
     if not cells:  # -k chose others
         return []
     lines = [(name, *(found.get(m, "-") for m in PER_CLASS)) for name, found in cells.items()]
-    return [*table(("class", *PER_CLASS), lines), "  (paper, measured; + exceeded, ! missed)"]
+    return [*table(("class", *PER_CLASS), lines), MARKS_LEGEND]
+
+
+def _pruning_table(
+    rows: Sequence[Row], claims: Mapping[str, Claim], curves: Sequence[Row]
+) -> list[str]:
+    """Tables 6 and 7 as the paper prints them, each accuracy as "paper measured".
+
+    ``curves`` of the same network add the techniques that the paper has no numbers for.
+    """
+    cells: dict[float, dict[str, str]] = defaultdict(dict)
+    techniques: dict[str, None] = {}
+    for row in rows:
+        details = claims[row["claim"]].details
+        techniques[details["technique"]] = None
+        measured = format_value(_pruned_percent(row), "%")
+        mark = MARKS.get(row["verdict"], "  ")
+        cell = f"{details['paper_percent']:5.2f} {measured:>5}{mark}"
+        cells[details["proportion"]][details["technique"]] = cell
+    networks = {_network(claims[row["claim"]]) for row in rows}
+    own = [curve for curve in curves if _network(curve) in networks]
+    others = {name: c for name, c in _by_technique(own).items() if name not in techniques}
+    lines = [
+        (
+            f"{proportion:g}",
+            *(found.get(technique, "-") for technique in techniques),
+            *(_percent_at(proportion, of_one) for of_one in others.values()),
+        )
+        for proportion, found in sorted(cells.items())
+    ]
+    # As wide as a cell, for it to stand over the paper's numbers.
+    header = ("prop.", *(_technique(t).ljust(13) for t in techniques), *map(_technique, others))
+    shown = [curve for of_one in others.values() for curve in of_one]
+    return [*table(header, lines), MARKS_LEGEND, *_curves_provenance(shown)]
+
+
+def _pruned_percent(row: Row) -> float | None:
+    """The accuracy of the pruned network, also of a claim that is about what it lost."""
+    if row["unit"] == "%":
+        return row["measured"]
+    return row["details"].get("minuend_percent")
+
+
+def _by_technique(curves: Sequence[Row]) -> dict[str, list[Row]]:
+    """The curves of each technique, a seed each."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for curve in curves:
+        found[curve["technique"]].append(curve)
+    order = [*TECHNIQUES, *found]
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
+
+
+def _percent_at(proportion: float, curves: Sequence[Row]) -> str:
+    """The mean over seeds at a proportion."""
+    values = [
+        percent
+        for curve in curves
+        for at, percent in zip(curve["proportions"], curve["accuracy_percent"], strict=True)
+        if math.isclose(at, proportion, abs_tol=1e-6)
+    ]
+    finite = [value for value in values if value is not None]
+    return format_value(sum(finite) / len(finite) if finite else None, "%")
+
+
+def _technique(name: str) -> str:
+    return TECHNIQUES.get(name, name.replace("_", " "))
+
+
+def _curve_tables(rows: Sequence[Row]) -> list[str]:
+    """A table a network, a proportion a line and a technique a column."""
+    by_network: dict[tuple[str | None, str | None], list[Row]] = defaultdict(list)
+    for row in rows:
+        by_network[_network(row)].append(row)
+    lines: list[str] = []
+    for (network, optimizer), own in by_network.items():
+        found = _by_technique(own)
+        proportions = sorted({round(p, 6) for row in own for p in row["proportions"]})
+        lines += [
+            f"{network} {optimizer}: % right, by the proportion pruned of its "
+            f"{own[0]['num_weights']:,} weights",
+            *table(
+                ("prop.", *map(_technique, found)),
+                [
+                    (f"{p:g}", *(_percent_at(p, of_one) for of_one in found.values()))
+                    for p in proportions
+                ],
+            ),
+            *_curves_provenance(own),
+        ]
+    return lines
+
+
+def _curves_provenance(rows: Sequence[Row]) -> list[str]:
+    """A line for all techniques that are alike in it."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for name, curves in _by_technique(rows).items():
+        numbers = list(dict.fromkeys(str(curve["seed"]) for curve in curves))
+        seeds = f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
+        origins = "/".join(dict.fromkeys(curve["origin"] for curve in curves))
+        devices = "/".join(dict.fromkeys(curve["device"] for curve in curves))
+        how = f"in one shot, not fine-tuned; weights: {origins}, {seeds}; pruned on {devices}"
+        found[how][_technique(name)] = None
+    return [
+        line
+        for how, names in found.items()
+        for line in _wrapped(f"{', '.join(names)}: {how}", "  ")
+    ]
+
+
+def _pruned_tables(rows: Sequence[Row]) -> list[str]:
+    """How large pruned networks are, then how fast and how good: a line a network in each."""
+    sizes = (
+        ("par. k", "num_params", 1e3, 1),
+        ("nz. k", "num_nonzeros", 1e3, 1),
+        ("M m-a", "multiply_adds", 1e6, 1),
+        ("dense", "dense_bytes", 1e3, 1),
+        ("sparse", "sparse_bytes", 1e3, 1),
+        ("zip", "compressed_bytes", 1e3, 1),
+    )
+    speeds = (
+        ("ms at 1", "latency_ms", 1.0, 2),
+        ("images/s at 256", "images_per_second", 1.0, 1),
+        ("right %", "accuracy_percent", 1.0, 2),
+        ("dense %", "dense_accuracy_percent", 1.0, 2),
+    )
+    devices = "/".join(dict.fromkeys(row["device"] for row in rows))
+    legend = (
+        "par. k, nz. k: thousands of parameters, and of those that are not zero; M m-a: million "
+        "multiply-adds an image; dense: kB of a file of every value; sparse: of a bit for each and "
+        "the values that are not zero; zip: that, compressed; dense %: before pruning"
+    )
+    return [
+        f"Pruned networks, timed in float32 on {devices}",
+        *_columns(rows, sizes),
+        *_columns(rows, speeds),
+        *_wrapped(legend, "  "),
+    ]
+
+
+def _columns(rows: Sequence[Row], columns: Sequence[tuple[str, str, float, int]]) -> list[str]:
+    """A row a line, its name cut to what the numbers leave of it: header, field, unit, digits."""
+    header = [name for name, *_ in columns]
+    cells = [
+        [_number(_scaled(row.get(field), unit), digits) for _, field, unit, digits in columns]
+        for row in rows
+    ]
+    taken = sum(2 + max(map(len, column)) for column in zip(header, *cells, strict=True))
+    names = [_shorten(row["name"], WIDTH - taken) for row in rows]
+    return table(("what", *header), [(name, *own) for name, own in zip(names, cells, strict=True)])
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit
 
 
 def _latency_table(rows: Sequence[Row]) -> list[str]:
@@ -377,6 +581,7 @@ _TIMING_TABLES = {
     "latency": _latency_table,
     "training_speed": _speed_table,
     "failures": _failures_table,
+    "pruned network": _pruned_tables,
 }
 
 
@@ -390,6 +595,20 @@ def _not_measured_lines(rows: Sequence[Row]) -> list[str]:
         which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
         count = f"{len(names)} claim{'s' if len(names) > 1 else ''}"
         lines += _wrapped(f"{count} ({which}): {reason}", "  ")
+    return lines
+
+
+def _known_misses_lines(rows: Sequence[Row], known_misses: Mapping[str, str]) -> list[str]:
+    """Those of this run: why they are missed, and which are so no longer."""
+    lines: list[str] = []
+    for row in rows:
+        claim_id = row["claim"]
+        if claim_id not in known_misses or row["verdict"] == Status.NOT_MEASURED.value:
+            continue
+        if row["verdict"] == Status.MISSED.value:
+            lines += _wrapped(f"missed, as known: {claim_id}: {known_misses[claim_id]}", "  ")
+        else:
+            lines += _wrapped(f"no longer missed: {claim_id}: remove from known_misses", "  ")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""One training loop that reads top to bottom, and what it would cost here."""
+"""One training loop that reads top to bottom."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ from smallnet_core.machine import (
     bfloat16_gain,
     keep_freed_memory,
     memory_gib,
-    synchronize,
 )
 from smallnet_core.models import build_model
 from smallnet_core.models.initialisation import INITIALISATIONS_FROM_IMAGES, initialise
 from smallnet_core.optimizers import build_optimizer, learning_rate_factor, set_rates
 from smallnet_core.pruning.channels import Plan, apply_plan, prune_channels
 from smallnet_core.pruning.masks import apply_masks, magnitude_masks
-from smallnet_core.recipes import Optimizer, Recipe, Schedule
+from smallnet_core.recipes import Recipe
 
 __all__ = [
+    "IMAGE_SIDE",
     "BatchTooLarge",
     "Diverged",
     "Epoch",
@@ -50,9 +50,11 @@ __all__ = [
     "Source",
     "Trained",
     "dtype_of",
-    "estimate_seconds",
     "network_of",
+    "optimizer_of",
     "set_up",
+    "side_of_epoch",
+    "step_function",
     "train",
 ]
 
@@ -186,7 +188,7 @@ def _initialise(recipe: Recipe, model: nn.Module, images: Tensor) -> None:
     initialise(model, recipe.initialisation, some)
 
 
-def _optimizer_of(
+def optimizer_of(
     recipe: Recipe, model: nn.Module, capturable: bool = False
 ) -> torch.optim.Optimizer:
     settings = recipe.optimizer
@@ -201,7 +203,7 @@ def _optimizer_of(
     )
 
 
-def _step_function(
+def step_function(
     recipe: Recipe,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -252,8 +254,8 @@ def set_up(
     start = start or _start(recipe, images, labels, {})
     model = start.model.to(device).to(memory_format=torch.channels_last)
     graphed = graphed and device.type == "cuda"
-    optimizer = _optimizer_of(recipe, model, capturable=graphed)
-    step: Step = _step_function(recipe, model, optimizer, dtype, start.masks)
+    optimizer = optimizer_of(recipe, model, capturable=graphed)
+    step: Step = step_function(recipe, model, optimizer, dtype, start.masks)
     if graphed:
         step = GraphedStep(step, model, optimizer)
     batches = TrainingBatches(
@@ -333,7 +335,7 @@ def train(
         try:
             while state.done < end:
                 index, first = divmod(state.done, steps_per_epoch)
-                side = _side(recipe, index, batches.side)
+                side = side_of_epoch(recipe, index, batches.side)
                 model.train()
                 epoch_start = time.perf_counter() - state.epoch_seconds
                 for x, y in batches.epoch(index, first):
@@ -426,7 +428,7 @@ def _memory_named(recipe: Recipe, device: torch.device) -> Iterator[None]:
         ) from error
 
 
-def _side(recipe: Recipe, epoch: int, full: int) -> int:
+def side_of_epoch(recipe: Recipe, epoch: int, full: int) -> int:
     """The side of the images in that epoch (from 0), in pixels."""
     side = full
     for share, pixels in recipe.resolutions:
@@ -447,76 +449,3 @@ def _rate_factor(recipe: Recipe, step: int, total_steps: int, steps_per_epoch: i
         milestones=schedule.milestones,
         gamma=schedule.gamma,
     )
-
-
-def estimate_seconds(
-    recipe: Recipe, *, num_train: int, num_test: int, device: torch.device, enough: float = math.inf
-) -> float:
-    """How long ``train`` would take here, from a few timed steps on blank images.
-
-    Stops after the first step when even a quarter of its time would make the whole take longer
-    than ``enough`` seconds: the large networks take seconds a step on a CPU.
-    """
-    # A forward pass over the test set every epoch; a training step is about three forwards, and
-    # takes as much less as its images are smaller.
-    epochs = range(recipe.first_epoch, recipe.end_epoch)
-    train_epochs = sum(_side(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
-    steps = (train_epochs * num_train + len(epochs) * num_test / 3) / recipe.batch_size
-    # Neither the optimizer nor the number of classes changes a step's time by much, and the large
-    # networks take seconds a step on a CPU: their rows share one measurement.
-    stand_in = Recipe(
-        kind=recipe.kind,
-        dataset="cifar10",
-        network=recipe.network,
-        optimizer=Optimizer(name="sgdm", lr=1e-3, weight_decay=0.0),
-        schedule=Schedule(name="constant"),
-        epochs=1,
-        batch_size=recipe.batch_size,
-        seed=0,
-        dropout=recipe.dropout,
-        precision=recipe.precision,
-    )
-    # Which channels are left changes the time, not only how many: at random is near enough.
-    pruning = recipe.pruning
-    channels = pruning is not None and pruning.structure == "channels"
-    max_params = pruning.max_params if pruning is not None and channels else None
-    key = stand_in.fingerprint(), max_params, str(device)
-    hopeless = 4 * enough / steps
-    seconds = _step_seconds.get(key, [])
-    if len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
-        _step_seconds[key] = seconds = _time_steps(stand_in, max_params, device, hopeless)
-    return steps * min(seconds)
-
-
-_TIMED_STEPS = 4
-_step_seconds: dict[
-    tuple[str, int | None, str], list[float]
-] = {}  # this machine's, for this process
-
-
-def _time_steps(
-    recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float
-) -> list[float]:
-    """Seconds of each of the first steps; of the first alone where that one is ``hopeless``."""
-    keep_freed_memory()
-    dtype = dtype_of(recipe, device)
-    seconds: list[float] = []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
-        model = network_of(recipe)
-        if max_params is not None:
-            prune_channels(model, max_params, importance="random")
-        model = model.train().to(device).to(memory_format=torch.channels_last)
-        step = _step_function(recipe, model, _optimizer_of(recipe, model), dtype)
-        images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=device)
-        y = torch.zeros(recipe.batch_size, dtype=torch.int64, device=device)
-        if device.type == "cuda":  # whose first step starts the libraries, and is no measure
-            step(normalise(images, recipe.mean, recipe.std, dtype), y)
-            hopeless = math.inf
-        while len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
-            synchronize(device)
-            start = time.perf_counter()
-            step(normalise(images, recipe.mean, recipe.std, dtype), y)
-            synchronize(device)
-            seconds.append(time.perf_counter() - start)
-    return seconds

@@ -21,10 +21,14 @@ from smallnet_core.cache import (
     write_entry,
 )
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
+from smallnet_core.estimates import estimate_seconds
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.machine import environment, resolve_device
 from smallnet_core.pruned_recipes import find_pruned
 from smallnet_core.pruning.channels import apply_plan
+from smallnet_core.pruning.curves import Curve, find_curve, measure_curve, write_curve
+from smallnet_core.pruning.curves import estimate_seconds as estimate_curve_seconds
+from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import Measurement, NotMeasured
 from smallnet_core.settings import Settings
@@ -32,7 +36,6 @@ from smallnet_core.training import (
     Diverged,
     Progress,
     Source,
-    estimate_seconds,
     network_of,
     train,
 )
@@ -70,6 +73,7 @@ class Workbench:
         self._datasets: dict[str, Dataset | DatasetNotFound] = {}
         self._models: dict[Recipe, CachedModel] = {}
         self._evaluated: dict[Recipe, Evaluated] = {}
+        self._curves: dict[tuple[Recipe, str, int], Curve] = {}
 
     def dataset(self, name: str) -> Dataset:
         """The dataset, loaded and verified once; raises NotMeasured where it is not to be had.
@@ -153,6 +157,107 @@ class Workbench:
         if self.progress is not None:
             self.progress.note(line)
 
+    def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
+        """Those that neither this session nor cache nor zoo has a trained network of."""
+        return [recipe for recipe in recipes if self._load(recipe) is None]
+
+    def model(self, recipe: Recipe) -> CachedModel:
+        """The trained network's weights and record; ValueError where there is none."""
+        model = self._load(recipe)
+        if model is None:
+            raise ValueError(f"{recipe} is not trained: train() comes first")
+        return model
+
+    def num_nonzeros(self, model: CachedModel) -> int:
+        """Trainable parameters that are not zero."""
+        return count_nonzeros(self.network(model))
+
+    def curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve | None:
+        """What cache or zoo have of a trained network's accuracy by pruned proportion.
+
+        Raises ValueError where the network is not trained.
+        """
+        key = recipe, technique, seed
+        if key not in self._curves:
+            model = self.model(recipe)
+            sha256 = model.record.get("weights_sha256")
+            if self.settings.retrain or sha256 is None:
+                return None
+            shipped = (self.cache.zoo / "curves",) if model.origin == "zoo" else ()
+            found = find_curve(
+                (self.cache.folder, *shipped),
+                recipe.name,
+                technique,
+                weights_sha256=sha256,
+                seed=seed,
+                complaints=self.cache.complaints,
+            )
+            if found is None:
+                return None
+            self._curves[key] = found
+        return self._curves[key]
+
+    def check_curves(self, wanted: Sequence[tuple[Recipe, str, int]]) -> None:
+        """Raises NotMeasured where measuring these curves would take longer than the budget."""
+        recipe = wanted[0][0]
+        minutes = self.settings.train_budget_minutes
+        seconds = len(wanted) * estimate_curve_seconds(
+            self.network(self.model(recipe)), NUM_IMAGES[recipe.dataset][1], self.device
+        )
+        if seconds > 60 * minutes:
+            needed = math.ceil(seconds / 60)
+            raise NotMeasured(
+                f"pruning {recipe.network} by so many proportions takes about "
+                f"{_duration(needed)} here, over the budget of {minutes:g} min: "
+                f"--train-budget {needed} allows it"
+            )
+
+    def measure_curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve:
+        """A trained network's accuracy by pruned proportion, measured and kept in the cache."""
+        model = self.model(recipe)
+        dataset = self.dataset(recipe.dataset)
+        of_network = [found for (one, *_), found in self._curves.items() if one == recipe]
+        found = measure_curve(
+            self.network(model),
+            technique,
+            dataset.test_images.to(self.device),
+            dataset.test_labels.to(self.device),
+            mean=recipe.mean,
+            std=recipe.std,
+            seed=seed,
+            network=recipe.name,
+            weights_sha256=model.record.get("weights_sha256", ""),
+            commit=self.commit,
+            dataset_digests=dataset.digests,
+            dense_hits=of_network[0].hits[0] if of_network else None,
+        )
+        self._curves[recipe, technique, seed] = found
+        if found.weights_sha256:
+            try:
+                write_curve(self.cache.folder, found)
+            except OSError as error:
+                self.cache.complaints.append(f"a curve of {recipe} was not kept ({error})")
+        return found
+
+    def curve_measurement(self, recipe: Recipe, curve: Curve, accuracy: float) -> Measurement:
+        """An accuracy on a curve, in percent."""
+        model = self.model(recipe)
+        return Measurement(
+            values=(accuracy,),
+            unit="%",
+            seeds=(recipe.seed,),
+            num_images=curve.num_images,
+            recipe=recipe.kind,
+            fingerprints=(recipe.fingerprint(),),
+            device=curve.made["environment"]["device"],
+            details={
+                **_provenance([model]),
+                "technique": curve.technique,
+                "measured_on": curve.made["environment"]["device_name"],
+                "measured_at_commit": (curve.made["commit"] or {}).get("id"),
+            },
+        )
+
     def is_evaluated(self, recipe: Recipe) -> bool:
         """Whether this session has judged the recipe's model already."""
         return recipe in self._evaluated
@@ -166,9 +271,7 @@ class Workbench:
 
         It is measured on the rounded weights and stands in the record beside the training's own.
         """
-        model = self._load(recipe)
-        if model is None:
-            raise ValueError(f"{recipe} is not in the cache: train it first")
+        model = self.model(recipe)
         rounded = in_float16(model.state_dict)
         shipped = dataclasses.replace(model, state_dict=in_float32(rounded))
         accuracy = self._judge(shipped).accuracy_percent
@@ -188,7 +291,6 @@ class Workbench:
     def measurement(self, results: Sequence[Evaluated], **details: Any) -> Measurement:
         """Accuracies in percent, a value a seed."""
         recipes = [result.model.recipe for result in results]
-        records = [result.model.record for result in results]
         return Measurement(
             values=tuple(result.accuracy_percent for result in results),
             unit="%",
@@ -198,13 +300,7 @@ class Workbench:
             fingerprints=tuple(recipe.fingerprint() for recipe in recipes),
             device=str(self.device),
             details={
-                "epochs": recipes[0].epochs,
-                "selection": recipes[0].selection,
-                "computed_in": sorted({record["computed_in"] for record in records}),
-                "origins": [result.model.origin for result in results],
-                "train_seconds": [record["train_seconds"] for record in records],
-                "trained_on": [record["environment"]["device_name"] for record in records],
-                "trained_at_commit": [(record["commit"] or {}).get("id") for record in records],
+                **_provenance([result.model for result in results]),
                 **details,
             },
         )
@@ -239,9 +335,7 @@ class Workbench:
 
     def _evaluate(self, recipe: Recipe) -> Evaluated:
         if recipe not in self._evaluated:
-            model = self._load(recipe)
-            assert model is not None, "train() comes first"
-            self._evaluated[recipe] = self._judge(model)
+            self._evaluated[recipe] = self._judge(self.model(recipe))
         return self._evaluated[recipe]
 
     def _judge(self, model: CachedModel) -> Evaluated:
@@ -256,6 +350,21 @@ class Workbench:
             flips=recipe.test_time_flips,
         )
         return Evaluated(model=model, logits=logits.cpu(), labels=dataset.test_labels)
+
+
+def _provenance(models: Sequence[CachedModel]) -> dict[str, Any]:
+    """Where trained networks come from, a value a seed."""
+    recipe = models[0].recipe
+    records = [model.record for model in models]
+    return {
+        "epochs": recipe.epochs,
+        "selection": recipe.selection,
+        "computed_in": sorted({record["computed_in"] for record in records}),
+        "origins": [model.origin for model in models],
+        "train_seconds": [record["train_seconds"] for record in records],
+        "trained_on": [record["environment"]["device_name"] for record in records],
+        "trained_at_commit": [(record["commit"] or {}).get("id") for record in records],
+    }
 
 
 def _duration(minutes: int) -> str:

@@ -43,9 +43,9 @@ def prepared(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[nn.Module, torch.optim.Optimizer, training.Step, TrainingBatches]:
     """As on a GPU, with the optimizer in its capturable mode."""
-    real = training._optimizer_of
+    real = training.optimizer_of
     monkeypatch.setattr(
-        training, "_optimizer_of", lambda recipe, model, capturable: real(recipe, model, True)
+        training, "optimizer_of", lambda recipe, model, capturable: real(recipe, model, True)
     )
     torch.manual_seed(0)
     data = synthetic()

@@ -785,7 +785,7 @@ def test_the_papers_own_value_reproduces_its_claim(claim_id: str) -> None:
     else:
         assert verdict.status is Status.MISSED
     assert "\n" not in verdict.reason
-    assert verdict.difference == 0
+    assert verdict.difference == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(

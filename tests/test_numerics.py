@@ -107,8 +107,8 @@ def losses_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
     def losses_of(recipe: Recipe, double: bool = True) -> list[float]:
         found: list[float] = []
 
-        def recorded(*arguments: Any) -> Any:
-            model, optimizer, step, batches = set_up(*arguments)
+        def recorded(*arguments: Any, **start: Any) -> Any:
+            model, optimizer, step, batches = set_up(*arguments, **start)
 
             def recording_step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
                 loss, hits = step(x, y)
@@ -207,7 +207,7 @@ def test_the_loss_is_cross_entropy_against_smoothed_labels(smoothing: float) -> 
     model = nn.Identity()
     recipe = replace(RECIPES[SGDM], label_smoothing=smoothing)
     parameter = nn.Parameter(logits.clone())
-    step = training._step_function(
+    step = training.step_function(
         recipe, model, torch.optim.SGD([parameter], lr=1.0), torch.float32
     )
     loss, hits = step(parameter, labels)
@@ -227,6 +227,6 @@ def test_the_whole_gradient_is_clipped() -> None:
     model = nn.Linear(3, 10, bias=False)
     model.weight = weight
     recipe = replace(RECIPES[SGDM], clip_norm=0.01)
-    step = training._step_function(recipe, model, torch.optim.SGD([weight], lr=1.0), torch.float32)
+    step = training.step_function(recipe, model, torch.optim.SGD([weight], lr=1.0), torch.float32)
     step(torch.ones(4, 3), torch.tensor([1, 1, 2, 3]))
     assert weight.detach().norm().item() == pytest.approx(0.01, rel=1e-3)

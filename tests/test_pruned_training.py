@@ -11,12 +11,13 @@ import torch
 
 from smallnet_core.cache import CachedModel, ModelCache, in_float16, read_entry, write_entry
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset
+from smallnet_core.estimates import estimate_seconds
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
 from smallnet_core.records import Environment
 from smallnet_core.settings import Settings
-from smallnet_core.training import Source, Trained, estimate_seconds, network_of, train
+from smallnet_core.training import Source, Trained, network_of, train
 from smallnet_core.workbench import Workbench
 
 CPU = torch.device("cpu")
@@ -221,8 +222,8 @@ def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(
         asked.append(max_params)
         return [1.0]
 
-    monkeypatch.setattr("smallnet_core.training._time_steps", timed)
-    monkeypatch.setattr("smallnet_core.training._step_seconds", {})
+    monkeypatch.setattr("smallnet_core.estimates._time_steps", timed)
+    monkeypatch.setattr("smallnet_core.estimates._step_seconds", {})
 
     def estimate(recipe: Recipe) -> float:
         return estimate_seconds(recipe, num_train=160, num_test=48, device=CPU)

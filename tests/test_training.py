@@ -15,16 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smallnet_core import training
+from smallnet_core import estimates, training
 from smallnet_core.data.batches import resized
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
+from smallnet_core.estimates import estimate_seconds
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.training import (
     BatchTooLarge,
     Diverged,
     Epoch,
-    estimate_seconds,
     network_of,
     train,
 )
@@ -164,13 +164,13 @@ def test_the_curve_has_one_point_an_epoch() -> None:
 @pytest.mark.usefixtures("tiny")
 def test_an_incomplete_batch_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """48 of 64 images: 100 % is then 48 hits."""
-    step_function = training._step_function
+    step_function = training.step_function
 
     def all_hits(*arguments: Any) -> training.Step:
         step = step_function(*arguments)
         return lambda x, y: (step(x, y)[0] * 0 + 2.5, torch.tensor(len(y)))
 
-    monkeypatch.setattr(training, "_step_function", all_hits)
+    monkeypatch.setattr(training, "step_function", all_hits)
     (point,) = train(replace(RECIPE, epochs=1, batch_size=24), synthetic(), CPU).curve
     assert (point.train_loss, point.train_accuracy_percent) == (2.5, 100.0)
 
@@ -224,9 +224,9 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     set_up = training.set_up
 
-    def recorded(recipe: Recipe, images: Tensor, *others: Any) -> Any:
+    def recorded(recipe: Recipe, images: Tensor, *others: Any, **start: Any) -> Any:
         found.append(len(images))
-        return set_up(recipe, images, *others)
+        return set_up(recipe, images, *others, **start)
 
     monkeypatch.setattr(training, "set_up", recorded)
     return found
@@ -324,8 +324,8 @@ def test_the_rate_follows_the_schedule_step_by_step(monkeypatch: pytest.MonkeyPa
     rates: list[float] = []
     set_up = training.set_up
 
-    def recorded(*arguments: Any) -> Any:
-        model, optimizer, step, batches = set_up(*arguments)
+    def recorded(*arguments: Any, **start: Any) -> Any:
+        model, optimizer, step, batches = set_up(*arguments, **start)
 
         def recording_step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             (rate,) = {group["lr"] for group in optimizer.param_groups}
@@ -433,7 +433,7 @@ def test_weights_that_the_last_update_broke_are_not_a_success(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every loss is finite: only a look at the weights tells."""
-    real = training._step_function
+    real = training.step_function
 
     def breaking(recipe: Recipe, model: nn.Module, *others: Any) -> training.Step:
         step, seen = real(recipe, model, *others), [0]
@@ -447,7 +447,7 @@ def test_weights_that_the_last_update_broke_are_not_a_success(
 
         return broken
 
-    monkeypatch.setattr(training, "_step_function", breaking)
+    monkeypatch.setattr(training, "step_function", breaking)
     with pytest.raises(Diverged, match=r"diverged at step 12 of 12: 0\.weight is not finite$"):
         train(RECIPE, synthetic(), CPU)
 
@@ -471,7 +471,7 @@ def test_a_batch_that_memory_cannot_hold_is_named(
 
         return step
 
-    monkeypatch.setattr(training, "_step_function", full)
+    monkeypatch.setattr(training, "step_function", full)
     expected = (
         r"vgg16_s sgdm .*: a step of 16 images does not fit into the memory of cpu, [\d.]+ GiB"
     )
@@ -487,7 +487,7 @@ def test_other_errors_of_a_step_stay_what_they_are(monkeypatch: pytest.MonkeyPat
 
         return step
 
-    monkeypatch.setattr(training, "_step_function", wrong)
+    monkeypatch.setattr(training, "step_function", wrong)
     with pytest.raises(RuntimeError, match=r"^shapes do not match$"):
         train(RECIPE, synthetic(), CPU)
 
@@ -585,7 +585,7 @@ def test_watching_changes_nothing() -> None:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Durations of the steps to come; the memory of earlier estimates is put aside."""
     durations: list[float] = []
-    monkeypatch.setattr(training, "_step_seconds", {})
+    monkeypatch.setattr(estimates, "_step_seconds", {})
     monkeypatch.setattr(training, "build_model", lambda *_, **__: Tiny())
     now, reads = [0.0], [0]
 
@@ -597,7 +597,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
                 now[0] += durations.pop(0)
             return now[0]
 
-    monkeypatch.setattr(training, "time", Clock)
+    monkeypatch.setattr(estimates, "time", Clock)
     return durations
 
 
@@ -648,7 +648,7 @@ def test_a_slow_first_step_alone_is_not_hopeless(clock: list[float]) -> None:
 def test_a_real_estimate_is_positive_and_leaves_the_random_state_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training, "_step_seconds", {})
+    monkeypatch.setattr(estimates, "_step_seconds", {})
     state = torch.get_rng_state()
     assert 0 < estimate() < 60
     assert torch.equal(torch.get_rng_state(), state)

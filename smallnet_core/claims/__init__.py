@@ -8,8 +8,12 @@ hold, beside what its module says:
   counts one that it does not train;
 - ``paper_difference``: minuend minus subtrahend by the paper's own tables;
 - ``minuend``, ``subtrahend`` of metric "accuracy_difference_points": the two sides. A side is
-  ``{"dataset", "network", "optimizer"}``, with ``technique`` and ``proportion`` where it is pruned,
-  or ``{"best_of": (side, ...)}``, the highest accuracy of several;
+  ``{"dataset", "network", "optimizer"}``, with ``technique`` and ``proportion`` where it is pruned
+  in one shot (a proportion of "mean": the mean over those of Tables 6 and 7), with ``recipe`` where
+  it is trained by a recipe of ours of that name and not by the one of its row, or
+  ``{"best_of": (side, ...)}``, the highest accuracy of several;
+- ``recipes``: names of recipes of ours, any of which can refute what is said to fail;
+- ``paper_percent``: the accuracy that is printed where the claim is judged by a difference of it;
 - ``best_of``: the same sides, for an accuracy that is the highest of several.
 """
 

@@ -54,6 +54,7 @@ SOURCES = (
     "Section 5.3",
     "Table 4",
     "Table 5",
+    "Figure 17",
     "Section 6",
     "Appendix A",
     "Appendix B",

@@ -258,7 +258,9 @@ def _where(module: nn.Module, name: str, is_output: bool) -> Iterator[tuple[str,
     """The tensors and dimensions of a layer's channels; ValueError for one that is not known."""
     if isinstance(module, _LAYERS) and not is_output:
         yield f"{name}.weight", 1
-    elif isinstance(module, _LAYERS + _NORMS):
+    elif isinstance(module, _LAYERS) or (
+        isinstance(module, _NORMS) and module.weight is not None and module.weight.ndim == 1
+    ):
         for tensor in ("weight", "bias", "running_mean", "running_var"):
             if getattr(module, tensor, None) is not None:
                 yield f"{name}.{tensor}", 0
@@ -390,4 +392,4 @@ def _backward(twin: nn.Module, images: Tensor, labels: Tensor) -> None:
     ):
         with torch.enable_grad():
             loss = F.cross_entropy(twin(batch.to(device)), targets.to(device), reduction="sum")
-        (loss / len(images)).backward()
+            (loss / len(images)).backward()

@@ -82,7 +82,7 @@ class OneShot:
         layers = prunable(model)
         self._names = list(layers)
         self._modules = list(layers.values())
-        self._weights = [_weight(module) for module in self._modules]
+        self._weights = [module.get_parameter("weight") for module in self._modules]
         self._dense = [weight.data for weight in self._weights]
         self._scores = _scores(self._dense, technique, seed)
         self._order = [list(module._parameters) for module in self._modules]
@@ -198,15 +198,8 @@ class OneShot:
         assert zeros == asked, f"{self.technique} {self.proportion}: {zeros}, not {asked}"
 
 
-def _weight(module: nn.Module) -> nn.Parameter:
-    weight = module._parameters["weight"]
-    assert weight is not None
-    return weight
-
-
 def _num_zeros(module: nn.Module) -> int:
-    mask = module._buffers["weight_mask"]
-    assert mask is not None
+    mask = module.get_buffer("weight_mask")
     return mask.numel() - int(mask.count_nonzero())
 
 
@@ -271,7 +264,7 @@ def magnitude_masks(
     weights = {
         f"{name}.weight" if name else "weight": weight.detach()
         for name, module in prunable(model).items()
-        if (weight := _weight(module)).requires_grad
+        if (weight := module.get_parameter("weight")).requires_grad
     }
     name_of_model = type(model).__name__
     if not weights:

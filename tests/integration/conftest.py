@@ -122,7 +122,7 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleName
     fakes = SimpleNamespace(trained=[], seconds=1.0)
 
     def train(
-        recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any, checkpoint: Any
+        recipe: Recipe, dataset: Dataset, device: Any, *, progress: Any, checkpoint: Any, **_: Any
     ) -> Trained:
         fakes.trained.append(recipe)
         weights = {name: torch.zeros_like(v) for name, v in network_of(recipe).state_dict().items()}

@@ -50,7 +50,15 @@ VALUES: dict[str, float | str] = {
 
 
 @pytest.fixture
-def judged(suite):
+def known_misses(monkeypatch):
+    """What the shipped weights are known to miss decides nothing here: empty, to be filled."""
+    known: dict[str, str] = {}
+    monkeypatch.setattr(plugin, "KNOWN_MISSES", known)
+    return known
+
+
+@pytest.fixture
+def judged(suite, known_misses):
     suite.pytester.makepyfile(INNER.format(values=repr(VALUES)))
     return suite.run("-rA", "-v")
 
@@ -109,12 +117,46 @@ def test_a_test_that_breaks_shows_its_traceback_and_leaves_a_row_that_says_so(ju
     assert f"1 claim ({BROKEN}): the test broke: RuntimeError: out of cheese" in text
 
 
-def test_the_summary_counts_to_552(judged):
+def test_the_summary_counts_to_560(judged):
     text = " ".join(judged.stdout.str().split())
     assert (
         "claims of the paper: 1 reproduced, 1 exceeded, 1 refuted, 1 missed, 2 not measured; "
-        "546 of 552 not in this run"
+        "554 of 560 not in this run"
     ) in text
+
+
+def test_a_known_miss_is_an_expected_failure_and_missed_all_the_same(suite, known_misses):
+    known_misses |= {MISSED: "trained for 8 epochs only", SKIPPED: "no data, ever"}
+    suite.pytester.makepyfile(INNER.format(values=repr(VALUES)))
+    result = suite.run("-rx")
+    result.assert_outcomes(passed=3, failed=1, skipped=1, xfailed=1)
+    result.stdout.re_match_lines([rf"XFAIL .*\[{MISSED}\].* - trained for 8 epochs only"])
+    [row] = [row for row in suite.rows(result) if row["claim"] == MISSED]
+    assert row["verdict"] == "missed" and row["measured"] == 60.0
+    assert len(suite.rows(result)) == 6
+    text = " ".join(result.stdout.str().split())
+    assert f"missed, as known: {MISSED}: trained for 8 epochs only" in text
+    assert "1 refuted, 1 missed, 2 not measured" in text
+    assert "no longer missed" not in text and "no data, ever" not in text
+
+
+def test_a_known_miss_that_is_met_passes_with_a_line_to_remove_it(suite, known_misses):
+    known_misses |= {REPRODUCED: "was so once", EXCEEDED: "was so too"}
+    values = {name: VALUES[name] for name in (REPRODUCED, EXCEEDED)}
+    suite.pytester.makepyfile(INNER.format(values=repr(values)))
+    result = suite.run()
+    result.assert_outcomes(passed=2)
+    assert result.ret == pytest.ExitCode.OK
+    for claim_id in values:
+        result.stdout.fnmatch_lines([f"  no longer missed: {claim_id}: remove from known_misses"])
+
+
+def test_known_misses_alone_do_not_fail_a_run(suite, known_misses):
+    known_misses[MISSED] = "trained for 8 epochs only"
+    suite.pytester.makepyfile(INNER.format(values={MISSED: 60.0}))
+    result = suite.run()
+    result.assert_outcomes(xfailed=1)
+    assert result.ret == pytest.ExitCode.OK
 
 
 def test_an_undecided_comparison_is_a_skip_that_keeps_its_numbers(suite, monkeypatch):
@@ -170,7 +212,7 @@ _whole_runs: list[pytest.RunResult] = []  # one for all tests below: it takes so
 
 
 @pytest.fixture
-def all_measured(suite, monkeypatch):
+def all_measured(suite, monkeypatch, known_misses):
     """Every model is at hand: none is loaded, trained or run."""
     if _whole_runs:
         return _whole_runs[0]
@@ -220,10 +262,10 @@ def test_counts_of_a_whole_run_add_up(all_measured, suite):
     text = " ".join(all_measured.stdout.str().split())
     found = re.search(
         r"claims of the paper: (\d+) reproduced, (\d+) exceeded, (\d+) refuted, (\d+) missed, "
-        r"(\d+) not measured; (\d+) of 552 not in this run",
+        r"(\d+) not measured; (\d+) of 560 not in this run",
         text,
     )
-    assert found and sum(map(int, found.groups())) == len(CLAIMS) == 552
+    assert found and sum(map(int, found.groups())) == len(CLAIMS) == 560
     rows = suite.rows(all_measured)
     counts = Counter(row["verdict"] for row in rows if row["claim"] in CLAIMS)
     expected = [counts[v] for v in ("reproduced", "exceeded", "refuted", "missed", "not measured")]

@@ -1,0 +1,98 @@
+"""What a training would cost here, from a few timed steps."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+
+from smallnet_core.data.batches import normalise
+from smallnet_core.machine import keep_freed_memory, synchronize
+from smallnet_core.pruning.channels import prune_channels
+from smallnet_core.recipes import Optimizer, Recipe, Schedule
+from smallnet_core.training import (
+    IMAGE_SIDE,
+    dtype_of,
+    network_of,
+    optimizer_of,
+    side_of_epoch,
+    step_function,
+)
+
+__all__ = ["estimate_seconds"]
+
+
+def estimate_seconds(
+    recipe: Recipe, *, num_train: int, num_test: int, device: torch.device, enough: float = math.inf
+) -> float:
+    """How long ``train`` would take here, from a few timed steps on blank images.
+
+    Stops after the first step when even a quarter of its time would make the whole take longer
+    than ``enough`` seconds: the large networks take seconds a step on a CPU.
+    """
+    # A forward pass over the test set every epoch; a training step is about three forwards, and
+    # takes as much less as its images are smaller.
+    epochs = range(recipe.first_epoch, recipe.end_epoch)
+    train_epochs = (
+        sum(side_of_epoch(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
+    )
+    steps = (train_epochs * num_train + len(epochs) * num_test / 3) / recipe.batch_size
+    # Neither the optimizer nor the number of classes changes a step's time by much, and the large
+    # networks take seconds a step on a CPU: their rows share one measurement.
+    stand_in = Recipe(
+        kind=recipe.kind,
+        dataset="cifar10",
+        network=recipe.network,
+        optimizer=Optimizer(name="sgdm", lr=1e-3, weight_decay=0.0),
+        schedule=Schedule(name="constant"),
+        epochs=1,
+        batch_size=recipe.batch_size,
+        seed=0,
+        dropout=recipe.dropout,
+        precision=recipe.precision,
+    )
+    # Which channels are left changes the time, not only how many: at random is near enough.
+    pruning = recipe.pruning
+    channels = pruning is not None and pruning.structure == "channels"
+    max_params = pruning.max_params if pruning is not None and channels else None
+    key = stand_in.fingerprint(), max_params, str(device)
+    hopeless = 4 * enough / steps
+    seconds = _step_seconds.get(key, [])
+    if len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
+        _step_seconds[key] = seconds = _time_steps(stand_in, max_params, device, hopeless)
+    return steps * min(seconds)
+
+
+_TIMED_STEPS = 4
+_step_seconds: dict[
+    tuple[str, int | None, str], list[float]
+] = {}  # this machine's, for this process
+
+
+def _time_steps(
+    recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float
+) -> list[float]:
+    """Seconds of each of the first steps; of the first alone where that one is ``hopeless``."""
+    keep_freed_memory()
+    dtype = dtype_of(recipe, device)
+    seconds: list[float] = []
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        model = network_of(recipe)
+        if max_params is not None:
+            prune_channels(model, max_params, importance="random")
+        model = model.train().to(device).to(memory_format=torch.channels_last)
+        step = step_function(recipe, model, optimizer_of(recipe, model), dtype)
+        images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=device)
+        y = torch.zeros(recipe.batch_size, dtype=torch.int64, device=device)
+        if device.type == "cuda":  # whose first step starts the libraries, and is no measure
+            step(normalise(images, recipe.mean, recipe.std, dtype), y)
+            hopeless = math.inf
+        while len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
+            synchronize(device)
+            start = time.perf_counter()
+            step(normalise(images, recipe.mean, recipe.std, dtype), y)
+            synchronize(device)
+            seconds.append(time.perf_counter() - start)
+    return seconds

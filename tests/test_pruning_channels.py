@@ -1,0 +1,715 @@
+"""Removed channels: how many parameters are left, which ones, and the same network from JSON."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from smallnet_core.models import build_model
+from smallnet_core.models.layer_table import count_parameters, multiply_adds
+from smallnet_core.pruning import channels as channels_module
+from smallnet_core.pruning.channels import Plan, apply_plan, prune_channels
+from smallnet_core.recipes import IMPORTANCES
+
+SMALL = ("resnet18_s", "vgg16_s", "vit_s", "speednet")
+WITHOUT_SCALES = ("vgg16_s", "vit_s", "speednet")  # the last one's are frozen at one
+
+
+def network(name: str, seed: int = 0, **overrides: Any) -> Any:
+    """In evaluation mode; batch norm with statistics and factors as if it had been trained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(name, **overrides)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.running_mean, -0.5, 0.5)
+                nn.init.uniform_(module.running_var, 0.5, 1.5)
+                if module.weight.requires_grad:
+                    nn.init.uniform_(module.weight, 0.2, 1.5)
+    return model.eval()
+
+
+def pixels(count: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def logits(model: nn.Module) -> Tensor:
+    return model(pixels(3, seed=9))
+
+
+def prune(model: nn.Module, max_params: int, importance: str = "magnitude", seed: int = 0) -> Plan:
+    x, y = pixels(6), torch.arange(6)
+    return prune_channels(model, max_params, importance=importance, images=x, labels=y, seed=seed)
+
+
+def rebuilt(fresh: nn.Module, plan: Plan, state_dict: dict[str, Tensor]) -> nn.Module:
+    model = apply_plan(fresh, json.loads(json.dumps(plan)))
+    model.load_state_dict(state_dict)
+    return model.eval()
+
+
+def assert_equal_states(one: nn.Module, other: nn.Module) -> None:
+    first, second = one.state_dict(), other.state_dict()
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+
+
+# --- The target, and the network from JSON ------------------------------------------------------
+
+CASES = [
+    (name, importance)
+    for name in SMALL
+    for importance in IMPORTANCES
+    if importance != "bn_scale" or name not in WITHOUT_SCALES
+]
+
+
+@pytest.mark.parametrize(("name", "importance"), CASES, ids=map("-".join, CASES))
+def test_a_small_network_comes_close_to_its_target_and_back_from_json(
+    name: str, importance: str
+) -> None:
+    model = network(name)
+    plan = prune(model, 250_000, importance)
+    assert 0.985 * 250_000 <= count_parameters(model) <= 250_000
+    assert_consistent(model)
+    assert torch.equal(logits(rebuilt(network(name, 1), plan, model.state_dict())), logits(model))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16"])
+def test_a_large_network_comes_to_a_million_and_back_from_json(name: str) -> None:
+    model = network(name)
+    plan = prune(model, 1_000_000)
+    assert 985_000 <= count_parameters(model) <= 1_000_000
+    assert_consistent(model)
+    again = rebuilt(network(name, 1), plan, model.state_dict())
+    assert torch.equal(logits(again), logits(model))
+    assert multiply_adds(again) == multiply_adds(model) < multiply_adds(network(name)) / 3
+
+
+def assert_consistent(model: nn.Module) -> None:
+    """What layers say of themselves is what their tensors are; ten classes, three colours."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            assert module.weight.shape[:2] == (module.out_channels, module.in_channels)
+        elif isinstance(module, nn.Linear):
+            assert module.weight.shape == (module.out_features, module.in_features)
+        elif isinstance(module, nn.BatchNorm2d):
+            assert module.num_features == len(module.weight) == len(module.running_mean)
+        elif isinstance(module, nn.LayerNorm):
+            assert module.normalized_shape == module.weight.shape
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert layers[-1].weight.shape[0] == 10
+    assert layers[0].weight.shape[1] in (3, 48)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_plan_of_a_plan_is_the_sum(name: str) -> None:
+    model = network(name)
+    plan = prune(model, 500_000)
+    once = copy.deepcopy(model)
+    plan += prune(model, 250_000, "random")
+    assert len(plan) == 2
+    assert_equal_states(apply_plan(once, plan[1:]), model)
+    assert_equal_states(apply_plan(network(name), plan), model)
+    assert count_parameters(model) <= 250_000
+    assert_consistent(model)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_plan_needs_no_numbers(name: str) -> None:
+    model = network(name)
+    plan = prune(model, 300_000, "random")
+    with torch.device("meta"):
+        shapes = apply_plan(build_model(name), plan)
+    assert all(p.is_meta for p in shapes.parameters())
+    shapes.load_state_dict(model.state_dict(), assign=True)
+    assert torch.equal(logits(shapes.eval()), logits(model))
+
+
+def test_other_weights_lose_the_same_channels() -> None:
+    """Rewinding: an early state loses what was pruned later."""
+    late, early = network("resnet18_s"), network("resnet18_s", 1)
+    before = copy.deepcopy(early.state_dict())
+    (channels,) = prune(late, 250_000)
+    apply_plan(early, [channels])
+    gone = channels["stages.3.0.conv1"]
+    kept = [i for i in range(128) if i not in gone]
+    bias = before["stages.3.0.bn1.bias"][kept]
+    assert torch.equal(early.stages[3][0].bn1.bias, bias)
+    weight = before["stages.3.0.conv1.weight"]
+    into = [i for i in range(64) if i not in channels["stages.2.0.conv2"]]
+    assert torch.equal(early.stages[3][0].conv1.weight, weight[kept][:, into])
+
+
+# --- Against torch-pruning's own way of cutting -------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_cuts_are_those_of_torch_pruning(name: str) -> None:
+    import torch_pruning as tp
+
+    model, reference = network(name), network(name)
+    plan = prune(model, 250_000, "random")
+    graph = tp.DependencyGraph().build_dependency(
+        reference.requires_grad_(True), (pixels(1),), verbose=False
+    )
+    history: list[Any] = []
+    for root, indices in plan[0].items():
+        if root.endswith("to_qkv"):
+            history.append([root.replace("to_qkv", "to_out.0"), False, indices])
+        else:
+            history.append([root, True, indices])
+    graph.load_pruning_history(history)
+    assert_equal_states(model, reference)
+
+
+# --- What a removed channel does ----------------------------------------------------------------
+
+
+def test_a_removed_channel_inside_a_block_is_one_that_is_always_zero() -> None:
+    model = network("resnet18_s")
+    silent = copy.deepcopy(model)
+    norm = silent.stages[1][0].bn1
+    norm.weight.data[[0, 5, 31]] = 0
+    norm.bias.data[[0, 5, 31]] = 0
+    apply_plan(model, [{"stages.1.0.conv1": [0, 5, 31]}])
+    assert model.stages[1][0].conv2.in_channels == 29
+    torch.testing.assert_close(logits(model), logits(silent))
+
+
+def test_a_removed_channel_of_a_stage_goes_from_all_its_blocks() -> None:
+    model = network("resnet18_s")
+    silent = copy.deepcopy(model)
+    for norm in (silent.bn1, silent.stages[0][0].bn2, silent.stages[0][1].bn2):
+        norm.weight.data[[2, 3]] = 0
+        norm.bias.data[[2, 3]] = 0
+    apply_plan(model, [{"conv1": [2, 3]}])
+    torch.testing.assert_close(logits(model), logits(silent))
+
+
+def test_a_removed_channel_of_a_vgg_too() -> None:
+    model = network("vgg16_s")
+    silent = copy.deepcopy(model)
+    gone = {"features.2": [0, 15], "features.28": [7, 100], "head.1": [3]}
+    for name, channels in gone.items():
+        layer = silent.get_submodule(name)
+        layer.weight.data[channels] = 0
+        layer.bias.data[channels] = 0
+    apply_plan(model, [gone])
+    torch.testing.assert_close(logits(model), logits(silent))
+
+
+def test_removed_dimensions_of_heads_are_zero_queries_keys_and_values() -> None:
+    model = network("vit_s")
+    silent = copy.deepcopy(model)
+    attention, hidden = "transformer.blocks.2.block.block", "transformer.blocks.3.block.block.net.0"
+    # One dimension of each of the eight heads, not the same one.
+    dims = [24 * head + 3 * head for head in range(8)]
+    for part in range(3):
+        weight = silent.get_submodule(f"{attention}.to_qkv").weight
+        weight.data[[192 * part + dim for dim in dims]] = 0
+    layer = silent.get_submodule(hidden)
+    layer.weight.data[[1, 127]] = 0
+    layer.bias.data[[1, 127]] = 0
+    apply_plan(model, [{f"{attention}.to_qkv": dims, hidden: [1, 127]}])
+    assert model.get_submodule(attention).heads == 8
+    assert model.get_submodule(f"{attention}.to_qkv").weight.shape == (3 * 184, 192)
+    torch.testing.assert_close(logits(model), logits(silent))
+
+
+def test_a_transformer_is_embedded_in_fewer_dimensions_everywhere() -> None:
+    model = network("vit_s")
+    whole = copy.deepcopy(model.state_dict())
+    apply_plan(model, [{"patch_embedding": [0, 100, 191]}])
+    kept = [i for i in range(192) if i not in (0, 100, 191)]
+    state = model.state_dict()
+    for name in ("cls_token", "pos_embedding"):
+        assert torch.equal(state[name], whole[name][:, kept])
+        assert isinstance(getattr(model, name), nn.Parameter)
+    for i in range(0, 8, 2):
+        block = f"transformer.blocks.{i}.block"
+        for name in (f"{block}.norm.weight", f"{block}.block.to_out.0.bias"):
+            assert torch.equal(state[name], whole[name][kept])
+        name = f"{block}.block.to_qkv.weight"
+        assert torch.equal(state[name], whole[name][:, kept])
+    assert torch.equal(state["head.1.weight"], whole["head.1.weight"][:, kept])
+    assert model.transformer.blocks[0].block.block.scale == 192**-0.5
+    assert logits(model).shape == (3, 10)
+
+
+# --- Which channels go --------------------------------------------------------------------------
+
+
+def one_hidden(norms: list[float]) -> Any:
+    """One group of channels whose incoming weights all have that size."""
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(3072, len(norms)), nn.ReLU(), nn.Linear(len(norms), 10)
+    )
+    hidden: Any = model[1]
+    with torch.no_grad():
+        hidden.weight.copy_(torch.tensor(norms).unsqueeze(1).expand_as(hidden.weight))
+        nn.init.constant_(hidden.bias, 1.0)
+        nn.init.constant_(model[3].weight, 0.1)
+    return model
+
+
+NORMS = [0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8, 0.6]
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "lamp"])
+def test_the_channels_with_the_smallest_weights_go(importance: str) -> None:
+    model = one_hidden(NORMS)
+    per_channel = 3072 + 1 + 10
+    plan = prune(model, 10 + 5 * per_channel, importance)
+    assert plan == [{"1": [1, 3, 5]}]
+    assert count_parameters(model) == 10 + 5 * per_channel
+    assert torch.equal(model[1].weight[:, 0], torch.tensor([0.5, 0.9, 0.7, 0.8, 0.6]))
+
+
+def test_by_batch_norms_factor() -> None:
+    model = network("resnet18_s")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+    norm = model.stages[3][1].bn1
+    norm.weight.data[[4, 77, 3]] = -0.01  # by its size, not by its sign
+    (channels,) = prune(model, 700_000, "bn_scale")
+    assert channels == {"stages.3.1.conv1": [4]} or set(channels["stages.3.1.conv1"]) <= {3, 4, 77}
+    assert list(channels) == ["stages.3.1.conv1"]
+
+
+def test_by_what_the_loss_would_lose() -> None:
+    """A channel that the classifier ignores has no gradient, however large its weights are."""
+    model = one_hidden(NORMS)
+    with torch.no_grad():
+        model[3].weight[:, [2, 6, 4]] = 0
+        model[3].weight[::2] *= -1  # or the same loss in all directions
+    assert prune(copy.deepcopy(model), 15_500, "taylor") == [{"1": [2, 4, 6]}]
+    assert prune(model, 15_500, "magnitude") != [{"1": [2, 4, 6]}]
+
+
+def test_the_loss_is_a_mean_over_batches_of_any_size() -> None:
+    """130 images are two batches, of which the order does not matter."""
+    model = network("resnet18_s", width=8)
+    x, y = pixels(130), torch.arange(130) % 10
+    plans = [
+        prune_channels(
+            copy.deepcopy(model), 100_000, importance="taylor", images=x[order], labels=y[order]
+        )
+        for order in (torch.arange(130), torch.arange(130).flip(0))
+    ]
+    other = prune_channels(
+        copy.deepcopy(model), 100_000, importance="taylor", images=x[:10], labels=y[:10]
+    )
+    assert plans[0] == plans[1] != other
+
+
+def test_where_all_are_equal_every_layer_loses_the_same_share() -> None:
+    model = network("resnet18_s")
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+    prune(model, 250_000, "bn_scale")
+    shares = [
+        conv.out_channels / width
+        for stage, width in zip(model.stages, (16, 32, 64, 128), strict=True)
+        for conv in (stage[0].conv1, stage[1].conv2)
+    ]
+    assert max(shares) - min(shares) <= 1 / 16
+
+
+def test_no_layer_loses_more_than_nine_tenths() -> None:
+    model = network("vgg16_s")
+    weak: Any = model.features[26]  # 128 channels
+    weak.weight.data *= torch.linspace(1e-6, 1e-3, 128).view(-1, 1, 1, 1)
+    weak.weight.data[-1] = 1e6  # all others are nothing beside it
+    prune(model, 600_000)
+    assert weak.out_channels == 13
+    slim = network("vgg16_s", width=1)
+    with pytest.raises(ValueError, match=r"at least [\d,]+ parameters stay"):
+        prune(slim, 1)
+    assert slim.features[0].out_channels == 1
+
+
+def test_frozen_layers_stay_whole() -> None:
+    model = network("speednet")
+    (channels,) = prune(model, 200_000)
+    assert "whitening" not in channels
+    assert model.whitening.weight.shape == (24, 3, 2, 2)
+    assert channels.keys() == {
+        f"groups.{group}.convs.{i}" for group, i in itertools.product(range(3), range(2))
+    }
+
+
+def test_an_attention_keeps_its_heads_at_one_size() -> None:
+    model = network("vit_s")
+    (channels,) = prune(model, 250_000)
+    attentions = [root for root in channels if root.endswith("to_qkv")]
+    assert attentions
+    for root in attentions:
+        by_head = [[i % 24 for i in channels[root] if i // 24 == head] for head in range(8)]
+        assert len({len(dims) for dims in by_head}) == 1
+        assert len({tuple(dims) for dims in by_head}) > 1  # each its own
+    assert all(m.heads == 8 for m in model.modules() if hasattr(m, "heads"))
+
+
+# --- Determinism, and what is left alone --------------------------------------------------------
+
+
+def test_random_importance_comes_from_the_seed_alone() -> None:
+    plans = []
+    for weights, seed in ((0, 0), (1, 0), (0, 1)):
+        torch.manual_seed(weights)
+        state = torch.get_rng_state()
+        plans.append(prune(network("resnet18_s", weights), 250_000, "random", seed))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert plans[0] == plans[1] != plans[2]
+
+
+@pytest.mark.parametrize("importance", IMPORTANCES)
+def test_the_same_twice(importance: str) -> None:
+    states = []
+    for _ in range(2):
+        model = network("resnet18_s", width=8)
+        state = torch.get_rng_state()
+        plan = prune(model, 100_000, importance)
+        assert torch.equal(torch.get_rng_state(), state)
+        states.append((plan, model))
+    assert states[0][0] == states[1][0]
+    assert_equal_states(states[0][1], states[1][1])
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("training", [False, True])
+def test_only_tensors_change(name: str, training: bool) -> None:
+    model = network(name).train(training)
+    modules = list(model.modules())
+    modules[3].train(not training)
+    modes = [module.training for module in modules]
+    named = dict(model.named_parameters())
+    trainable = {key: p.requires_grad for key, p in named.items()}
+    for p in named.values():
+        p.grad = torch.ones_like(p)
+    plan = prune(model, 300_000, "taylor")
+    again = apply_plan(build_model(name).train(training), plan)
+    for one in (model, again):
+        after = dict(one.named_parameters())
+        assert {key: p.requires_grad for key, p in after.items()} == trainable
+        assert all(p.grad is None and p.is_leaf for p in after.values())
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in one.modules())
+    assert list(model.modules()) == modules and [m.training for m in modules] == modes
+    assert all(p is named[key] for key, p in model.named_parameters())
+    assert all(m.training == training for m in again.modules())
+
+
+def test_images_leave_batch_norms_statistics_as_they_were() -> None:
+    model = network("resnet18_s").train()
+    before = model.stages[3][1].bn1.running_mean.clone()
+    (channels,) = prune(model, 500_000, "taylor")
+    kept = [i for i in range(128) if i not in channels["stages.3.1.conv1"]]
+    assert torch.equal(model.stages[3][1].bn1.running_mean, before[kept])
+    assert model.bn1.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_pruned_network_trains(name: str) -> None:
+    model = network(name).train()
+    prune(model, 250_000)
+    with torch.random.fork_rng(devices=[]):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        F.cross_entropy(model(pixels(4)), torch.arange(4)).backward()
+        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+        optimizer.step()
+
+
+def test_pruning_without_gradients_around_it() -> None:
+    """The graph is that of autograd: a caller's no_grad does not reach it."""
+    one, other = network("resnet18_s", width=8), network("resnet18_s", width=8)
+    with torch.no_grad():
+        plan = prune(one, 100_000, "taylor")
+        apply_plan(other, plan)
+    assert_equal_states(one, other)
+
+
+# --- Refusals -----------------------------------------------------------------------------------
+
+
+def test_a_target_is_below_what_there_is() -> None:
+    model = network("resnet18_s")
+    before = copy.deepcopy(model)
+    with pytest.raises(ValueError, match=r"max_params is 701,467, the network has only 701,466"):
+        prune(model, 701_467)
+    assert prune(model, 701_466) == []
+    with pytest.raises(ValueError, match=r"max_params is 1,000, but at least 8,\d{3} parameters"):
+        prune(model, 1_000)
+    assert_equal_states(model, before)
+    assert_equal_states(apply_plan(model, []), before)
+
+
+def test_the_least_that_is_named_can_be_reached() -> None:
+    model = network("resnet18_s")
+    with pytest.raises(ValueError, match="parameters stay") as caught:
+        prune(model, 1)
+    least = int(str(caught.value).split("at least ")[1].split()[0].replace(",", ""))
+    prune(model, least)
+    assert count_parameters(model) == least
+
+
+@pytest.mark.parametrize("name", WITHOUT_SCALES)
+def test_factors_of_batch_norm_have_to_be_learned(name: str) -> None:
+    with pytest.raises(ValueError, match="bn_scale importance needs batch norms"):
+        prune(network(name), 250_000, "bn_scale")
+
+
+def test_gradients_need_images_and_labels() -> None:
+    model = network("resnet18_s", width=8)
+    for images, labels in ((None, None), (pixels(2), None), (None, torch.arange(2))):
+        with pytest.raises(ValueError, match="give images and labels"):
+            prune_channels(model, 100_000, importance="taylor", images=images, labels=labels)
+    for count in (0, 3):
+        with pytest.raises(ValueError, match=f"{count} images and 0 labels"):
+            prune_channels(
+                model,
+                100_000,
+                importance="taylor",
+                images=pixels(count),
+                labels=torch.arange(0),
+            )
+
+
+def test_an_unknown_importance() -> None:
+    with pytest.raises(ValueError, match=r"unknown importance 'size': choose one of .*'lamp'"):
+        prune(network("resnet18_s"), 250_000, "size")
+
+
+def test_weights_that_are_no_numbers() -> None:
+    model = network("resnet18_s")
+    model.conv1.weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match="weights or gradients are not finite"):
+        prune(model, 250_000)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), "no layer whose channels"),
+        (nn.Sequential(nn.Conv2d(3, 10, 32), nn.Flatten()), "no Linear layer"),
+        (
+            nn.Sequential(
+                nn.Conv2d(3, 6, 3, groups=3),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(6, 10),
+            ),
+            "grouped convolutions",
+        ),
+        (
+            nn.Sequential(
+                nn.Conv2d(3, 6, 3), nn.GroupNorm(1, 6), nn.Flatten(), nn.Linear(5400, 10)
+            ),
+            r"GroupNorm \(1\) cannot be removed",
+        ),
+    ],
+    ids=["linear", "no classifier", "grouped", "group norm"],
+)
+def test_networks_that_cannot_be_pruned(model: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prune(model, 50)
+
+
+# --- Plans from elsewhere -----------------------------------------------------------------------
+
+QKV = "transformer.blocks.0.block.block.to_qkv"
+
+
+@pytest.mark.parametrize(
+    ("name", "plan", "message"),
+    [
+        ("resnet18_s", {}, "not a plan"),
+        ("resnet18_s", None, "not a plan"),
+        ("resnet18_s", [["conv1", [1]]], "not a plan"),
+        ("resnet18_s", [{"conv1": 1}], "conv1 needs a list"),
+        ("resnet18_s", [{"conv1": {"1": 1}}], "conv1 needs a list"),
+        ("resnet18_s", [{"conv1": [1.0]}], "conv1 needs a list of whole numbers"),
+        ("resnet18_s", [{"conv1": [True]}], "conv1 needs a list of whole numbers"),
+        ("resnet18_s", [{"features.0": [1]}], "another network: no channels at 'features.0'"),
+        ("resnet18_s", [{"head": [1]}], "no channels at 'head'"),
+        ("resnet18_s", [{"bn1": [1]}], "no channels at 'bn1'"),
+        ("resnet18_s", [{"": [1]}], "no channels at ''"),
+        ("resnet18_s", [{"__class__": [1]}], "no channels at '__class__'"),
+        ("resnet18_s", [{"x" * 10**6: [1]}], "no channels at 'x{80}'$"),
+        ("resnet18_s", [{"conv1": [1, 1]}], "channel of conv1 twice"),
+        ("resnet18_s", [{"conv1": [16]}], "conv1 lacks: it has 16"),
+        ("resnet18_s", [{"conv1": [-1]}], "conv1 lacks"),
+        ("resnet18_s", [{"conv1": [10**30]}], "conv1 lacks"),
+        ("resnet18_s", [{"conv1": [0, 1]}, {"conv1": [14]}], "conv1 lacks: it has 14"),
+        ("resnet18_s", [{"conv1": list(range(16))}], "leaves conv1 no channels"),
+        ("resnet18_s", [{"conv1": list(range(10))}, {"conv1": list(range(6))}], "no channels"),
+        ("vit_s", [{QKV: [0]}], "heads of .*to_qkv of unequal sizes"),
+        ("vit_s", [{QKV: [*range(0, 192, 24), 1]}], "of unequal sizes"),
+        ("vit_s", [{QKV: [192]}], "to_qkv lacks: it has 192"),
+    ],
+)
+def test_what_is_no_plan_of_this_network(name: str, plan: Any, message: str) -> None:
+    model = network(name)
+    with pytest.raises(ValueError, match=message) as caught:
+        apply_plan(model, plan)
+    assert "\n" not in str(caught.value)
+    assert_equal_states(model, network(name))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["1", "4"]), inner),
+    max_leaves=20,
+)
+plans = st.lists(
+    st.dictionaries(
+        st.sampled_from(["1", "4", "7"]) | st.text(max_size=2),
+        st.lists(st.integers(-1, 13) | st.integers(), max_size=6) | json_values,
+    ),
+    max_size=3,
+)
+
+
+def small(widths: tuple[int, int] = (12, 8), kind: str = "plain", seed: int = 0) -> Any:
+    """A few thousand parameters; as names its layers have 1, 4 and 7."""
+    first, second = widths
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Any = nn.Sequential(
+            nn.AvgPool2d(4),
+            nn.Conv2d(3, first, 3, padding=1, bias=kind == "plain"),
+            nn.Identity() if kind == "plain" else nn.BatchNorm2d(first),
+            nn.ReLU(),
+            Residual(first) if kind == "residual" else nn.Conv2d(first, second, 3, padding=1),
+            nn.MaxPool2d(4),
+            nn.Flatten(),  # four pixels of each channel
+            nn.Linear(4 * (first if kind == "residual" else second), second),
+            nn.ReLU(),
+            nn.Linear(second, 10),
+        )
+    return model.eval()
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, 2 * width, 1)
+        self.norm = nn.BatchNorm2d(2 * width)
+        self.conv2 = nn.Conv2d(2 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.gelu(self.norm(self.conv1(x))))
+
+
+def refusal(action: Callable[[], object]) -> str:
+    """What its ValueError says; empty if there is none."""
+    try:
+        action()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@given(plan=json_values | plans)
+@settings(max_examples=100, deadline=None)
+def test_any_json_is_a_plan_or_refused_in_one_line(plan: Any) -> None:
+    model = small()
+    if message := refusal(lambda: apply_plan(model, plan)):
+        assert "\n" not in message and len(message) < 200
+        assert_equal_states(model, small())
+    else:
+        assert count_parameters(model) <= count_parameters(small())
+        assert logits(model).shape == (3, 10)
+
+
+# --- Any network, any target --------------------------------------------------------------------
+
+widths = st.tuples(st.integers(1, 24), st.integers(1, 24))
+kinds = st.sampled_from(["plain", "norm", "residual"])
+
+
+@given(
+    widths=widths,
+    kind=kinds,
+    share=st.floats(0.0, 1.0),
+    importance=st.sampled_from(IMPORTANCES),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=100, deadline=None)
+def test_at_most_the_target_and_back_from_json(
+    widths: tuple[int, int], kind: str, share: float, importance: str, seed: int
+) -> None:
+    model = small(widths, kind, seed)
+    whole = count_parameters(model)
+    max_params = max(1, int(share * whole))
+    plan: Plan = []
+    if message := refusal(lambda: plan.extend(prune(model, max_params, importance, seed))):
+        assert message.startswith(("max_params is", "bn_scale importance needs"))
+        assert count_parameters(model) == whole
+        return
+    assert count_parameters(model) <= max_params
+    assert model[9].out_features == 10 and model[1].in_channels == 3
+    for layer, width in ((model[1], widths[0]), (model[7], widths[1])):
+        assert layer.weight.shape[0] >= min(width, max(4, width / 10))
+    again = rebuilt(small(widths, kind, seed + 1), plan, model.state_dict())
+    assert torch.equal(logits(again), logits(model))
+    assert_equal_states(apply_plan(small(widths, kind, seed), plan), model)
+
+
+@given(kind=kinds, shares=st.lists(st.floats(0.3, 0.95), min_size=2, max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_rounds_add_up(kind: str, shares: list[float]) -> None:
+    model = small((24, 20), kind)
+    plan: Plan = []
+    for share, importance in zip(shares, ("magnitude", "random", "taylor", "lamp"), strict=False):
+        target = int(share * count_parameters(model))
+        if refusal(lambda: plan.extend(prune(model, target, importance))):
+            break
+    assert_equal_states(apply_plan(small((24, 20), kind), plan), model)
+
+
+@given(kind=kinds, shares=st.tuples(st.floats(0.5, 1.0), st.floats(0.5, 1.0)))
+@settings(max_examples=40, deadline=None)
+def test_a_smaller_target_removes_more_of_the_same(kind: str, shares: tuple[float, float]) -> None:
+    """The ranking does not depend on the target."""
+    whole = count_parameters(small((24, 20), kind))
+    removed = []
+    for share in sorted(shares, reverse=True):
+        plan = prune(small((24, 20), kind), int(share * whole))
+        removed.append(
+            {(root, i) for channels in plan for root in channels for i in channels[root]}
+        )
+    assert removed[0] <= removed[1]
+
+
+# --- Importing ----------------------------------------------------------------------------------
+
+
+def test_importing_does_not_import_torch_pruning(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "torch_pruning"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)  # an ImportError
+    assert channels_module.__file__
+    spec = importlib.util.spec_from_file_location("channels_again", channels_module.__file__)
+    assert spec and spec.loader
+    again = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "channels_again", again)
+    spec.loader.exec_module(again)
+    with pytest.raises(ImportError, match="torch_pruning"):
+        again.apply_plan(small(), [])
