@@ -19,8 +19,10 @@ __all__ = [
     "predict",
 ]
 
-# Small enough that 32 x 32 activations of the large networks stay in the cache of a CPU.
-EVALUATION_BATCH_SIZE = 500
+# Small enough on a CPU that the activations stay in its cache: ResNet18 takes 90 s of a core for
+# 10,000 images at 100, and 136 s at 500.
+_BATCH_SIZES = {"cpu": 100}
+_BATCH_SIZE = 500
 
 FLIPS = ("none", "mirror", "mirror_shift")
 
@@ -52,7 +54,7 @@ def predict(
     with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         logits = [
             _logits(model, normalise(batch, mean, std, dtype), flips)
-            for batch in images.split(EVALUATION_BATCH_SIZE)
+            for batch in images.split(_BATCH_SIZES.get(images.device.type, _BATCH_SIZE))
         ]
     model.train(was_training)
     return torch.cat(logits)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from smallnet_core.data.batches import normalise
 from smallnet_core.evaluation import (
-    EVALUATION_BATCH_SIZE,
     FLIPS,
     PerClassReport,
     accuracy_percent,
@@ -153,7 +152,7 @@ def test_a_perfect_model_scores_one_hundred_and_one_mistake_counts_once(count: i
     model = LabelReader()
     logits = predict(model, images, mean=MEAN, std=STD)
     assert logits.shape == (count, 10)
-    assert sum(model.batch_sizes) == count and max(model.batch_sizes) <= EVALUATION_BATCH_SIZE
+    assert sum(model.batch_sizes) == count and max(model.batch_sizes) <= 100
     assert accuracy_percent(logits, labels) == 100.0
     labels[-1] = (labels[-1] + 1) % 10
     assert accuracy_percent(logits, labels) == 100.0 * (count - 1) / count
