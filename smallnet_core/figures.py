@@ -1,7 +1,7 @@
-"""Figures 8 to 16 of the paper redrawn from our records.
+"""Figures 8 to 16 of the paper redrawn from our records; a command for these and for pruning's.
 
 ``paper_figures`` says what goes into a drawing of ``svg``. Pure but for ``write_figures`` and the
-command ``python -m smallnet_core.figures OUT_DIR [RECORDS...]``.
+command ``python -m smallnet_core.figures OUT_DIR [FOLDERS...]``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from smallnet_core.claims import DATASET_NAMES, NETWORK_NAMES, OPTIMIZER_NAMES, by_source
+from smallnet_core.pruning_figures import (
+    OneShotCurve,
+    PrunedRow,
+    one_shot_curve,
+    pruned_rows,
+    pruning_figures,
+)
 from smallnet_core.recipes import RECIPE_KINDS, find_recipe
 from smallnet_core.records import Claim, NotMeasured, Rule
 from smallnet_core.svg import Panel, Reference, Series, as_number, svg
@@ -354,7 +361,10 @@ def write_figures(
     folder: Path, records: Iterable[Record], *, kind: str | None = None
 ) -> list[Path]:
     """Write ``paper_figures`` to figure-NN.svg in ``folder``, made if need be; OSError if not."""
-    figures = paper_figures(records, kind=kind)
+    return _write(folder, paper_figures(records, kind=kind))
+
+
+def _write(folder: Path, figures: Mapping[str, str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.svg" for name in figures]
     for path, text in zip(paths, figures.values(), strict=True):
@@ -362,38 +372,61 @@ def write_figures(
     return paths
 
 
-def _read_records(folders: Iterable[Path], warn: Callable[[str], object]) -> list[Record]:
-    """Every record of the folders; what is none is a warning. OSError for no readable folder."""
-    records = []
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What folders hold that can be drawn."""
+
+    records: list[Record]
+    curves: list[OneShotCurve]
+    rows: list[PrunedRow]
+
+
+def _read(folders: Iterable[Path], warn: Callable[[str], object]) -> _Found:
+    """Records, curves and saved benchmarks of the folders and of their "curves".
+
+    A JSON file that is none of them is a warning. OSError for no readable folder.
+    """
+    found = _Found(records=[], curves=[], rows=[])
     for folder in folders:
-        for path in sorted(path for path in folder.iterdir() if path.suffix == ".json"):
+        paths = sorted(folder.iterdir())
+        if (curves := folder / "curves").is_dir():
+            paths += sorted(curves.iterdir())
+        for path in (path for path in paths if path.suffix == ".json"):
             try:
-                record = json.loads(path.read_bytes())
-                if _run(record).held_out:
-                    warn(f"{path}: left out, judged on held-out training images")
-                records.append(record)
+                data = json.loads(path.read_bytes())
+                if isinstance(data, dict) and "smallnet" in data:
+                    found.rows.extend(pruned_rows(data))
+                elif path.parent == curves or (isinstance(data, dict) and "technique" in data):
+                    found.curves.append(one_shot_curve(data))
+                else:
+                    if _run(data).held_out:
+                        warn(f"{path}: left out, judged on held-out training images")
+                    found.records.append(data)
             except (OSError, ValueError, RecursionError) as error:
                 warn(f"{path}: skipped, {error}")
-    return records
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw the paper's figures; the exit status: 1 where there are none, 2 for a bad folder."""
+    """Draw the figures; the exit status: 1 where there are none, 2 for a bad folder."""
     parser = argparse.ArgumentParser(
         prog="python -m smallnet_core.figures",
-        description="Redraw figures 8 to 16 of the paper from the curves of trained models.",
+        description="Redraw figures 8 to 17 of the paper, and accuracy against size.",
     )
-    parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="where figure-NN.svg go")
+    parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="where figure-*.svg go")
     parser.add_argument(
-        "records",
-        metavar="RECORDS_FOLDER",
+        "folders",
+        metavar="FOLDER",
         nargs="*",
         type=Path,
         default=[_ZOO_DIR],
-        help="folders of model records (.json). Default: the package's zoo",
+        help="folders of model records, of curves of pruning (there or in their folder curves) "
+        "and of saved benchmarks, all .json. Default: the package's zoo",
     )
     parser.add_argument(
-        "--recipe", choices=RECIPE_KINDS, help="which recipes. Default: those with most curves"
+        "--recipe",
+        choices=RECIPE_KINDS,
+        help="which recipes, in figures 8 to 16. Default: those with most curves",
     )
     options = parser.parse_args(argv)
 
@@ -401,8 +434,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"warning: {' '.join(line.split())}\n")
 
     try:
-        records = _read_records(options.records, warn)
-        paths = write_figures(options.out_dir, records, kind=options.recipe)
+        found = _read(options.folders, warn)
+        figures = paper_figures(found.records, kind=options.recipe)
+        of_pruning = pruning_figures(found.records, found.curves, found.rows)
+        # The paper's own values are always there: alone they are no figure of ours.
+        if figures or found.curves or len(of_pruning) > 1:
+            figures |= of_pruning
+        paths = _write(options.out_dir, figures)
     except OSError as error:
         sys.stderr.write(f"{error.filename}: {error.strerror}; expected a folder\n")
         return 2
@@ -410,7 +448,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{path}\n")
     if not paths:
         sys.stderr.write(
-            f"no figure: none of {len(records)} records has a curve of figures 8 to 16\n"
+            f"no figure: none of {len(found.records)} records has a curve of figures 8 to 16, and "
+            "there is none of pruning\n"
         )
     return 0 if paths else 1
 

@@ -102,6 +102,7 @@ class Pruning:
     structure: str  # "weights" (masks) or "channels" (which are removed)
     max_params: int  # trainable parameters that may be left; of "weights": that are not zero
     importance: str = "magnitude"  # of IMPORTANCES
+    round_to: int = 1  # channels that go together
     # What is left keeps its trained weights ("trained"), gets new ones ("fresh"), or those of
     # ``rewind_to`` ("rewound"), an early state of the parent's own training.
     weights: str = "trained"
@@ -119,8 +120,10 @@ class Pruning:
             raise ValueError(f"{self.importance} importance is of channels, not of single weights")
         if (self.weights == "rewound") != (self.rewind_to is not None):
             raise ValueError("rewind_to goes with rewound weights and with them only")
-        if self.max_params < 1:
-            raise ValueError(f"max_params must be at least 1, not {self.max_params}")
+        if self.max_params < 1 or self.round_to < 1:
+            raise ValueError(
+                f"max_params and round_to are at least 1, not {self.max_params} and {self.round_to}"
+            )
 
 
 # The networks of Tables 2 to 5 and Section 5.2; the others are counted only.

@@ -72,6 +72,11 @@ STYLES: Mapping[str, Style] = {
         key: Style(colour=n, dash=dash, marker=marker)
         for n, (key, (dash, marker)) in enumerate(zip(STYLE_KEYS, _GENERAL, strict=True), 1)
     },
+    # Beside a line of the same colour: what others have measured.
+    **{
+        f"{key}-hollow": Style(colour=n, dash=dash, marker=marker, hollow=True)
+        for n, (key, (dash, marker)) in enumerate(zip(STYLE_KEYS, _GENERAL, strict=True), 1)
+    },
     **{
         f"{optimizer}-{size}": Style(
             colour=n, dash="6 3" if size == "full" else "", marker=marker, hollow=size == "full"
@@ -139,12 +144,15 @@ class Series:
     """One line, broken where a value is None, not finite, or without the logarithm it needs.
 
     Series of one label share an entry of the legend and are drawn thin: a recipe's seeds.
+    ``names`` stand beside the points as far as there is room, the first ones first.
     """
 
     label: str
     x: Sequence[float | None]
     y: Sequence[float | None]
     style: str  # of STYLES
+    joined: bool = True  # False: no line, and every point has its marker
+    names: Sequence[str] = ()  # one for each point, or none at all
 
     def __post_init__(self) -> None:
         if self.style not in STYLES:
@@ -153,6 +161,9 @@ class Series:
             object.__setattr__(self, name, tuple(map(as_number, getattr(self, name))))
         if len(self.x) != len(self.y):
             raise ValueError(f"{self.label!r} has {len(self.x)} x values and {len(self.y)} y")
+        object.__setattr__(self, "names", tuple(self.names))
+        if self.names and len(self.names) != len(self.x):
+            raise ValueError(f"{self.label!r} has {len(self.x)} points and {len(self.names)} names")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,29 +177,39 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One pair of axes. The y range, where none is given, takes in every line and reference."""
+    """One pair of axes. The y range, where none is given, takes in every line and reference.
+
+    What lies outside a given range is left out.
+    """
 
     title: str
     x_label: str
     y_label: str  # what the numbers are: "%", "cross entropy"; stands above the axis
     series: Sequence[Series]
     references: Sequence[Reference] = ()
+    links: Sequence[tuple[Point, Point]] = ()  # thin grey lines behind the others
+    x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
     log_x: bool = False
     log_y: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("series", "references"):
+        for name in ("series", "references", "links"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for reference in self.references:
             if reference.style and reference.style not in STYLES:
                 raise ValueError(f"unknown style {reference.style!r}; known: {', '.join(STYLES)}")
-        if self.y_range is not None:
-            low, high = self.y_range
+        for name, given, log in (
+            ("x", self.x_range, self.log_x),
+            ("y", self.y_range, self.log_y),
+        ):
+            if given is None:
+                continue
+            low, high = given
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"{self.title!r}: y range {self.y_range}, expected low < high")
-            if self.log_y and low <= 0:
-                raise ValueError(f"{self.title!r}: y range {self.y_range} on a logarithmic axis")
+                raise ValueError(f"{self.title!r}: {name} range {given}, expected low < high")
+            if log and low <= 0:
+                raise ValueError(f"{self.title!r}: {name} range {given} on a logarithmic axis")
 
 
 def as_number(value: Any) -> float:
@@ -486,6 +507,7 @@ def svg(
     note: str = "",
     columns: int | None = None,
     reference_name: str = "",
+    plot_height: float = PLOT_HEIGHT,
 ) -> str:
     """A figure as an SVG document, the same bytes for the same input.
 
@@ -507,7 +529,7 @@ def svg(
         top += TITLE_SIZE + 5
     legend, top = _legend(panels, top + 4, reference_name)
     parts += legend
-    placed, top = _laid_out(panels, columns, top + 10)
+    placed, top = _laid_out(panels, columns, top + 10, plot_height)
     for found in placed:
         parts += ["<g>", *_panel_parts(found), "</g>"]
     if note:
@@ -539,15 +561,18 @@ def svg(
 
 def _legend(panels: Sequence[Panel], top: float, reference_name: str) -> tuple[list[str], float]:
     """Each label once, in rows; and where they end."""
-    styles: dict[tuple[str, str], None] = {}
-    for panel in panels:
-        styles.update({(series.label, series.style): None for series in panel.series})
-    entries: list[tuple[str, Style | None]] = [(label, STYLES[key]) for label, key in styles]
+    styles: dict[tuple[str, str], bool] = {}
+    for series in (series for panel in panels for series in panel.series):
+        key = series.label, series.style
+        styles[key] = styles.get(key, False) or series.joined
+    entries: list[tuple[str, Style | None, bool]] = [
+        (label, STYLES[key], joined) for (label, key), joined in styles.items()
+    ]
     if reference_name and any(panel.references for panel in panels):
-        entries.append((reference_name, None))
+        entries.append((reference_name, None, True))
     parts = []
     left = MARGIN
-    for label, style in entries:
+    for label, style, joined in entries:
         text = _cut(label, WIDTH - 2 * MARGIN - SWATCH - 6, TEXT_SIZE)
         width = SWATCH + 6 + _text_width(text, TEXT_SIZE)
         if left > MARGIN and left + width > WIDTH - MARGIN:
@@ -557,16 +582,19 @@ def _legend(panels: Sequence[Panel], top: float, reference_name: str) -> tuple[l
         if style is None:
             parts.append(f'<path class="reference s0" d="{line}"/>')
         else:
-            parts.append(f'<path class="{_line_class(style)}" d="{line}"/>')
+            if joined:
+                parts.append(f'<path class="{_line_class(style)}" d="{line}"/>')
             parts.append(_marks(style, [(left + SWATCH / 2, middle)]))
         parts.append(_text(left + SWATCH + 6, middle + 4, text, "label", full=label))
         left += width + 16
     return parts, top + 17 if entries else top
 
 
-def _laid_out(panels: Sequence[Panel], columns: int, top: float) -> tuple[list[_Placed], float]:
+def _laid_out(
+    panels: Sequence[Panel], columns: int, top: float, plot_height: float
+) -> tuple[list[_Placed], float]:
     """Every panel with its place, plots of one size; and where they end."""
-    height = max(PLOT_HEIGHT, *(LINE * len(panel.references) for panel in panels))
+    height = max(plot_height, *(LINE * len(panel.references) for panel in panels))
     y_axes = [_y_axis(panel) for panel in panels]
     lefts, gutters = [0.0] * columns, [0.0] * columns
     for number, (panel, axis) in enumerate(zip(panels, y_axes, strict=True)):
@@ -622,7 +650,7 @@ def _x_axis(panel: Panel, width: float) -> _Axis:
         )
 
     values = [x for series in panel.series for x, _ in points_of(series)]
-    return _axis(values, log=panel.log_x, fits=fits)
+    return _axis(values, log=panel.log_x, given=panel.x_range, fits=fits)
 
 
 def _panel_parts(placed: _Placed) -> Iterator[str]:
@@ -669,6 +697,14 @@ def _panel_parts(placed: _Placed) -> Iterator[str]:
         yield f'<path class="leader s{colour}" d="{lead}"/>'
         yield _text(right + LEADER + 3, at + 4, label, "label", full=reference.label)
 
+    links = [
+        (points[0], points[1])
+        for link in panel.links
+        if len(points := [p for point in link if (p := _place(point, placed)) is not None]) == 2
+    ]
+    if links:
+        path = "".join(f"M{_pair(one)}L{_pair(other)}" for one, other in links)
+        yield f'<path class="axis" d="{path}"/>'
     lines = [_line(series, placed) for series in panel.series]
     if not any(line.dots for line in lines):
         yield _text((left + right) / 2, (top + bottom) / 2, "no data", "small", anchor="middle")
@@ -679,6 +715,8 @@ def _panel_parts(placed: _Placed) -> Iterator[str]:
         repeated = labels.count(line.series.label) > 1
         number = drawn[line.series.label] = drawn.get(line.series.label, -1) + 1
         shown = list(line.lonely) if number else [*_marked(line.dots, style), *line.lonely]
+        if not line.series.joined:
+            shown = list(line.dots)
         path = "".join(
             f"M{_pair(first)}L{' '.join(map(_pair, rest))}" for first, *rest in line.pieces
         )
@@ -689,6 +727,7 @@ def _panel_parts(placed: _Placed) -> Iterator[str]:
             yield _marks(style, list(dict.fromkeys(shown)))
         yield "</g>"
     yield from _direct_labels(lines, placed.box, [y for _, y in inside])
+    yield from _point_names(lines, links, placed)
 
 
 def _pair(point: Point) -> str:
@@ -730,12 +769,14 @@ def _line(series: Series, placed: _Placed) -> _Line:
     runs: list[list[Point]] = [[]]
     for x, y in points_of(series):
         across, up = placed.x.share(x), placed.y.share(y)
-        if across is None or up is None:
+        if across is None or up is None or not -1e-9 <= across <= 1 + 1e-9:
             runs.append([])
         else:
             # Rounded, lest the highest point lie a millionth of a pixel outside.
             y_here = round(bottom - up * (bottom - top), 6)
             runs[-1].append((left + across * (right - left), y_here))
+    if not series.joined:
+        runs = [[point] for run in runs for point in run]
     inside = [(x, y) for run in runs for x, y in run if top <= y <= bottom]
     pieces = [
         tuple(_thinned(piece))
@@ -749,6 +790,17 @@ def _line(series: Series, placed: _Placed) -> _Line:
         dots=tuple(inside),
         lonely=tuple(run[0] for run in runs if len(run) == 1 and top <= run[0][1] <= bottom),
     )
+
+
+def _place(point: Point, placed: _Placed) -> Point | None:
+    """Where a point stands; None for one that is not inside the plot."""
+    left, top, right, bottom = placed.box
+    across, up = placed.x.share(point[0]), placed.y.share(point[1])
+    if across is None or up is None:
+        return None
+    x, y = left + across * (right - left), bottom - up * (bottom - top)
+    inside = left - 1e-6 <= x <= right + 1e-6 and top - 1e-6 <= y <= bottom + 1e-6
+    return (x, y) if inside else None
 
 
 def _clipped(run: Sequence[Point], top: float, bottom: float) -> Iterator[list[Point]]:
@@ -819,6 +871,8 @@ def _direct_labels(lines: Sequence[_Line], box: Box, references: Sequence[float]
     labels = list(dict.fromkeys(line.series.label for line in lines))
     if not 1 < len(labels) == len(lines) <= MOST_DIRECT_LABELS:
         return []
+    if not all(line.series.joined for line in lines):
+        return []
     left, top, right, bottom = box
     across = [((left, y), (right, y)) for y in references]
     segments = [
@@ -863,6 +917,68 @@ def _candidates(dots: Sequence[Point], width: float) -> Iterator[Point]:
             yield x - width / 2, y + 16
             yield x - width - 4, y - 7
             yield x - width - 4, y + 15
+
+
+# How far from its point a name may stand, and where around it.
+_DISTANCES = (7.0, 12.0, 18.0, 26.0, 36.0, 48.0, 64.0)
+_AROUND = (
+    *((1, 0), (-1, 0), (0, -1), (0, 1)),
+    *((0.7, -0.7), (0.7, 0.7), (-0.7, -0.7), (-0.7, 0.7)),
+    *((0.94, -0.34), (0.94, 0.34), (-0.94, -0.34), (-0.94, 0.34)),
+)
+
+
+def _point_names(
+    lines: Sequence[_Line], links: Sequence[tuple[Point, Point]], placed: _Placed
+) -> Iterator[str]:
+    """The names of points beside them, with a thin line to those that have to stand off.
+
+    Where there is no room the name is left out.
+    """
+    left, top, right, bottom = placed.box
+    dots = [dot for line in lines for dot in line.dots]
+    drawn = [pair for line in lines for piece in line.pieces for pair in itertools.pairwise(piece)]
+    drawn += links
+    taken: list[Box] = []
+    leaders: list[tuple[Point, Point]] = []
+    for line in lines:
+        points = zip(points_of(line.series), line.series.names, strict=False)
+        for at, name in ((_place(p, placed), name) for p, name in points):
+            if at is None or not name:
+                continue
+            width = _text_width(name, TEXT_SIZE)
+            for distance, (dx, dy) in itertools.product(_DISTANCES, _AROUND):
+                end = (at[0] + distance * dx, at[1] + distance * dy)
+                begin = end[0] - width * (0.5 if dx == 0 else dx < 0)
+                base = end[1] + (4 if abs(dy) < 0.5 else 8 if dy > 0 else 0)
+                box = (begin, base - TEXT_SIZE + 2, begin + width, base + 3)
+                leader = (at, end)
+                if (
+                    left + 2 <= box[0]
+                    and box[2] <= right - 2
+                    and top + 2 <= box[1]
+                    and box[3] <= bottom - 2
+                    and not any(_overlap(_grown(box, 1), other) for other in taken)
+                    and not any(_touches(box, *pair) for pair in (*drawn, *leaders))
+                    and not any(_overlap(box, _grown((*dot, *dot), 4)) for dot in dots)
+                    and (
+                        distance == _DISTANCES[0]
+                        or not (
+                            any(_touches(other, *leader) for other in taken)
+                            or any(
+                                _touches(_grown((*dot, *dot), 3), *leader)
+                                for dot in dots
+                                if math.dist(dot, at) > 3
+                            )
+                        )
+                    )
+                ):
+                    taken.append(box)
+                    if distance > _DISTANCES[0]:
+                        leaders.append(leader)
+                        yield f'<path class="leader s0" d="M{_pair(at)}L{_pair(end)}"/>'
+                    yield _text(begin, base, name, "label")
+                    break
 
 
 def _grown(box: Box, by: float) -> Box:

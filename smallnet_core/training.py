@@ -170,13 +170,18 @@ def _start(
             images=some.cpu(),
             labels=labels[:IMPORTANCE_IMAGES].cpu(),
             seed=recipe.seed,
+            round_to=pruning.round_to,
         )
         plan = [*plan, *removed]
     if pruning.weights == "fresh":
         model = network_of(recipe, plan)
         _initialise(recipe, model, images)
     elif pruning.rewind_to is not None:
-        model.load_state_dict(sources[pruning.rewind_to].state_dict)
+        early = sources[pruning.rewind_to]
+        model = network_of(recipe, early.plan)
+        model.load_state_dict(early.state_dict)
+        if since := plan[len(early.plan) :]:
+            model = apply_plan(model, since)
     apply_masks(model, masks)
     return _Start(model=model, masks=masks, plan=plan)
 

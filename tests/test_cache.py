@@ -26,6 +26,9 @@ from smallnet_core.cache import (
     record_of,
     write_entry,
 )
+from smallnet_core.pruned_recipes import PRUNED_NAMES, find_pruned
+from smallnet_core.pruning.channels import apply_plan
+from smallnet_core.pruning.curves import PROPORTIONS, curve_path, read_curve
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import Environment
 from smallnet_core.training import Epoch, Interruption, Trained, network_of
@@ -481,7 +484,7 @@ def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
 
 # The zoo that ships
 
-ZOO_FILES = sorted(  # without traces/
+ZOO_FILES = sorted(  # without traces/ and curves/
     path for path in ZOO_DIR.iterdir() if path.is_file() and not path.name.startswith(".")
 )
 ZOO_NAMES = sorted({path.stem for path in ZOO_FILES})
@@ -499,14 +502,20 @@ def test_every_zoo_entry_verifies_is_of_todays_recipe_and_fits_its_network():
     for name in ZOO_NAMES:
         record = json.loads((ZOO_DIR / f"{name}.json").read_text())
         stated = record["recipe"]
-        row = stated["kind"], stated["dataset"], stated["network"], stated["optimizer"]["name"]
-        recipe = find_recipe(*row, record["seed"] - find_recipe(*row).seed)
-        assert recipe.name == name, f"{name} is stale: nothing asks for it any more"
+        if stated["kind"] == "pruned":
+            asked = (find_pruned(one, stated["dataset"], record["seed"]) for one in PRUNED_NAMES)
+            asked = (one for recipe in asked for one in (*recipe.ancestors(), recipe))
+            recipe = {one.name: one for one in asked}.get(name)
+        else:
+            row = stated["kind"], stated["dataset"], stated["network"], stated["optimizer"]["name"]
+            recipe = find_recipe(*row, record["seed"] - find_recipe(*row).seed)
+        assert recipe and recipe.name == name, f"{name} is stale: nothing asks for it any more"
         entry = read_entry(ZOO_DIR, recipe)
         assert entry is not None
         weights, _ = entry
         with torch.device("meta"):
             network = network_of(recipe)
+        network = apply_plan(network, record.get("pruning_plan", []))
         network.load_state_dict(weights, strict=True, assign=True)
         assert all(t.isfinite().all() for t in weights.values()), name
         on_disk = safetensors.torch.load((ZOO_DIR / f"{name}.safetensors").read_bytes())
@@ -516,4 +525,16 @@ def test_every_zoo_entry_verifies_is_of_todays_recipe_and_fits_its_network():
             record["test_accuracy_percent"]
             == (record["curve"][record["selected_epoch"] - 1]["test_accuracy_percent"])
         )
-        assert len(record["curve"]) == recipe.epochs
+        assert len(record["curve"]) == recipe.end_epoch - recipe.first_epoch
+
+
+def test_every_curve_of_the_zoo_is_whole_and_of_weights_that_it_holds():
+    records = [json.loads((ZOO_DIR / f"{name}.json").read_text()) for name in ZOO_NAMES]
+    digests = {record["name"]: record["weights_sha256"] for record in records}
+    for path in (ZOO_DIR / "curves").glob("*"):
+        stated = json.loads(path.read_text())
+        name, technique, seed = stated["network"], stated["technique"], stated["seed"]
+        assert path == curve_path(ZOO_DIR / "curves", name, technique, seed)
+        curve = read_curve(path.parent, name, technique, weights_sha256=digests[name], seed=seed)
+        assert curve is not None and curve.proportions == PROPORTIONS and curve.num_images == 10_000
+        assert curve.made["commit"] is not None and not curve.made["commit"]["dirty"]

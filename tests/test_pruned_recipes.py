@@ -96,6 +96,7 @@ def test_an_unknown_name_and_digits_are_refused():
         ({"weights": "rewound"}, "rewind_to goes with rewound weights"),
         ({"rewind_to": DENSE_RESNET}, "rewind_to goes with rewound weights"),
         ({"max_params": 0}, "at least 1"),
+        ({"round_to": 0}, "at least 1"),
     ],
 )
 def test_impossible_prunings_are_refused(changes, said):
@@ -113,6 +114,7 @@ def test_epochs_that_the_schedule_does_not_have_are_refused(epochs):
     "other",
     [
         {"max_params": 999},
+        {"round_to": 16},
         {"structure": "channels"},
         {"importance": "random"},
         {"weights": "fresh"},

@@ -136,6 +136,15 @@ def test_a_rewound_network_goes_on_from_the_early_state_at_the_early_epoch():
     assert abs(result.curve[0].train_loss - trained(DENSE).curve[1].train_loss) < 0.5
 
 
+def test_removed_channels_can_be_rewound_too():
+    early = replace(DENSE, stop_epoch=1)
+    ticket = pruned(structure="channels", weights="rewound", rewind_to=early)
+    ticket = replace(ticket, epochs=3, first_epoch=1)
+    result = trained(ticket)
+    assert result.plan == trained(pruned(structure="channels")).plan
+    assert count_parameters(network(result)) <= SIZE / 2
+
+
 def test_fresh_weights_have_the_shape_and_nothing_else_of_the_pruned_network():
     kept = trained(pruned(structure="channels"))
     fresh = trained(pruned(structure="channels", weights="fresh"))

@@ -8,6 +8,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -626,6 +627,10 @@ def refusal(action: Callable[[], object]) -> str:
     return ""
 
 
+def prune_into(plan: Plan, *arguments: Any) -> None:
+    plan += prune(*arguments)
+
+
 @given(plan=json_values | plans)
 @settings(max_examples=100, deadline=None)
 def test_any_json_is_a_plan_or_refused_in_one_line(plan: Any) -> None:
@@ -659,7 +664,7 @@ def test_at_most_the_target_and_back_from_json(
     whole = count_parameters(model)
     max_params = max(1, int(share * whole))
     plan: Plan = []
-    if message := refusal(lambda: plan.extend(prune(model, max_params, importance, seed))):
+    if message := refusal(partial(prune_into, plan, model, max_params, importance, seed)):
         assert message.startswith(("max_params is", "bn_scale importance needs"))
         assert count_parameters(model) == whole
         return
@@ -679,7 +684,7 @@ def test_rounds_add_up(kind: str, shares: list[float]) -> None:
     plan: Plan = []
     for share, importance in zip(shares, ("magnitude", "random", "taylor", "lamp"), strict=False):
         target = int(share * count_parameters(model))
-        if refusal(lambda: plan.extend(prune(model, target, importance))):
+        if refusal(partial(prune_into, plan, model, target, importance)):
             break
     assert_equal_states(apply_plan(small((24, 20), kind), plan), model)
 
@@ -713,3 +718,20 @@ def test_importing_does_not_import_torch_pruning(monkeypatch: pytest.MonkeyPatch
     spec.loader.exec_module(again)
     with pytest.raises(ImportError, match="torch_pruning"):
         again.apply_plan(small(), [])
+
+
+@pytest.mark.parametrize("round_to", [8, 16])
+def test_multiples_of_a_number_of_channels_stay_multiples(round_to: int) -> None:
+    model = network("resnet18_s")
+    plan = prune_channels(model, 400_000, round_to=round_to)
+    widths = {m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)}
+    assert all(width % round_to == 0 for width in widths) and len(widths) > 3
+    # With one channel at a time the target is met more closely.
+    assert 320_000 < count_parameters(model) <= 400_000
+    rebuilt = apply_plan(network("resnet18_s"), plan)
+    assert count_parameters(rebuilt) == count_parameters(model)
+
+
+def test_channels_that_go_together_are_at_least_one() -> None:
+    with pytest.raises(ValueError, match="round_to must be at least 1, not 0"):
+        prune_channels(network("resnet18_s"), 400_000, round_to=0)

@@ -68,16 +68,20 @@ def prune_channels(
     images: Tensor | None = None,
     labels: Tensor | None = None,
     seed: int = 0,
+    round_to: int = 1,
 ) -> Plan:
     """Remove the least important channels of ``model``, in place, until ``max_params`` are left.
 
-    The trainable parameters become at most ``max_params``, and more than that with one channel
-    fewer removed. Channels of all layers are ranked together, each group's importances relative
-    to their mean; no layer loses more than nine tenths of its channels. Stays whole: the input,
-    the outputs of the classifier (the last Linear) and of layers whose weights are frozen.
-    Attention keeps its heads; each loses as many dimensions as the others, its own least
-    important. A transformer's embedding is pruned too, class token and positions with it.
-    Parameters keep their identity, their gradients are None; build the optimizer afterwards.
+    The trainable parameters become at most ``max_params``, and more than that with one removal
+    fewer. Channels of all layers are ranked together, each group's importances relative to their
+    mean; no layer loses more than nine tenths of its channels. Stays whole: the input, the outputs
+    of the classifier (the last Linear) and of layers whose weights are frozen. Attention keeps its
+    heads; each loses as many dimensions as the others, its own least important. A transformer's
+    embedding is pruned too, class token and positions with it. Parameters keep their identity,
+    their gradients are None; build the optimizer afterwards.
+
+    ``round_to`` channels of a group go together: a layer whose number of channels is a multiple of
+    it keeps one, as processors compute so many at a time.
 
     ``importance`` is of IMPORTANCES. "magnitude": the mean square norm of a channel's weights in
     all its layers. "lamp": the same over that of the group's channels not below it (Lee et al.
@@ -90,6 +94,8 @@ def prune_channels(
     """
     if importance not in IMPORTANCES:
         raise ValueError(f"unknown importance {importance!r}: choose one of {IMPORTANCES}")
+    if round_to < 1:
+        raise ValueError(f"round_to must be at least 1, not {round_to}")
     num_params = count_parameters(model)
     if max_params > num_params:
         raise ValueError(f"max_params is {max_params:,}, the network has only {num_params:,}")
@@ -107,21 +113,30 @@ def prune_channels(
         ranked.append(positions + size * torch.arange(group.heads, device="cpu").unsqueeze(1))
         stay = max(_MIN_CHANNELS, math.ceil(_MIN_SHARE * size))
         # Where importances are equal every group loses the same share.
-        ranking = enumerate(values.mean(0).tolist())
-        order += [(value, at / size, index) for at, value in ranking if at < size - stay]
+        blocks = values.mean(0).split(round_to)
+        order += [
+            (block.mean().item(), at * round_to / size, index)
+            for at, block in enumerate(blocks)
+            if (at + 1) * round_to <= size - stay
+        ]
     order.sort()
 
     count = _counter(model, groups)
 
+    def numbers_of(removed: int) -> Counter[int]:
+        """How many channels each group loses when so many blocks go."""
+        blocks = Counter(index for _, _, index in order[:removed])
+        return Counter({index: round_to * number for index, number in blocks.items()})
+
     def left(removed: int) -> int:
-        return count(Counter(index for _, _, index in order[:removed]))
+        return count(numbers_of(removed))
 
     if left(len(order)) > max_params:
         raise ValueError(
             f"max_params is {max_params:,}, but at least {left(len(order)):,} parameters stay"
         )
     removed = bisect_left(range(len(order)), True, key=lambda k: left(k) <= max_params)
-    numbers = Counter(index for _, _, index in order[:removed])
+    numbers = numbers_of(removed)
     channels = {
         group.root: sorted(ranked[index][:, : numbers[index]].flatten().tolist())
         for index, group in enumerate(groups)
