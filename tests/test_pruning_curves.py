@@ -1,0 +1,507 @@
+"""Curves of accuracy by proportion: measured as from scratch, kept whole, read off."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from smallnet_core import files
+from smallnet_core.data.batches import normalise
+from smallnet_core.models import build_model
+from smallnet_core.pruning import curves
+from smallnet_core.pruning.curves import (
+    PROPORTIONS,
+    Curve,
+    curve_path,
+    estimate_seconds,
+    find_curve,
+    lost_at,
+    measure,
+    measure_curve,
+    read_curve,
+    write_curve,
+)
+from smallnet_core.pruning.masks import TECHNIQUES, OneShot
+from tests.test_pruning_masks import from_scratch
+
+CPU = torch.device("cpu")
+NORM: dict[str, Any] = {"mean": (0.49, 0.48, 0.45), "std": (0.2, 0.21, 0.19)}
+SHA256 = "ab" * 32
+
+
+def noise(count: int = 40) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    return images, torch.randint(10, (count,), generator=generator)
+
+
+def trained(name: str) -> nn.Module:
+    """Random weights, and batch norms that have seen images."""
+    return copy.deepcopy(_trained(name))
+
+
+@functools.cache
+def _trained(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_model(name)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.2)
+        for _ in range(3 if name.startswith("resnet") else 0):
+            model(torch.randn(16, 3, 32, 32) * 2 + 1)
+    return model
+
+
+def normalised(images: Tensor) -> Tensor:
+    return normalise(images, dtype=torch.float32, **NORM)
+
+
+def curve(**values: Any) -> Curve:
+    given: dict[str, Any] = {
+        "technique": "l1_unstructured",
+        "proportions": (0.0, 0.05, 0.15, 1.0),
+        "num_zeros": (0, 50, 150, 1000),
+        "hits": (190, 189, 101, 20),
+        "num_images": 200,
+        "num_weights": 1000,
+        "seed": 0,
+        "network": "cifar10-net-sgdm-tuned-seed0",
+        "weights_sha256": SHA256,
+        "made": {
+            "environment": {"device_name": "a machine", "num_threads": 2},
+            "commit": None,
+            "dataset_digests": {"test": "cd" * 32},
+            "seconds": 1.5,
+        },
+    }
+    return Curve(**{**given, **values})
+
+
+def read(folder: Path, found: Curve, **values: Any) -> Curve | None:
+    asked: dict[str, Any] = {"weights_sha256": SHA256, "seed": found.seed, **values}
+    return read_curve(folder, found.network, found.technique, **asked)
+
+
+# Measuring
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("name", ["resnet18_s", "vgg16_s", "vit_s"])
+def test_a_point_is_what_a_network_pruned_from_scratch_gets_right(
+    name: str, technique: str
+) -> None:
+    model = trained(name)
+    images, labels = noise(20)
+    grid = (0.0, 0.3, 0.8)
+    num_zeros, hits = measure(model, technique, images, labels, proportions=grid, seed=4, **NORM)
+    assert model.training
+    network = curves._Network(model)
+    pruner = OneShot(model, technique, seed=4)
+    for proportion, zeros, hit in zip(grid, num_zeros, hits, strict=True):
+        reference = from_scratch(model, technique, proportion, seed=4).eval()
+        pruner.prune_to(proportion)
+        network.load()
+        with torch.no_grad():
+            expected = reference(normalised(images))
+            logits = network.module(normalised(images))
+        scale = expected.abs().max().item()
+        assert torch.allclose(logits, expected, rtol=1e-4, atol=1e-4 * scale), proportion
+        assert hit == (expected.argmax(1) == labels).sum()
+        assert zeros == pruner.num_zeros
+        pruner.restore()
+
+
+def test_dense_hits_that_are_known_save_a_pass() -> None:
+    model = trained("resnet18_s")
+    images, labels = noise(250)
+    ticks: list[None] = []
+
+    def measured(**known: Any) -> tuple[int, ...]:
+        ticks.clear()
+        grid = (0.0, 0.9)
+        _, hits = measure(
+            model,
+            "l1_structured",
+            images,
+            labels,
+            proportions=grid,
+            tick=lambda: ticks.append(None),
+            **known,
+            **NORM,
+        )
+        return hits
+
+    hits = measured()
+    assert len(ticks) == 2 * 3  # batches of 100
+    assert measured(dense_hits=123) == (123, hits[1])
+    assert len(ticks) == 3
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    model = trained("resnet18_s").eval()
+    dense = copy.deepcopy(model.state_dict())
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(model, "l1_unstructured", *noise(), proportions=(0.5,), tick=stop, **NORM)
+    measure(model, "l1_unstructured", *noise(), proportions=(0.5,), **NORM)
+    state = model.state_dict()
+    assert list(state) == list(dense)
+    assert all(torch.equal(state[key], dense[key]) for key in dense)
+    assert not model.training
+
+
+def test_every_batch_norm_of_a_residual_network_is_folded() -> None:
+    for name, count in (("resnet18_s", 20), ("vgg16_s", 0), ("vit_s", 0)):
+        assert len(curves._Network(build_model(name))._norms) == count
+
+
+class Odd(nn.Module):
+    """Two convolutions that cannot be folded, one that can; with batch norm's every setting."""
+
+    def __init__(self, *, traceable: bool = True) -> None:
+        super().__init__()
+        self.traceable = traceable
+        self.shared, self.read_twice = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.plain = nn.Conv2d(3, 6, 3, 2, padding=1, padding_mode="reflect", groups=3, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(3) for _ in range(3))
+        self.bare = nn.BatchNorm2d(6, affine=False)
+        self.of_batch = nn.BatchNorm2d(6, track_running_stats=False)
+        self.last = nn.Conv2d(6, 10, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.traceable and x.mean() > 100:
+            return x
+        x = self.norms[1](self.shared(self.norms[0](self.shared(x))))
+        y = self.read_twice(x)
+        x = self.norms[2](y) + y
+        return self.last(self.of_batch(self.bare(self.plain(x)))).flatten(1)
+
+
+@pytest.mark.parametrize("traceable", [True, False])
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_only_what_can_be_folded_is(technique: str, traceable: bool) -> None:
+    torch.manual_seed(0)
+    model = Odd(traceable=traceable)
+    for _ in range(3):
+        model(torch.randn(8, 3, 32, 32) * 2 + 1)
+    images, _ = noise()
+    network = curves._Network(model)
+    assert network._norms == ({"plain": "bare"} if traceable else {})
+    for proportion in (0, 0.5):
+        reference = from_scratch(model, technique, proportion).eval()
+        with OneShot(model, technique) as pruner:
+            pruner.prune_to(proportion)
+            network.load()
+        with torch.no_grad():
+            logits, expected = (net(normalised(images)) for net in (network.module, reference))
+        assert torch.allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_channels_that_are_ignored_are_skipped_where_that_pays() -> None:
+    wide, narrow = nn.Conv2d(64, 64, 3), nn.Conv2d(64, 8, 1)
+    model = nn.Sequential(wide, narrow)
+    network = curves._Network(model)
+    with OneShot(model, "l1_structured") as pruner:
+        for proportion, channels in ((0, (64, 64)), (0.5, (32, 64)), (1, (1, 1))):
+            pruner.prune_to(proportion)
+            network.load()
+            found = tuple(p.shape[1] for p in network.module.parameters() if p.dim() == 4)
+            assert found == channels
+            x = torch.rand(2, 64, 8, 8)
+            assert torch.allclose(network.module(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_curve_tells_how_it_was_made() -> None:
+    model = trained("resnet18_s")
+    images, labels = noise()
+    given: dict[str, Any] = {
+        "network": "a-recipe",
+        "weights_sha256": SHA256,
+        "commit": {"id": "abc", "dirty": False},
+        "dataset_digests": {"test": "cd"},
+        "proportions": (0.0, 0.5),
+        "seed": 3,
+        **NORM,
+    }
+    for technique, seed in (("l1_unstructured", 0), ("random_unstructured", 3)):
+        found = measure_curve(model, technique, images, labels, **given)
+        num_zeros, hits = measure(
+            model, technique, images, labels, proportions=(0.0, 0.5), seed=3, **NORM
+        )
+        assert (found.num_zeros, found.hits, found.seed) == (num_zeros, hits, seed)
+        assert (found.num_images, found.num_weights) == (40, num_zeros[1] * 2)
+        assert found.made["commit"] == given["commit"]
+        assert found.made["dataset_digests"] == {"test": "cd"}
+        assert found.made["environment"]["num_threads"] == torch.get_num_threads()
+        assert found.made["seconds"] >= 0
+
+
+def test_an_estimate_grows_with_images_and_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def hits(self: Any, images: Tensor, *_: Any) -> int:
+        now[0] += len(images) * (1.0 if now[0] == 0 else 0.01)  # the first batch is slow
+        return 0
+
+    monkeypatch.setattr(curves._Network, "hits", hits)
+    monkeypatch.setattr(curves.time, "perf_counter", lambda: now[0])
+    model = build_model("resnet18_s")
+    assert estimate_seconds(model, 10_000, CPU, 21) == pytest.approx(2100)
+    now[0] = 0.0
+    assert estimate_seconds(model, 40, CPU, 2) == pytest.approx(0.8)
+
+
+# A curve
+
+
+def test_the_proportions_are_those_of_the_tables() -> None:
+    assert [str(p) for p in PROPORTIONS[:4]] == ["0.0", "0.05", "0.1", "0.15"]
+    assert len(PROPORTIONS) == 21 and PROPORTIONS[-1] == 1.0
+
+
+def test_accuracies_are_percent_of_the_images() -> None:
+    found = curve()
+    assert found.accuracy_percent == (95.0, 94.5, 50.5, 10.0)
+    assert found.at(0) == 95.0
+    assert found.at(3 * 0.05) == 50.5
+    with pytest.raises(ValueError, match=r"not measured at 0\.1: at 0\.0, 0\.05, 0\.15, 1\.0"):
+        found.at(0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"technique": "l2"}, "unknown technique 'l2'"),
+        ({"hits": (1, 2, 3)}, "4 proportions, 4 numbers of zeros and 3 of hits"),
+        ({"proportions": (), "num_zeros": (), "hits": ()}, "at least one"),
+        ({"seed": 1}, "draws nothing: its seed is 0, not 1"),
+        ({"proportions": (0.0, 0.2, 0.1, 1.0)}, "proportions rise from 0 to 1"),
+        ({"proportions": (0.0, 0.2, 0.2, 1.0)}, "proportions rise from 0 to 1"),
+        ({"proportions": (0.0, 0.2, 0.3, 1.1)}, "proportions rise from 0 to 1"),
+        ({"proportions": (0.0, 0.2, math.nan, 1.0)}, "proportions rise from 0 to 1"),
+        ({"hits": (201, 0, 0, 0)}, "hits are out of range"),
+        ({"hits": (0, -1, 0, 0)}, "hits are out of range"),
+        ({"num_zeros": (0, 0, 0, 1001)}, "num_zeros are out of range"),
+        ({"hits": (0, 0, 0, 0), "num_images": 0}, "hits are out of range"),
+    ],
+)
+def test_nonsense_is_no_curve(values: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        curve(**values)
+
+
+# Keeping
+
+
+def test_a_curve_comes_back_as_it_was_kept(tmp_path: Path) -> None:
+    found = curve()
+    folder = tmp_path / "new"
+    assert read(folder, found) is None
+    path = write_curve(folder, found)
+    assert path == folder / "cifar10-net-sgdm-tuned-seed0-l1_unstructured.json"
+    assert read(folder, found) == found
+    assert [p.name for p in folder.iterdir()] == [path.name]
+    newer = replace(found, hits=(189, 189, 101, 20))
+    write_curve(folder, newer)
+    assert read(folder, found) == newer
+    assert read(folder, found, seed=5) == newer  # nothing is drawn
+
+
+def test_random_curves_are_kept_by_seed(tmp_path: Path) -> None:
+    found = curve(technique="random_unstructured", seed=2)
+    path = write_curve(tmp_path, found)
+    assert path == curve_path(tmp_path, found.network, found.technique, 2)
+    assert path.name.endswith("-random_unstructured-seed2.json")
+    assert read(tmp_path, found) == found
+    assert read(tmp_path, found, seed=1) is None
+    path.rename(curve_path(tmp_path, found.network, found.technique, 1))
+    with pytest.raises(ValueError, match="seed is 2, expected 1"):
+        read(tmp_path, found, seed=1)
+
+
+def test_a_file_is_small_and_reads_well(tmp_path: Path) -> None:
+    found = curve(
+        proportions=PROPORTIONS,
+        num_zeros=tuple(557_000 * k for k in range(21)),
+        hits=(9513,) * 21,
+        num_images=10_000,
+        num_weights=11_159_232,
+    )
+    text = write_curve(tmp_path, found).read_text()
+    assert len(text) < 1500
+    assert max(map(len, text.splitlines())) < 250
+    names = list(json.loads(text))
+    assert names == sorted(names)
+    assert json.loads(text)["schema"] == 1
+    with pytest.raises(ValueError, match="JSON"):
+        write_curve(tmp_path, replace(found, made={**found.made, "seconds": math.nan}))
+
+
+def test_a_curve_of_other_weights_is_not_this_networks(tmp_path: Path) -> None:
+    found = curve()
+    path = write_curve(tmp_path, found)
+    with pytest.raises(ValueError, match=r"not a l1_unst.* curve of cifar10-net.*sha256") as e:
+        read(tmp_path, found, weights_sha256="cd" * 32)
+    assert str(path) in str(e.value)
+    path.rename(curve_path(tmp_path, "other", found.technique))
+    with pytest.raises(ValueError, match="network is"):
+        read_curve(tmp_path, "other", found.technique, weights_sha256=SHA256)
+    path = curve_path(tmp_path, "other", found.technique)
+    path.rename(curve_path(tmp_path, found.network, "l1_structured"))
+    with pytest.raises(ValueError, match="technique is"):
+        read_curve(tmp_path, found.network, "l1_structured", weights_sha256=SHA256)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 2},
+        {"schema": True},
+        {"schema": None},
+        {"hits": [201, 0, 0, 0]},
+        {"hits": [1, 2, 3]},
+        {"hits": [1.0, 2, 3, 4]},
+        {"hits": [True, 2, 3, 4]},
+        {"hits": "1234"},
+        {"hits": 5},
+        {"num_zeros": [0, 0, 0, -1]},
+        {"num_images": 0},
+        {"num_images": "200"},
+        {"proportions": [0, 0.1, 0.2, 10**400]},
+        {"proportions": [0, 0.1, 0.2, math.nan]},
+        {"proportions": [0, 0.1, 0.2, "1"]},
+        {"proportions": {"0": 1}},
+        {"seed": "0"},
+        {"environment": None},
+        {"commit": "abc"},
+        {"dataset_digests": []},
+        {"seconds": -1},
+        {"seconds": math.inf},
+        {"seconds": "1.5"},
+    ],
+    ids=str,
+)
+def test_a_field_that_is_wrong_is_noticed(change: dict[str, Any], tmp_path: Path) -> None:
+    found = curve()
+    path = write_curve(tmp_path, found)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=f"{path.name}: not a l1_unstructured curve of cifar10"):
+        read(tmp_path, found)
+
+
+def test_a_field_that_is_missing_is_noticed(tmp_path: Path) -> None:
+    found = curve()
+    path = write_curve(tmp_path, found)
+    whole = json.loads(path.read_text())
+    for name in whole:
+        path.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
+        with pytest.raises(ValueError, match=f"not a l1_unstructured curve.*{name}"):
+            read(tmp_path, found)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"{}", b"null", b"1", b"\xff\xfe", b"[" * 100_000, b'{"schema":' * 100_000],
+    ids=lambda content: repr(content[:10]),
+)
+def test_a_damaged_curve_is_a_complaint_and_the_next_folder_is_asked(
+    content: bytes, tmp_path: Path
+) -> None:
+    found = curve()
+    cache, zoo = tmp_path / "cache", tmp_path / "zoo"
+    path = write_curve(cache, found)
+    write_curve(zoo, found)
+    path.write_bytes(content)
+    asked = found.network, found.technique
+    complaints: list[str] = []
+    nowhere = tmp_path / "nowhere"
+    assert (
+        find_curve((nowhere, cache, zoo), *asked, weights_sha256=SHA256, complaints=complaints)
+        == found
+    )
+    [line] = complaints
+    assert line.startswith(f"curve ignored: {path}: not a l1_unstructured curve")
+    assert find_curve((cache, nowhere), *asked, weights_sha256=SHA256) is None
+    path.unlink()
+    path.mkdir()
+    assert find_curve((cache, zoo), *asked, weights_sha256=SHA256, complaints=complaints) == found
+    assert len(complaints) == 2
+
+
+def test_what_cannot_be_written_leaves_the_old_curve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    found = curve()
+    path = write_curve(tmp_path, found)
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_curve(tmp_path, replace(found, hits=(0, 0, 0, 0)))
+    assert list(tmp_path.iterdir()) == [path]
+    assert read(tmp_path, found) == found
+
+
+# Reading off
+
+
+def test_a_loss_lies_between_two_points() -> None:
+    grid = (0.0, 0.1, 0.2, 0.3)
+    assert lost_at(grid, (90.0, 90.0, 88.0, 80.0), 1.0) == pytest.approx(0.15)
+    assert lost_at(grid, (90.0, 89.0, 88.0, 80.0), 1.0) == pytest.approx(0.1)
+    assert lost_at(grid, (90.0, 91.0, 88.0, 80.0), 1.0) == pytest.approx(0.1 + 0.1 * 2 / 3)
+    assert lost_at(grid, (90.0, 80.0, 95.0, 80.0), 5.0) == pytest.approx(0.05)  # the first time
+    assert lost_at(grid, (90.11, 89.9, 89.11, 80.0), 1.0) == pytest.approx(0.2)
+    assert lost_at(grid, (90.0, 89.5, 89.2, 89.1), 1.0) is None
+    assert lost_at((0.0,), (90.0,), 1.0) is None
+
+
+@given(
+    accuracy=st.lists(st.integers(0, 10_000), min_size=1, max_size=21),
+    points=st.floats(0.01, 100),
+)
+def test_nothing_is_lost_before_the_place_where_it_is(accuracy: list[int], points: float) -> None:
+    grid, percent = PROPORTIONS[: len(accuracy)], [hits / 100 for hits in accuracy]
+    found = lost_at(grid, percent, points)
+    limit = percent[0] - points
+    if found is None:
+        assert all(value > limit for value in percent)
+        return
+    before = [value for p, value in zip(grid, percent, strict=True) if p < found - 1e-9]
+    after = [value for p, value in zip(grid, percent, strict=True) if p >= found - 1e-9]
+    assert all(value >= limit - 1e-6 for value in before)
+    assert after[0] <= limit + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("proportions", "accuracy", "points", "complaint"),
+    [
+        ((), (), 1.0, "one at each of rising proportions is expected"),
+        ((0.0, 0.1), (90.0,), 1.0, r"1 accuracies at \(0\.0, 0\.1\)"),
+        ((0.1, 0.2), (90.0, 80.0), 1.0, "the first of them 0"),
+        ((0.0, 0.1), (90.0, 80.0), 0.0, "more than 0 points, not 0"),
+        ((0.0, 0.1), (90.0, 80.0), math.nan, "more than 0 points, not nan"),
+    ],
+)
+def test_a_loss_of_nothing_in_particular_is_refused(
+    proportions: tuple[float, ...], accuracy: tuple[float, ...], points: float, complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        lost_at(proportions, accuracy, points)
