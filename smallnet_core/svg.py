@@ -941,9 +941,34 @@ def _point_names(
     drawn += links
     taken: list[Box] = []
     leaders: list[tuple[Point, Point]] = []
+
+    def is_free(box: Box, at: Point) -> bool:
+        return (
+            left + 2 <= box[0]
+            and box[2] <= right - 2
+            and top + 2 <= box[1]
+            and box[3] <= bottom - 2
+            and not any(_overlap(_grown(box, 1), other) for other in taken)
+            and not any(_touches(box, *pair) for pair in (*drawn, *leaders))
+            and not any(
+                _overlap(box, _grown((*dot, *dot), 7 if math.dist(dot, at) > 3 else 4))
+                for dot in dots
+            )
+        )
+
+    def leads(at: Point, end: Point) -> bool:
+        others = (dot for dot in dots if math.dist(dot, at) > 3)
+        return not (
+            any(_touches(other, at, end) for other in taken)
+            or any(_touches(_grown((*dot, *dot), 3), at, end) for dot in others)
+            or any(_cross((at, end), other) for other in leaders)
+        )
+
     for line in lines:
+        # What others have measured stands back.
+        kind = "small" if STYLES[line.series.style].hollow else "label"
         points = zip(points_of(line.series), line.series.names, strict=False)
-        for at, name in ((_place(p, placed), name) for p, name in points):
+        for at, name in ((_place(point, placed), name) for point, name in points):
             if at is None or not name:
                 continue
             width = _text_width(name, TEXT_SIZE)
@@ -952,33 +977,26 @@ def _point_names(
                 begin = end[0] - width * (0.5 if dx == 0 else dx < 0)
                 base = end[1] + (4 if abs(dy) < 0.5 else 8 if dy > 0 else 0)
                 box = (begin, base - TEXT_SIZE + 2, begin + width, base + 3)
-                leader = (at, end)
-                if (
-                    left + 2 <= box[0]
-                    and box[2] <= right - 2
-                    and top + 2 <= box[1]
-                    and box[3] <= bottom - 2
-                    and not any(_overlap(_grown(box, 1), other) for other in taken)
-                    and not any(_touches(box, *pair) for pair in (*drawn, *leaders))
-                    and not any(_overlap(box, _grown((*dot, *dot), 4)) for dot in dots)
-                    and (
-                        distance == _DISTANCES[0]
-                        or not (
-                            any(_touches(other, *leader) for other in taken)
-                            or any(
-                                _touches(_grown((*dot, *dot), 3), *leader)
-                                for dot in dots
-                                if math.dist(dot, at) > 3
-                            )
-                        )
-                    )
-                ):
-                    taken.append(box)
-                    if distance > _DISTANCES[0]:
-                        leaders.append(leader)
-                        yield f'<path class="leader s0" d="M{_pair(at)}L{_pair(end)}"/>'
-                    yield _text(begin, base, name, "label")
-                    break
+                near = distance == _DISTANCES[0]
+                if not is_free(box, at) or not (near or leads(at, end)):
+                    continue
+                taken.append(box)
+                if not near:
+                    leaders.append((at, end))
+                    yield f'<path class="leader s0" d="M{_pair(at)}L{_pair(end)}"/>'
+                yield _text(begin, base, name, kind)
+                break
+
+
+def _cross(one: tuple[Point, Point], other: tuple[Point, Point]) -> bool:
+    """Whether two segments cross."""
+
+    def sides(line: tuple[Point, Point], points: tuple[Point, Point]) -> float:
+        (x0, y0), (x1, y1) = line
+        first, second = ((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) for x, y in points)
+        return first * second
+
+    return sides(one, other) < 0 and sides(other, one) < 0
 
 
 def _grown(box: Box, by: float) -> Box:
