@@ -184,6 +184,8 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
     Of equal magnitudes, and weights in half precision have many, either way takes its own: a few
     images may differ. Random weights are others altogether.
     """
+    import torch
+
     from smallnet_core.evaluation import accuracy_percent, predict
 
     side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
@@ -194,7 +196,9 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
     if curve is None:
         raise NotMeasured(f"no curve of {network} by {technique}")
     dataset = workbench.dataset("cifar10")
-    pruned = halved(workbench.network(workbench.model(recipe)), technique)
+    network = workbench.network(workbench.model(recipe))
+    # torch's functions take no channels-last weights.
+    pruned = halved(network.to(memory_format=torch.contiguous_format), technique)
     benchmark.group = "evaluation"
     images = dataset.test_images.to(workbench.device)
     settings = {"mean": recipe.mean, "std": recipe.std}
@@ -256,7 +260,8 @@ def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
     sizes = [workbench.num_nonzeros(result.model) for result in results[0]]
     most = claim.details.get("max_num_params")
     assert most is None or max(sizes) <= most, f"{max(sizes):,} parameters are left"
-    return replace(difference, details={**a.details, **difference.details, "num_params": sizes})
+    details = {**a.details, **difference.details, "num_params": sizes}
+    return replace(difference, recipe=a.recipe, details=details)
 
 
 @pytest.mark.parametrize(
@@ -292,6 +297,7 @@ def dense_side(name: str) -> Side:
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_what_it_buys(name, workbench, record_row, benchmark):
     """Size, arithmetic, bytes and time of a pruned network beside the dense one, and accuracy."""
+    from smallnet_core.cache import in_float16
     from smallnet_core.latency import forward_pass_of, interleaved_seconds
     from smallnet_core.models.layer_table import count_parameters, multiply_adds
     from smallnet_core.packing import stored_bytes
@@ -311,7 +317,7 @@ def test_what_it_buys(name, workbench, record_row, benchmark):
     benchmark.group = "inference"
     target = forward_pass_of(network, 1, workbench.device)
     benchmark.pedantic(target, rounds=10, iterations=1)
-    stored = stored_bytes(network.state_dict())
+    stored = stored_bytes(in_float16(network.state_dict()))
     accuracies: list[float | None] = [None, None]
     with contextlib.suppress(NotMeasured):  # without the data the rest is still measured
         accuracies = [found.accuracy_percent for found in workbench.evaluate([recipe, dense])]

@@ -420,8 +420,9 @@ def _pruned_tables(rows: Sequence[Row]) -> list[str]:
     devices = "/".join(dict.fromkeys(row["device"] for row in rows))
     legend = (
         "par. k, nz. k: thousands of parameters, and of those that are not zero; M m-a: million "
-        "multiply-adds an image; dense: kB of a file of every value; sparse: of a bit for each and "
-        "the values that are not zero; zip: that, compressed; dense %: before pruning"
+        "multiply-adds an image; dense: kB of a file of every value in half precision; sparse: of "
+        "a bit for each and the values that are not zero; zip: that, compressed; dense %: before "
+        "pruning"
     )
     return [
         f"Pruned networks, timed in float32 on {devices}",
