@@ -25,7 +25,7 @@ def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> li
     What has to be trained is trained under the clock, once; else the evaluation is timed, once.
     Raises NotMeasured without data, recipe, or the time that training would take.
     """
-    missing = [recipe for side in sides for recipe in to_train(workbench, side)]
+    missing = list(dict.fromkeys(r for side in sides for r in to_train(workbench, side)))
     wanted = [recipe for side in sides for recipe in recipes_of(workbench, side)]
 
     def evaluate() -> list[list[Evaluated]]:
@@ -42,8 +42,13 @@ def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> li
 
 
 def recipes_of(workbench: Workbench, side: Side) -> list[Any]:
-    """The recipe of each seed of this run."""
+    """The recipe of each seed of this run.
+
+    Raises NotMeasured for a named network where the others are not trained by tuned recipes too.
+    """
     if "recipe" in side:
+        if workbench.settings.recipe_kind != "tuned":
+            raise NotMeasured("pruned networks are compared with those of tuned recipes")
         return workbench.pruned(side["recipe"], side["dataset"])
     return workbench.recipes(side["dataset"], side["network"], side["optimizer"])
 

@@ -166,7 +166,13 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         raise DamagedEntry(f"{weights_path}: sha256 is {found}, its record says {sha256}")
     try:
         tensors = unpack(safetensors.torch.load(weights), record.get("packed", {}))
-    except (safetensors.SafetensorError, LookupError, TypeError, ValueError) as error:
+    except (
+        safetensors.SafetensorError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise DamagedEntry(f"{weights_path}: {error}") from error
     return in_float32(tensors), record
 

@@ -141,7 +141,7 @@ PAPER_STD = (0.2023, 0.1994, 0.2010)
 class Recipe:
     """Everything that determines a training's result; a variant is ``replace(base, ...)``."""
 
-    kind: str  # of RECIPE_KINDS
+    kind: str  # of RECIPE_KINDS, or "pruned"
     dataset: str
     network: str
     optimizer: Optimizer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -221,7 +223,8 @@ def step_function(
     """
     parameters = dict(model.named_parameters())
     masked = [parameters[name].detach() for name in masks]
-    keeps = [mask.to(w.device, w.dtype) for w, mask in zip(masked, masks.values(), strict=True)]
+    # Laid out as the weights: mixed strides are slow.
+    keeps = [torch.empty_like(w).copy_(m) for w, m in zip(masked, masks.values(), strict=True)]
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -331,6 +334,8 @@ def train(
         keeper = None
         if checkpoint is not None:
             context = {"data": dict(dataset.digests), "dtype": str(dtype), "device": device.type}
+            if recipe.pruning is not None:
+                context["sources"] = _digest(sources or {})
             note = None if progress is None else progress.note
             keeper = CheckpointKeeper(CheckpointFile(checkpoint, recipe, context), state, note)
             keeper.resume()
@@ -431,6 +436,17 @@ def _memory_named(recipe: Recipe, device: torch.device) -> Iterator[None]:
             f"{device}, {memory_gib(device):.1f} GiB in all; a recipe with a smaller batch_size "
             f"does ({first_line})"
         ) from error
+
+
+def _digest(sources: Mapping[Recipe, Source]) -> str:
+    """sha256 of what a pruned network begins from: other weights leave other masks and channels."""
+    digest = hashlib.sha256()
+    for recipe, source in sources.items():
+        digest.update(f"{recipe.name} {json.dumps(source.plan, sort_keys=True)}".encode())
+        for name, tensor in source.state_dict.items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def side_of_epoch(recipe: Recipe, epoch: int, full: int) -> int:

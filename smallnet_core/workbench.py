@@ -313,11 +313,9 @@ class Workbench:
         return self._models.get(recipe)
 
     def _source(self, recipe: Recipe) -> Source:
-        model = self._load(recipe)
-        if model is None:
-            raise ValueError(
-                f"{recipe} comes first: what is pruned from it begins with its weights"
-            )
+        model = self.model(recipe)
+        if model.origin.startswith("diverged"):
+            raise NotMeasured(f"there is nothing to prune: {model.origin}")
         return model.source
 
     def _check_budget(self, recipe: Recipe) -> None:

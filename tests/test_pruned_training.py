@@ -182,6 +182,16 @@ def test_a_cut_training_ends_as_the_uninterrupted(structure, tmp_path, monkeypat
     assert resumed.interruptions and same(resumed, trained(recipe))
 
 
+def test_a_checkpoint_of_what_another_network_was_pruned_to_is_not_resumed(tmp_path):
+    recipe = pruned(structure="channels")
+    mine = source(trained(DENSE))
+    others = Source(state_dict={name: 1.1 * tensor for name, tensor in mine.state_dict.items()})
+    path = tmp_path / "checkpoint"
+    train(recipe, DATA, CPU, sources={DENSE: others}, checkpoint=path)
+    result = train(recipe, DATA, CPU, sources={DENSE: mine}, checkpoint=path)
+    assert not result.interruptions and same(result, trained(recipe))
+
+
 @pytest.mark.parametrize("structure", ["weights", "channels"])
 def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
     result = trained(pruned(structure=structure, max_params=SIZE // 4))

@@ -17,7 +17,7 @@ import torch
 from smallnet_core import workbench as module
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset, DatasetError, DatasetNotFound
 from smallnet_core.data.sources import SPECS
-from smallnet_core.recipes import Recipe
+from smallnet_core.recipes import Pruning, Recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.settings import Settings
 from smallnet_core.training import Diverged, Epoch, Source, Trained, network_of
@@ -490,3 +490,32 @@ def test_an_unknown_device_is_named(make, name):
 def test_a_device_that_is_not_there_is_named(make):
     with pytest.raises(ValueError, match="device 'cuda:3' is not there: torch sees no GPU"):
         make(device="cuda:3")
+
+
+def test_nothing_is_pruned_from_a_network_that_diverged(fakes, make):
+    bench = make(num_seeds=1)
+    [recipe] = bench.recipes(*ROW)
+    child = replace(
+        recipe, kind="pruned", pruning=Pruning(parent=recipe, structure="weights", max_params=1000)
+    )
+    fakes.diverges = lambda recipe: recipe.pruning is None
+    assert bench.to_train([child]) == [recipe, child]
+    with pytest.raises(NotMeasured, match="nothing to prune: diverged"):
+        bench.train([recipe, child])
+    assert fakes.trained == [recipe]
+
+
+def test_what_a_pruned_network_begins_from_is_trained_first_and_once(fakes, make):
+    bench = make(num_seeds=1)
+    [recipe] = bench.recipes(*ROW)
+    children = [
+        replace(
+            recipe,
+            kind="pruned",
+            pruning=Pruning(parent=recipe, structure="weights", max_params=size),
+        )
+        for size in (1000, 2000)
+    ]
+    assert bench.to_train(children) == [recipe, *children]
+    bench.train([recipe, *children])
+    assert fakes.trained == [recipe, *children] and bench.to_train(children) == []
