@@ -2,8 +2,8 @@
 
 Claims: Tables 6 and 7 and Figure 17 (one shot, no fine-tuning), the sentences of Sections 1 and 6
 on pruning; beside the paper, our goals for pruned and fine-tuned networks. Hardware: any. What
-cache and zoo have takes two minutes on two cores; other curves are measured and networks trained
-as far as ``--train-budget`` allows: about an hour for the curves of ResNet18 on two cores.
+cache and zoo have is judged or looked up; other curves are measured and networks trained as far as
+``--train-budget`` allows. A curve of ResNet18 is 21 passes over the test images.
 """
 
 from __future__ import annotations
@@ -177,13 +177,13 @@ def test_curve(network, technique, workbench, record_row, benchmark):
 
 
 @pytest.mark.cifar10
-@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("technique", TECHNIQUES[:-1])  # random weights would be others
 @pytest.mark.parametrize("network", ["resnet18_s", "vgg16_s"])
 def test_curves_are_what_torch_gives(network, technique, workbench, record_row, benchmark):
     """A network that is halved from scratch and judged as any other, against its curve.
 
     Of equal magnitudes, and weights in half precision have many, either way takes its own: a few
-    images may differ. Random weights are others altogether.
+    images may differ.
     """
     import torch
 
@@ -207,13 +207,11 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
         predict, args=(pruned, images), kwargs=settings, rounds=1, iterations=1
     )
     found = accuracy_percent(logits.cpu(), dataset.test_labels)
-    tolerance = 10.0 if technique == "random_unstructured" else 0.2
-    assert found == pytest.approx(curve.at(0.5), abs=tolerance)
+    assert found == pytest.approx(curve.at(0.5), abs=0.2)
 
 
 def halved(network: Any, technique: str) -> Any:
     """Half of its convolutions' weights pruned with nothing but torch's own functions."""
-    import torch
     from torch import nn
     from torch.nn.utils import prune
 
@@ -223,15 +221,11 @@ def halved(network: Any, technique: str) -> Any:
             [(layer, "weight") for layer in layers], prune.L1Unstructured, amount=0.5
         )
         return network
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        for layer in layers:
-            if technique == "l1_unstructured":
-                prune.l1_unstructured(layer, "weight", amount=0.5)
-            elif technique == "l1_structured":
-                prune.ln_structured(layer, "weight", amount=0.5, n=1, dim=1)
-            else:
-                prune.random_unstructured(layer, "weight", amount=0.5)
+    for layer in layers:
+        if technique == "l1_unstructured":
+            prune.l1_unstructured(layer, "weight", amount=0.5)
+        else:
+            prune.ln_structured(layer, "weight", amount=0.5, n=1, dim=1)
     return network
 
 

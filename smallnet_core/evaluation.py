@@ -14,6 +14,7 @@ __all__ = [
     "FLIPS",
     "PerClassReport",
     "accuracy_percent",
+    "batch_size",
     "confusion_matrix",
     "per_class_report",
     "predict",
@@ -23,6 +24,12 @@ __all__ = [
 # 10,000 images at 100, and 136 s at 500.
 _BATCH_SIZES = {"cpu": 100}
 _BATCH_SIZE = 500
+
+
+def batch_size(device: torch.device) -> int:
+    """Images that are judged at a time."""
+    return _BATCH_SIZES.get(device.type, _BATCH_SIZE)
+
 
 FLIPS = ("none", "mirror", "mirror_shift")
 
@@ -54,7 +61,7 @@ def predict(
     with torch.autocast(images.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         logits = [
             _logits(model, normalise(batch, mean, std, dtype), flips)
-            for batch in images.split(_BATCH_SIZES.get(images.device.type, _BATCH_SIZE))
+            for batch in images.split(batch_size(images.device))
         ]
     model.train(was_training)
     return torch.cat(logits)

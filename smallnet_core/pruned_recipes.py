@@ -35,13 +35,13 @@ DENSE = {
 # Fine-tuning begins with small images too: what is left has to find itself anew.
 _GROWING = ((0.0, 20), (0.25, 24), (0.5, 28), (0.75, 32))
 _TARGETS = {"1m": 1_000_000, "250k": 250_000}
-# Processors compute 16 channels at a time: 19 of them take as long as 32. Layers of the small
-# networks have too few for that.
+# Processors compute 16 channels at a time: 19 of them take as long as 24, or longer. Layers of the
+# small networks have too few for that.
 _ROUND_TO = {"1m": 16, "250k": 1}
 
 
 def _fine_tuned(parent: Recipe, epochs: int, pruning: Pruning) -> Recipe:
-    """The parent's recipe from a third of its rate on, without what is for fresh weights only."""
+    """The parent's recipe at half its rate or less (Adam: all of it), without a first phase."""
     optimizer = parent.optimizer
     if optimizer.name != "adam":
         # AdaBound ends as SGD, which is where a network that it has trained goes on from.

@@ -1,8 +1,8 @@
 """Claims known to be missed with the weights that ship: id to the reason, in one line.
 
 The row of such a claim says missed all the same; its test is an expected failure where the zoo's
-weights were judged, so that a nightly run tells a new miss from an old one. Once such a claim is met its test passes, and the report ends
-with a line that says to remove it here.
+weights were judged, so that a nightly run tells a new miss from an old one. Once such a claim is
+met its test passes, and the report ends with a line that says to remove it here.
 """
 
 from __future__ import annotations

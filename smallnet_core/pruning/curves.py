@@ -23,6 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils.hooks import RemovableHandle
 
 from smallnet_core.data.batches import normalise
+from smallnet_core.evaluation import batch_size
 from smallnet_core.files import replace_file
 from smallnet_core.machine import environment, keep_freed_memory, synchronize
 from smallnet_core.pruning.masks import TECHNIQUES, OneShot, prunable
@@ -42,8 +43,6 @@ __all__ = [
 
 PROPORTIONS = tuple(round(k * 0.05, 2) for k in range(21))
 
-# ResNet18 in float32 on one core: 90 s a pass over 10,000 images at 100, 136 s at 500.
-_BATCH_SIZES = {"cpu": 100, "cuda": 1000}
 # Multiply-adds that take as long as moving one activation, on a core with AVX-512: 3x3 convolutions
 # of 64, 128 and 256 channels gave 58, 58 and 69.
 _MOVE_COST = 60
@@ -149,7 +148,7 @@ class _Network:
         tick: Callable[[], object] = lambda: None,
     ) -> int:
         """How many of the uint8 ``images`` are classified as ``labels`` say; a tick a batch."""
-        size = _batch_size(images.device)
+        size = batch_size(images.device)
         hits = torch.zeros((), dtype=torch.int64, device=images.device)
         with torch.inference_mode():
             for x, y in zip(images.split(size), labels.split(size), strict=True):
@@ -222,10 +221,6 @@ def _norms_behind(model: nn.Module) -> dict[str, str]:
         ):
             found[str(source.target)] = str(node.target)
     return found
-
-
-def _batch_size(device: torch.device) -> int:
-    return _BATCH_SIZES.get(device.type, _BATCH_SIZES["cuda"])
 
 
 def measure(
@@ -321,7 +316,7 @@ def estimate_seconds(
     model: nn.Module, num_images: int, device: torch.device, num_points: int = len(PROPORTIONS)
 ) -> float:
     """How long ``measure`` would take here, from a timed batch of blank images (N, 3, 32, 32)."""
-    size = min(_batch_size(device), num_images)
+    size = min(batch_size(device), num_images)
     images = torch.zeros(size, 3, 32, 32, dtype=torch.uint8, device=device)
     labels = torch.zeros(size, dtype=torch.int64, device=device)
     network = _Network(model)
