@@ -593,24 +593,33 @@ def _not_measured_lines(rows: Sequence[Row]) -> list[str]:
             reasons[row["reason"]].append(row["claim"])
     lines = ["not measured, and why:"] if reasons else []
     for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
-        count = f"{len(names)} claim{'s' if len(names) > 1 else ''}"
-        lines += _wrapped(f"{count} ({which}): {reason}", "  ")
+        lines += _wrapped(f"{_counted(names)}: {reason}", "  ")
     return lines
 
 
 def _known_misses_lines(rows: Sequence[Row], known_misses: Mapping[str, str]) -> list[str]:
     """Those of this run: why they are missed, and which are so no longer."""
-    lines: list[str] = []
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    met: list[str] = []
     for row in rows:
         claim_id = row["claim"]
         if claim_id not in known_misses or row["verdict"] == Status.NOT_MEASURED.value:
             continue
         if row["verdict"] == Status.MISSED.value:
-            lines += _wrapped(f"missed, as known: {claim_id}: {known_misses[claim_id]}", "  ")
+            by_reason[known_misses[claim_id]].append(claim_id)
         else:
-            lines += _wrapped(f"no longer missed: {claim_id}: remove from known_misses", "  ")
+            met.append(claim_id)
+    lines: list[str] = []
+    for reason, names in by_reason.items():
+        lines += _wrapped(f"missed, as known: {_counted(names)}: {reason}", "  ")
+    for name in met:
+        lines += _wrapped(f"no longer missed: {name}: remove from known_misses", "  ")
     return lines
+
+
+def _counted(names: Sequence[str]) -> str:
+    which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
+    return f"{len(names)} claim{'s' if len(names) > 1 else ''} ({which})"
 
 
 def _reference(rows: Sequence[Row]) -> str:

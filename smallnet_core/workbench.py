@@ -74,6 +74,7 @@ class Workbench:
         self._models: dict[Recipe, CachedModel] = {}
         self._evaluated: dict[Recipe, Evaluated] = {}
         self._curves: dict[tuple[Recipe, str, int], Curve] = {}
+        self._curve_seconds: dict[Recipe, float] = {}  # that measuring one takes, as estimated
 
     def dataset(self, name: str) -> Dataset:
         """The dataset, loaded and verified once; raises NotMeasured where it is not to be had.
@@ -201,9 +202,11 @@ class Workbench:
         """Raises NotMeasured where measuring these curves would take longer than the budget."""
         recipe = wanted[0][0]
         minutes = self.settings.train_budget_minutes
-        seconds = len(wanted) * estimate_curve_seconds(
-            self.network(self.model(recipe)), NUM_IMAGES[recipe.dataset][1], self.device
-        )
+        if recipe not in self._curve_seconds:
+            self._curve_seconds[recipe] = estimate_curve_seconds(
+                self.network(self.model(recipe)), NUM_IMAGES[recipe.dataset][1], self.device
+            )
+        seconds = len(wanted) * self._curve_seconds[recipe]
         if seconds > 60 * minutes:
             needed = math.ceil(seconds / 60)
             raise NotMeasured(

@@ -632,7 +632,7 @@ def test_known_misses_are_said_and_those_that_are_met_are_to_be_removed():
     rows = [row(claim, status, 90.0) for claim, status in zip(TABLE_2, statuses, strict=False)]
     rows.append(row(TABLE_2[4], Status.MISSED, 80.0))
     lines = lines_of([*rows, latency("vit", 1, 0.001)], known_misses=known)
-    start = lines.index(f"  missed, as known: {TABLE_2[0].id}: trained too short")
+    start = lines.index(f"  missed, as known: 1 claim ({TABLE_2[0].id}): trained too short")
     assert lines[start - 1 : start + 4] == [
         "",
         lines[start],

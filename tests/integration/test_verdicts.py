@@ -135,7 +135,7 @@ def test_a_known_miss_is_an_expected_failure_and_missed_all_the_same(suite, know
     assert row["verdict"] == "missed" and row["measured"] == 60.0
     assert len(suite.rows(result)) == 6
     text = " ".join(result.stdout.str().split())
-    assert f"missed, as known: {MISSED}: trained for 8 epochs only" in text
+    assert f"missed, as known: 1 claim ({MISSED}): trained for 8 epochs only" in text
     assert "1 refuted, 1 missed, 2 not measured" in text
     assert "no longer missed" not in text and "no data, ever" not in text
 
