@@ -73,10 +73,12 @@ def record_of(
     environment: Environment,
     dataset_digests: Mapping[str, str],
     commit: Mapping[str, Any] | None,
+    peak_memory_mib: float | None = None,
 ) -> dict[str, Any]:
     """The JSON record of a training: all that is needed to judge or repeat it later.
 
-    ``commit`` is that of the code when the training began, see ``current_commit``.
+    ``commit`` is that of the code when the training began, see ``current_commit``;
+    ``peak_memory_mib`` that of ``machine``, None where it was not told.
     """
     recipe = trained.recipe
     plan = {"pruning_plan": trained.plan} if trained.plan else {}
@@ -94,6 +96,7 @@ def record_of(
         "computed_in": str(trained.dtype).removeprefix("torch."),
         "train_seconds": trained.train_seconds,
         "total_seconds": trained.total_seconds,
+        "peak_memory_mib": peak_memory_mib,
         "interruptions": [asdict(interruption) for interruption in trained.interruptions],
         "dataset_digests": dict(dataset_digests),
         "environment": environment.as_dict(),
@@ -243,12 +246,13 @@ class ModelCache:
         environment: Environment,
         dataset_digests: Mapping[str, str],
         commit: Mapping[str, Any] | None,
+        peak_memory_mib: float | None = None,
     ) -> CachedModel:
         """Write a training's result to the cache and return it as a cached model.
 
         Where it cannot be written (a full disk) it serves this session all the same.
         """
-        record = record_of(trained, environment, dataset_digests, commit)
+        record = record_of(trained, environment, dataset_digests, commit, peak_memory_mib)
         try:
             record = write_entry(self.folder, trained.recipe, trained.state_dict, record)
         except OSError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ __all__ = [
     "accuracy_percent",
     "batch_size",
     "confusion_matrix",
+    "packed_right",
     "per_class_report",
     "predict",
 ]
@@ -83,6 +86,12 @@ def _logits(model: nn.Module, x: Tensor, flips: str) -> Tensor:
 def accuracy_percent(logits: Tensor, labels: Tensor) -> float:
     """Share of rows of ``logits`` (N, classes) whose largest entry is at ``labels`` (N,)."""
     return 100.0 * (logits.argmax(1) == labels).sum().item() / len(labels)
+
+
+def packed_right(logits: Tensor, labels: Tensor) -> str:
+    """Which images are classified right: a bit each, the first one highest, as base64."""
+    right = (logits.argmax(1) == labels).cpu().numpy()
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
 def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:

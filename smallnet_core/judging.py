@@ -309,6 +309,7 @@ def difference_measurement(a: Measurement, b: Measurement) -> Measurement:
             "minuend_percent": _mean(a.values),
             "subtrahend_percent": _mean(b.values),
             "num_seeds": sizes,
+            "origins": [*a.details.get("origins", ()), *b.details.get("origins", ())],
         },
     )
 

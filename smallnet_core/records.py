@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Claim", "Environment", "Measurement", "NotMeasured", "Rule", "Status", "Verdict"]
+__all__ = [
+    "Claim",
+    "Environment",
+    "Measurement",
+    "NotMeasured",
+    "Rule",
+    "Status",
+    "Verdict",
+    "as_json",
+]
 
 
 class Rule(enum.StrEnum):
@@ -47,14 +56,14 @@ def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(mapping))
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """``value`` with None for what JSON has no number for, NaN and the infinities."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _as_json(item) for key, item in value.items()}
+        return {key: as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_json(item) for item in value]
+        return [as_json(item) for item in value]
     return value
 
 
@@ -147,12 +156,13 @@ class Verdict:
             "metric": self.claim.metric,
             "seeds": [] if found is None else list(found.seeds),
             "values": [] if found is None else list(found.values),
+            "num_images": None if found is None else found.num_images,
             "recipe": None if found is None else found.recipe,
             "fingerprints": [] if found is None else list(found.fingerprints),
             "device": None if found is None else found.device,
             "details": {} if found is None else dict(found.details),
         }
-        return {name: _as_json(value) for name, value in row.items()}
+        return {name: as_json(value) for name, value in row.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,20 +23,21 @@ from smallnet_core.cache import (
 )
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
 from smallnet_core.estimates import estimate_seconds
-from smallnet_core.evaluation import accuracy_percent, predict
-from smallnet_core.machine import environment, resolve_device
+from smallnet_core.evaluation import accuracy_percent, confusion_matrix, packed_right, predict
+from smallnet_core.machine import environment, peak_memory_mib, resolve_device
 from smallnet_core.pruned_recipes import find_pruned
 from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.pruning.curves import Curve, find_curve, measure_curve, write_curve
 from smallnet_core.pruning.curves import estimate_seconds as estimate_curve_seconds
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.records import Measurement, NotMeasured
+from smallnet_core.records import Measurement, NotMeasured, as_json
 from smallnet_core.settings import Settings
 from smallnet_core.training import (
     Diverged,
     Progress,
     Source,
+    Trained,
     network_of,
     train,
 )
@@ -131,14 +133,7 @@ class Workbench:
                     continue
                 checkpoint = self.cache.checkpoint(recipe)
                 try:
-                    trained = train(
-                        recipe,
-                        dataset,
-                        self.device,
-                        progress=self.progress,
-                        checkpoint=checkpoint,
-                        sources={one: self._source(one) for one in recipe.ancestors()},
-                    )
+                    trained, peak = self._trained(recipe, dataset, checkpoint)
                 except Diverged as failure:
                     # Judged in this session for what it is, and never cached as a success.
                     record = record_of(failure.trained, self.facts, dataset.digests, self.commit)
@@ -150,9 +145,31 @@ class Workbench:
                     )
                 else:
                     self._models[recipe] = self.cache.store(
-                        trained, self.facts, dataset.digests, self.commit
+                        trained, self.facts, dataset.digests, self.commit, peak
                     )
                 checkpoint.unlink(missing_ok=True)
+
+    def _trained(
+        self, recipe: Recipe, dataset: Dataset, checkpoint: Path
+    ) -> tuple[Trained, float | None]:
+        """What training gives, and the most memory that it took, in MiB."""
+        found = []
+
+        def work() -> None:
+            found.append(
+                train(
+                    recipe,
+                    dataset,
+                    self.device,
+                    progress=self.progress,
+                    checkpoint=checkpoint,
+                    sources={one: self._source(one) for one in recipe.ancestors()},
+                )
+            )
+
+        peak = peak_memory_mib(work, self.device)
+        [trained] = found
+        return trained, peak
 
     def _note(self, line: str) -> None:
         if self.progress is not None:
@@ -269,6 +286,13 @@ class Workbench:
         """Each trained recipe on all test images, in float32 whatever it was trained in."""
         return [self._evaluate(recipe) for recipe in recipes]
 
+    def run_records(self) -> list[dict[str, Any]]:
+        """What a saved file keeps of each network judged so far; see ``runfile`` for the fields."""
+        return [
+            _run_record(found, self.dataset(recipe.dataset))
+            for recipe, found in self._evaluated.items()
+        ]
+
     def publish(self, recipe: Recipe) -> float:
         """Put a trained model into the zoo as float16; the accuracy of what ships, in percent.
 
@@ -351,6 +375,38 @@ class Workbench:
             flips=recipe.test_time_flips,
         )
         return Evaluated(model=model, logits=logits.cpu(), labels=dataset.test_labels)
+
+
+def _run_record(found: Evaluated, dataset: Dataset) -> dict[str, Any]:
+    model = found.model
+    recipe, record = model.recipe, model.record
+    run = {
+        "name": recipe.name,
+        "fingerprint": recipe.fingerprint(),
+        "recipe": recipe.canonical(),
+        "origin": model.origin,
+        "accuracy_percent": found.accuracy_percent,
+        "num_images": len(found.labels),
+        "right": packed_right(found.logits, found.labels),
+        "confusion": confusion_matrix(found.logits, found.labels).tolist(),
+        "test_digest": dataset.digests["test"],
+        "trained_on": record["environment"],
+        "trained_at_commit": record["commit"],
+    }
+    kept = (
+        "selection",
+        "selected_epoch",
+        "curve",
+        "train_seconds",
+        "peak_memory_mib",
+        "computed_in",
+        "dataset_digests",
+        "weights_sha256",
+    )
+    # Records of older trainings have no peak, those of diverged ones no weights.
+    return {name: as_json(value) for name, value in run.items()} | {
+        name: as_json(record.get(name)) for name in kept
+    }
 
 
 def _provenance(models: Sequence[CachedModel]) -> dict[str, Any]:

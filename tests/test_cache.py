@@ -173,6 +173,7 @@ def test_the_record_has_all_that_judging_and_repeating_need(cache):
         "computed_in": "bfloat16",
         "train_seconds": 3.0,
         "total_seconds": 4.0,
+        "peak_memory_mib": None,
         "interruptions": [{"step": 3, "lost_seconds": 1.5}],
         "dataset_digests": DIGESTS,
         "environment": ENVIRONMENT.as_dict(),

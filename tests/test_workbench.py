@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import threading
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -469,6 +471,43 @@ def test_a_measurement_says_what_was_measured_and_how(make):
         "note": "more",
     }
     assert bench.measurement(obtain(make())).details["origins"] == ["cache"]
+
+
+def test_what_a_saved_file_keeps_of_a_network_is_enough_to_judge_it_again(make):
+    bench = make(num_seeds=2)
+    assert bench.run_records() == []
+    results = obtain(bench)
+    records = bench.run_records()
+    assert json.loads(json.dumps(records, allow_nan=False)) == records
+    for record, result in zip(records, results, strict=True):
+        recipe = result.model.recipe
+        assert (record["name"], record["fingerprint"]) == (recipe.name, recipe.fingerprint())
+        assert record["recipe"] == recipe.canonical()
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(record["right"]), np.uint8))
+        assert len(bits) == 24 and not bits[20:].any()
+        right = result.logits.argmax(1) == result.labels
+        assert bits[:20].tolist() == right.int().tolist()
+        assert record["num_images"] == 20
+        assert record["accuracy_percent"] == 100 * right.sum().item() / 20
+        confusion = np.array(record["confusion"])
+        assert confusion.sum() == 20 and confusion.trace() == right.sum()
+        assert [epoch["test_accuracy_percent"] for epoch in record["curve"]] == [60.0]
+        assert record["test_digest"] == bench.dataset(recipe.dataset).digests["test"]
+        assert record["trained_at_commit"] == {"id": "f" * 40, "dirty": False}
+        assert record["trained_on"]["device"] == "cpu"
+        assert record["peak_memory_mib"] is None or record["peak_memory_mib"] > 0
+        assert (record["origin"], record["selection"]) == ("trained", "last")
+        assert record["weights_sha256"]
+
+
+def test_a_network_that_diverged_is_kept_as_what_it_is(fakes, make):
+    fakes.diverges = lambda recipe: True
+    bench = make()
+    obtain(bench)
+    [record] = bench.run_records()
+    assert record["origin"].startswith("diverged: ")
+    assert record["weights_sha256"] is None
+    json.dumps(record, allow_nan=False)
 
 
 def test_a_model_that_was_trained_outside_git_has_no_commit(make, monkeypatch):

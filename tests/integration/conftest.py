@@ -13,6 +13,7 @@ import hypothesis  # noqa: F401
 import pytest
 import scipy.special  # noqa: F401
 import torch
+import torch._dynamo
 
 import smallnet_core.data.digest
 import smallnet_core.latency
@@ -155,7 +156,7 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleName
             test_images=images,
             test_labels=labels,
             class_names=CLASS_NAMES[name],
-            digests={},
+            digests={"train": "a", "test": "b"},
             source="made up",
         )
 

@@ -88,6 +88,7 @@ def test_every_judged_claim_carries_its_row(document):
     }
     for claim_id in ("table2/resnet18_s-adabound", "table2/resnet18-adabound"):
         row = found[claim_id]
+        assert row["num_images"] == 10_000
         assert row.keys() >= KEYS
         assert row["claim"] == claim_id
         assert row["paper"] == CLAIMS[claim_id].paper_value
@@ -109,7 +110,8 @@ def test_what_is_not_finite_is_null(document):
 
 
 def test_all_rows_stand_together_with_those_that_were_not_measured(document):
-    assert document["smallnet"]["schema"] == 1
+    assert document["smallnet"]["schema"] == 2
+    assert document["smallnet"]["runs"] == []  # no network was judged
     rows = document["smallnet"]["rows"]
     assert {row["claim"]: row.get("verdict") for row in rows} == {
         "table2/resnet18_s-adabound": "reproduced",
@@ -123,6 +125,16 @@ def test_all_rows_stand_together_with_those_that_were_not_measured(document):
     for bench in document["benchmarks"]:
         row = bench["extra_info"].get("smallnet")
         assert row is None or row in rows
+
+
+def test_each_judged_network_is_there_once(suite, fake_training):
+    path = suite.pytester.path / "run.json"
+    suite.benchmarks("digits/resnet18_s-adam", "--seeds=2", f"--benchmark-json={path}")
+    document = strict(path.read_text())
+    [row] = document["smallnet"]["rows"]
+    runs = document["smallnet"]["runs"]
+    assert [run["fingerprint"] for run in runs] == row["fingerprints"]
+    assert [run["accuracy_percent"] for run in runs] == row["values"]
 
 
 def test_the_machine_is_described(document):

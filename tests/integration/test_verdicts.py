@@ -30,7 +30,9 @@ def test_claim(claim_id, judge, benchmark):
     value = benchmark.pedantic(lambda: VALUES[claim_id], rounds=1, iterations=1)
     if isinstance(value, str):
         raise eval(value)
-    judge(CLAIMS[claim_id], Measurement(values=(value,), unit="%", num_images=10_000))
+    details = {{"origins": ["{origin}"]}}
+    found = Measurement(values=(value,), unit="%", num_images=10_000, details=details)
+    judge(CLAIMS[claim_id], found)
 """
 
 REPRODUCED = "table2/resnet18_s-adabound"  # 91.72
@@ -59,7 +61,7 @@ def known_misses(monkeypatch):
 
 @pytest.fixture
 def judged(suite, known_misses):
-    suite.pytester.makepyfile(INNER.format(values=repr(VALUES)))
+    suite.pytester.makepyfile(INNER.format(values=repr(VALUES), origin="zoo"))
     return suite.run("-rA", "-v")
 
 
@@ -127,7 +129,7 @@ def test_the_summary_counts_to_560(judged):
 
 def test_a_known_miss_is_an_expected_failure_and_missed_all_the_same(suite, known_misses):
     known_misses |= {MISSED: "trained for 8 epochs only", SKIPPED: "no data, ever"}
-    suite.pytester.makepyfile(INNER.format(values=repr(VALUES)))
+    suite.pytester.makepyfile(INNER.format(values=repr(VALUES), origin="zoo"))
     result = suite.run("-rx")
     result.assert_outcomes(passed=3, failed=1, skipped=1, xfailed=1)
     result.stdout.re_match_lines([rf"XFAIL .*\[{MISSED}\].* - trained for 8 epochs only"])
@@ -138,6 +140,12 @@ def test_a_known_miss_is_an_expected_failure_and_missed_all_the_same(suite, know
     assert f"missed, as known: 1 claim ({MISSED}): trained for 8 epochs only" in text
     assert "1 refuted, 1 missed, 2 not measured" in text
     assert "no longer missed" not in text and "no data, ever" not in text
+
+
+def test_a_known_miss_of_weights_that_were_trained_here_fails(suite, known_misses):
+    known_misses[MISSED] = "trained for 8 epochs only"
+    suite.pytester.makepyfile(INNER.format(values=repr({MISSED: 60.0}), origin="cache"))
+    suite.run().assert_outcomes(failed=1)
 
 
 def test_a_known_miss_that_is_met_passes_with_a_line_to_remove_it(suite, known_misses):
