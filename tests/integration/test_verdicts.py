@@ -51,6 +51,10 @@ VALUES: dict[str, float | str] = {
 }
 
 
+def inner(values: dict[str, float | str], origin: str = "zoo") -> str:
+    return INNER.format(values=repr(values), origin=origin)
+
+
 @pytest.fixture
 def known_misses(monkeypatch):
     """What the shipped weights are known to miss decides nothing here: empty, to be filled."""
@@ -61,7 +65,7 @@ def known_misses(monkeypatch):
 
 @pytest.fixture
 def judged(suite, known_misses):
-    suite.pytester.makepyfile(INNER.format(values=repr(VALUES), origin="zoo"))
+    suite.pytester.makepyfile(inner(VALUES))
     return suite.run("-rA", "-v")
 
 
@@ -129,7 +133,7 @@ def test_the_summary_counts_to_560(judged):
 
 def test_a_known_miss_is_an_expected_failure_and_missed_all_the_same(suite, known_misses):
     known_misses |= {MISSED: "trained for 8 epochs only", SKIPPED: "no data, ever"}
-    suite.pytester.makepyfile(INNER.format(values=repr(VALUES), origin="zoo"))
+    suite.pytester.makepyfile(inner(VALUES))
     result = suite.run("-rx")
     result.assert_outcomes(passed=3, failed=1, skipped=1, xfailed=1)
     result.stdout.re_match_lines([rf"XFAIL .*\[{MISSED}\].* - trained for 8 epochs only"])
@@ -144,14 +148,14 @@ def test_a_known_miss_is_an_expected_failure_and_missed_all_the_same(suite, know
 
 def test_a_known_miss_of_weights_that_were_trained_here_fails(suite, known_misses):
     known_misses[MISSED] = "trained for 8 epochs only"
-    suite.pytester.makepyfile(INNER.format(values=repr({MISSED: 60.0}), origin="cache"))
+    suite.pytester.makepyfile(inner({MISSED: 60.0}, origin="cache"))
     suite.run().assert_outcomes(failed=1)
 
 
 def test_a_known_miss_that_is_met_passes_with_a_line_to_remove_it(suite, known_misses):
     known_misses |= {REPRODUCED: "was so once", EXCEEDED: "was so too"}
     values = {name: VALUES[name] for name in (REPRODUCED, EXCEEDED)}
-    suite.pytester.makepyfile(INNER.format(values=repr(values)))
+    suite.pytester.makepyfile(inner(values))
     result = suite.run()
     result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.OK
@@ -161,7 +165,7 @@ def test_a_known_miss_that_is_met_passes_with_a_line_to_remove_it(suite, known_m
 
 def test_known_misses_alone_do_not_fail_a_run(suite, known_misses):
     known_misses[MISSED] = "trained for 8 epochs only"
-    suite.pytester.makepyfile(INNER.format(values={MISSED: 60.0}))
+    suite.pytester.makepyfile(inner({MISSED: 60.0}))
     result = suite.run()
     result.assert_outcomes(xfailed=1)
     assert result.ret == pytest.ExitCode.OK
@@ -179,7 +183,7 @@ def test_an_undecided_comparison_is_a_skip_that_keeps_its_numbers(suite, monkeyp
     )
     monkeypatch.setattr(plugin, "CLAIMS", {claim.id: claim})
     monkeypatch.setattr("smallnet_core.claims.CLAIMS", {claim.id: claim})
-    suite.pytester.makepyfile(INNER.format(values={claim.id: 90.1}))
+    suite.pytester.makepyfile(inner({claim.id: 90.1}))
     result = suite.run("-rs")
     result.assert_outcomes(skipped=1)
     [row] = suite.rows(result)
