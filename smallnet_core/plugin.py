@@ -17,6 +17,7 @@ from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Measurement, NotMeasured, Status, Verdict
+from smallnet_core.runfile import SCHEMA
 from smallnet_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["claim_params"]
 
-JSON_SCHEMA = 2
 DATASETS = ("digits", "cifar10", "cifar100")
 
 _rows_key = pytest.StashKey[list[dict[str, Any]]]()
@@ -333,7 +333,7 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     config.stash[_saved_key] = True
     bench = config.stash.get(_workbench_key, None)
     output_json["smallnet"] = {
-        "schema": JSON_SCHEMA,
+        "schema": SCHEMA,
         "rows": config.stash[_rows_key],
         "runs": [] if bench is None else bench.run_records(),
     }
