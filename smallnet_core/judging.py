@@ -27,6 +27,8 @@ __all__ = [
     "not_measured",
     "report_errors",
     "report_interval",
+    "seed_variance",
+    "t_quantile",
     "wilson_interval",
 ]
 
@@ -252,8 +254,8 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
 
     whole = _whole(measurement)
     lower, upper = _binomial_half_widths(mean, measurement.num_images, whole)
-    variance, degrees = _seed_variance(measurement, whole)
-    seeds = _t_quantile(degrees) * math.sqrt(variance)
+    variance, degrees = seed_variance(measurement.values, whole)
+    seeds = t_quantile(degrees) * math.sqrt(variance)
     # Not divided by the number of seeds: they are all tested on the same images.
     return max(0.0, mean - math.hypot(lower, seeds)), min(whole, mean + math.hypot(upper, seeds))
 
@@ -316,13 +318,13 @@ def difference_measurement(a: Measurement, b: Measurement) -> Measurement:
 
 def _difference_interval(a: Measurement, b: Measurement) -> tuple[float, float]:
     (a_lower, a_upper), (b_lower, b_upper) = (_images_half_widths(side) for side in (a, b))
-    variances = [_seed_variance(side, 100.0) for side in (a, b) if side.interval is None]
+    variances = [seed_variance(side.values, 100.0) for side in (a, b) if side.interval is None]
     variance = sum(v for v, _ in variances)
     seeds = 0.0
     if variances:
         # Welch-Satterthwaite
         degrees = variance**2 / sum(v**2 / degrees for v, degrees in variances)
-        seeds = _t_quantile(degrees) * math.sqrt(variance)
+        seeds = t_quantile(degrees) * math.sqrt(variance)
     difference = _mean(a.values) - _mean(b.values)
     return (
         max(-100.0, difference - math.hypot(a_lower, b_upper, seeds)),
@@ -339,13 +341,16 @@ def _images_half_widths(side: Measurement) -> tuple[float, float]:
     return _binomial_half_widths(mean, side.num_images, _whole(side))
 
 
-def _seed_variance(side: Measurement, whole: float) -> tuple[float, float]:
-    """Variance of the mean over seeds, in the unit squared, and its degrees of freedom."""
-    own = len(side.values) - 1
+def seed_variance(values: tuple[float, ...], whole: float) -> tuple[float, float]:
+    """Variance of the mean over seeds, in the unit squared, and its degrees of freedom.
+
+    ``whole`` is what all images are in that unit, 100 or 1.
+    """
+    own = len(values) - 1
     degrees = own + ASSUMED_DEGREES
     assumed = ASSUMED_DEGREES * (ASSUMED_SEED_DEVIATION * whole / 100) ** 2
-    pooled = (assumed + own * (_deviation(side.values) or 0.0) ** 2) / degrees
-    return pooled / len(side.values), degrees
+    pooled = (assumed + own * (_deviation(values) or 0.0) ** 2) / degrees
+    return pooled / len(values), degrees
 
 
 def _whole(measurement: Measurement) -> float:
@@ -382,11 +387,12 @@ def _t_half_width(values: tuple[float, ...]) -> float:
     deviation = _deviation(values)
     if not deviation:
         return 0.0
-    return _t_quantile(len(values) - 1) * deviation / math.sqrt(len(values))
+    return t_quantile(len(values) - 1) * deviation / math.sqrt(len(values))
 
 
 @functools.cache
-def _t_quantile(degrees: float) -> float:
+def t_quantile(degrees: float) -> float:
+    """The 97.5 % quantile of Student's t."""
     from scipy.special import stdtrit  # 0.2 s, and only several seeds need it
 
     return float(stdtrit(degrees, 0.975))
