@@ -53,7 +53,10 @@ class RunFileError(ValueError):
 
 
 class _DocumentError(ValueError):
-    """What is wrong with a document, without its path."""
+    """What is wrong with a document, without its path: in a line, whatever it quotes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join(text.split())[:500])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +104,8 @@ def read_run_file(path: Path) -> RunFile:
             raise _DocumentError(
                 "is a folder: name the JSON file that --benchmark-json or --report wrote"
             )
+        if not path.is_file():
+            raise _DocumentError("no regular file")
         if size > MAX_BYTES:
             raise _DocumentError(f"{size:,} bytes, more than the {MAX_BYTES:,} that a run may have")
         text = path.read_bytes().decode()

@@ -1,0 +1,268 @@
+"""smallnet_core.runfile: what is a saved run comes through, and nothing else does."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smallnet_core import runfile as module
+from smallnet_core.runfile import SCHEMA, RunFileError, check_document, read_run_file
+
+FILES = Path(__file__).parent / "files"
+OLD, CURRENT = FILES / "run-schema-1.json", FILES / "run-schema-2.json"
+GOOD = json.loads(CURRENT.read_text())
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The good document with another value at "smallnet.runs.0.right", say; DROP takes it out."""
+    document = copy.deepcopy(GOOD)
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    node: Any = document
+    for part in parents:
+        node = node[part]
+    if value is DROP:
+        del node[last]
+    else:
+        node[last] = value
+    return document
+
+
+DROP = object()
+CLAIM = next(k for k, row in enumerate(GOOD["smallnet"]["rows"]) if row["claim"])
+TIMING = next(k for k, row in enumerate(GOOD["smallnet"]["rows"]) if not row["claim"])
+ROW, RUN = f"smallnet.rows.{CLAIM}", "smallnet.runs.0"
+
+
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "run.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(RunFileError) as caught:
+        read_run_file(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and "\n" not in line and len(line) < 600
+    return line
+
+
+# What is a saved run
+
+
+@pytest.mark.parametrize("path", [OLD, CURRENT])
+def test_files_of_every_schema_stay_readable(path: Path) -> None:
+    file = read_run_file(path)
+    assert file.document["smallnet"]["schema"] == SCHEMA
+    assert len(file.rows) > 40
+    assert {row["claim"] for row in file.rows} > {"table2/resnet18_s-adabound"}
+    assert file.machine["num_threads"] == 2
+    assert file.commit["id"].startswith("ca6e2303f3ba")
+    assert file.datetime.startswith("2026-11-24T")
+    timed = [row["kind"] for row, seconds in file.rounds if row["claim"] is None and seconds]
+    assert {"latency", "training_speed"} <= set(timed)
+    assert all("num_images" in row for row in file.rows if row["claim"])
+
+
+def test_schema_1_has_no_runs_and_schema_2_has() -> None:
+    assert read_run_file(OLD).runs == []
+    runs = read_run_file(CURRENT).runs
+    fingerprints = {one for row in GOOD["smallnet"]["rows"] for one in row.get("fingerprints", ())}
+    assert {run["fingerprint"] for run in runs} <= fingerprints and len(runs) >= 3
+
+
+def test_reading_twice_is_reading_once() -> None:
+    document = read_run_file(CURRENT).document
+    assert check_document(document) == document
+    assert check_document(copy.deepcopy(GOOD)) == GOOD
+
+
+# What is none
+
+REFUSED = {
+    "no file of ours": ("smallnet", DROP, "has nothing of smallnet"),
+    "no machine": ("machine_info", DROP, "machine_info is None, expected dict"),
+    "no commit": ("commit_info", [], "commit_info is [], expected dict"),
+    "no benchmarks": ("benchmarks", {}, "benchmarks is {}, expected list"),
+    "no time": ("datetime", "yesterday", "expected one like 2026"),
+    "a newer schema": ("smallnet.schema", SCHEMA + 1, "a newer one is needed"),
+    "schema 0": ("smallnet.schema", 0, "this version reads 1 to"),
+    "a schema of text": ("smallnet.schema", "2", "smallnet.schema is '2', expected int"),
+    "a schema of true": ("smallnet.schema", True, "expected int"),
+    "no rows": ("smallnet.rows", DROP, "smallnet.rows is None, expected list"),
+    "an empty run": ("smallnet.rows", [], "an empty run"),
+    "a row that is a list": (ROW, [], "is [], expected dict"),
+    "a claim that is a number": (f"{ROW}.claim", 7, "claim is 7, expected str or null"),
+    "a claim without a row": (f"{ROW}.source", DROP, "source is None, expected str"),
+    "an unknown verdict": (f"{ROW}.verdict", "splendid", "verdict 'splendid'"),
+    "a value of text": (f"{ROW}.values", ["91"], "values is '91'"),
+    "a measured text": (f"{ROW}.measured", "91", "measured is '91', expected int or float or null"),
+    "half an interval": (f"{ROW}.interval", [1.0], "expected its two ends"),
+    "a turned interval": (f"{ROW}.interval", [2.0, 1.0], "expected its two ends"),
+    "no images": (f"{ROW}.num_images", 0, "0 images"),
+    "a timing of no kind": (f"smallnet.rows.{TIMING}.kind", None, "kind is None, expected str"),
+    "runs that are none": ("smallnet.runs", {}, "smallnet.runs is {}, expected list"),
+    "a run without a name": (f"{RUN}.name", DROP, "name is None, expected str"),
+    "a run of no dataset": (f"{RUN}.recipe", {}, "recipe.dataset is None"),
+    "a run of no optimizer": (f"{RUN}.recipe.optimizer", "sgdm", "recipe.optimizer is 'sgdm'"),
+    "time that runs backwards": (f"{RUN}.train_seconds", -1.0, "train_seconds is -1.0"),
+    "a negative memory": (f"{RUN}.peak_memory_mib", -1, "peak_memory_mib is -1"),
+    "bits that are no base64": (f"{RUN}.right", "€", "no base64"),
+    "too few bits": (f"{RUN}.right", "AAAA", "3 bytes of bits for"),
+    "another accuracy": (f"{RUN}.accuracy_percent", 50.0, "its bits are not those of 50.0 %"),
+    "an accuracy of no image": (f"{RUN}.accuracy_percent", 50.01, "is no share of"),
+    "a run on no images": (f"{RUN}.num_images", 0, "0 images"),
+    "a negative count": (f"{RUN}.confusion.0.0", -1, "a negative count"),
+    "another confusion": (f"{RUN}.confusion.0.0", 0, "its confusion matrix is not that of"),
+    "a matrix that is not square": (f"{RUN}.confusion.0", [1], "is not square"),
+    "an epoch that is a list": (f"{RUN}.curve.0", [], "curve is []"),
+    "a loss of text": (f"{RUN}.curve.0.train_loss", "low", "train_loss is 'low'"),
+    "a round of text": ("benchmarks.0.stats.data", ["fast"], "stats.data is 'fast'"),
+    "a round before it began": ("benchmarks.0.stats.data", [-0.1], "a round of -0.1 seconds"),
+    "a benchmark without a name": ("benchmarks.0.name", DROP, "name is None"),
+    "no stats": ("benchmarks.0.stats", [], "stats is []"),
+    "a machine of text": ("machine_info.smallnet", "mine", "machine_info.smallnet is 'mine'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_wrong_is_named_with_its_place(name: str, tmp_path: Path) -> None:
+    where, value, expected = REFUSED[name]
+    path = write(tmp_path, json.dumps(changed(where, value)))
+    assert expected in refusal(path)
+
+
+def test_a_claim_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    document = copy.deepcopy(GOOD)
+    document["smallnet"]["rows"].append(document["smallnet"]["rows"][CLAIM])
+    assert "is in it twice" in refusal(write(tmp_path, json.dumps(document)))
+
+
+def test_a_run_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    document = copy.deepcopy(GOOD)
+    document["smallnet"]["runs"].append(document["smallnet"]["runs"][0])
+    assert "a fingerprint is there twice" in refusal(write(tmp_path, json.dumps(document)))
+
+
+def test_bits_beyond_the_images_are_refused() -> None:
+    run = next(run for run in GOOD["smallnet"]["runs"] if run["num_images"] % 8)
+    document = copy.deepcopy(GOOD)
+    index = GOOD["smallnet"]["runs"].index(run)
+    raw = bytearray(base64.b64decode(run["right"]))
+    raw[-1] |= 1
+    document["smallnet"]["runs"][index]["right"] = base64.b64encode(raw).decode()
+    with pytest.raises(ValueError, match="bits beyond its"):
+        check_document(document)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "broken JSON at line 1"),
+        (b"\xff\xfe{}", "no UTF-8"),
+        (b"[]", "the file is [], expected dict"),
+        (b"null", "the file is None, expected dict"),
+        (b"{}", "has nothing of smallnet"),
+        (b'{"a": NaN}', "NaN is no number"),
+        (b'{"a": -Infinity}', "-Infinity is no number"),
+        (b'{"a": 1e999}', "a number that is not finite"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "digits"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "nested too deeply"),
+        (b'{"a": "' + b"x" * 200_000 + b'"}', "a text of 200,000 characters"),
+    ],
+    ids=lambda value: str(value)[:16] if isinstance(value, bytes) else "",
+)
+def test_what_is_no_document_is_refused_in_a_line(
+    content: bytes, expected: str, tmp_path: Path
+) -> None:
+    assert expected in refusal(write(tmp_path, content))
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, b"")
+    os.truncate(path, module.MAX_BYTES + 1)  # sparse: takes no room
+    assert "more than the" in refusal(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read (No such file" in refusal(tmp_path / "none.json")
+    assert "is a folder: name the JSON file" in refusal(tmp_path)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert "no regular file" in refusal(fifo)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, len(CURRENT.read_bytes()) - 1))
+def test_a_file_that_was_cut_off_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, size: int
+) -> None:
+    path = write(tmp_path_factory.mktemp("cut"), CURRENT.read_bytes()[:size])
+    refusal(path)
+
+
+def nodes(value: Any, where: tuple[Any, ...] = ()) -> Any:
+    yield where
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            if not (where and where[-1] in ("confusion", "data")):  # thousands of numbers
+                yield from nodes(item, (*where, key))
+
+
+NODES = [where for where in nodes(GOOD) if where]
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(NODES), ANYTHING)
+def test_anything_anywhere_is_read_or_refused_and_nothing_else(
+    where: tuple[Any, ...], value: Any
+) -> None:
+    document = copy.deepcopy(GOOD)
+    node: Any = document
+    for part in where[:-1]:
+        node = node[part]
+    node[where[-1]] = value
+    try:
+        found = check_document(document)
+    except ValueError as error:
+        refused = str(error)
+    else:
+        assert check_document(found) == found
+        return
+    assert "\n" not in refused
+
+
+HOSTILE = "\x1b[2J\x07\x9b31m\u202eevil\u2066<script>alert(1)</script>\r\x00"
+
+
+def test_what_a_terminal_would_obey_is_taken_out(tmp_path: Path) -> None:
+    document = changed(f"{ROW}.reason", HOSTILE)
+    document["commit_info"][HOSTILE] = HOSTILE
+    file = read_run_file(write(tmp_path, json.dumps(document)))
+    clean = "[2J31mevil<script>alert(1)</script>"
+    assert file.rows[CLAIM]["reason"] == clean
+    assert file.commit[clean] == clean
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(alphabet=st.characters(), max_size=30))
+def test_any_text_comes_through_printable(text: str) -> None:
+    document = check_document(changed(f"{ROW}.reason", text))
+    found = document["smallnet"]["rows"][CLAIM]["reason"]
+    found.encode()  # no half surrogates
+    assert all(sign in "\n\t" or ord(sign) >= 32 for sign in found)
+    assert "\x1b" not in found and "\x9b" not in found
