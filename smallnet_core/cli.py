@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from smallnet_core.compare import Comparison, Thresholds
 
-__all__ = ["FAIL_ON", "fails", "main", "read_thresholds"]
+__all__ = ["FAIL_ON", "fail_on_default", "fails", "main", "read_thresholds"]
 
 FAIL_ON = ("regression", "change", "nothing")
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--fail-on",
         choices=FAIL_ON,
-        default="regression" if os.environ.get("CI") else "nothing",
+        default=fail_on_default(),
         help="what makes the exit status 1. Default: regression where CI is set, else nothing",
     )
     compare.add_argument("--alpha", type=float, help="the level of a table's tests together")
@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("markdown", "json", "html"):
         compare.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write it as {name} too")
     return parser
+
+
+def fail_on_default() -> str:
+    """What fails where nothing is said: regressions where the variable CI is set."""
+    return "regression" if os.environ.get("CI") else "nothing"
 
 
 def read_thresholds(path: Path | None) -> Thresholds:

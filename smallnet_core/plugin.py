@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import warnings
@@ -15,9 +16,10 @@ from smallnet_core import judging, report
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
+from smallnet_core.cli import FAIL_ON
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Measurement, NotMeasured, Status, Verdict
-from smallnet_core.runfile import SCHEMA
+from smallnet_core.runfile import SCHEMA, RunFile, check_document, read_run_file
 from smallnet_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ DATASETS = ("digits", "cifar10", "cifar100")
 _rows_key = pytest.StashKey[list[dict[str, Any]]]()
 _settings_key = pytest.StashKey["Settings"]()
 _workbench_key = pytest.StashKey["Workbench"]()
-_saved_key = pytest.StashKey[bool]()
+_old_key = pytest.StashKey["RunFile | None"]()
+_compared_key = pytest.StashKey[list[str]]()
 
 
 def claim_params(claims: Iterable[Claim]) -> list[Any]:
@@ -87,12 +90,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N. Default: a GPU if there is one"
     )
     group.addoption("--offline", action="store_true", help="download nothing")
+    group.addoption(
+        "--compare",
+        metavar="OLD.json",
+        help="at the end, say what changed since a saved run, and whether it can be chance",
+    )
+    group.addoption(
+        "--fail-on",
+        metavar="{" + ",".join(FAIL_ON) + "}",
+        help="with --compare: what fails the run. Default: regression where CI is set, else "
+        "nothing",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     rows = config.stash.setdefault(_rows_key, [])
     config.pluginmanager.register(_Collector(rows))
     config.stash[_settings_key] = _settings(config)
+    config.stash[_old_key] = _old_run(config)
 
 
 def _settings(config: pytest.Config) -> Settings:
@@ -122,6 +137,22 @@ def _settings(config: pytest.Config) -> Settings:
         device=device,
         offline=config.getoption("--offline"),
     )
+
+
+def _old_run(config: pytest.Config) -> RunFile | None:
+    """The file of ``--compare``, read before anything is measured; raises pytest.UsageError."""
+    path, fail_on = config.getoption("--compare"), config.getoption("--fail-on")
+    if fail_on is not None:
+        if path is None:
+            raise pytest.UsageError("--fail-on is for --compare OLD.json, which is not given")
+        if fail_on not in FAIL_ON:
+            raise pytest.UsageError(f"--fail-on {fail_on}: expected one of {', '.join(FAIL_ON)}")
+    if path is None:
+        return None
+    try:
+        return read_run_file(Path(os.path.expanduser(path)))
+    except ValueError as error:
+        raise pytest.UsageError(f"--compare {error}") from error
 
 
 def _number(
@@ -317,6 +348,16 @@ class _Collector:
                 if name == "smallnet" and isinstance(row, dict)
             ]
 
+    @pytest.hookimpl(trylast=True)  # after pytest-benchmark has saved, before the summary
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        old = session.config.stash[_old_key]
+        if old is None or not self.rows:
+            return
+        lines, failed = _compare(session.config, old)
+        session.config.stash[_compared_key] = lines
+        if failed and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
 
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
@@ -330,7 +371,6 @@ def pytest_benchmark_update_machine_info(
 
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
     """All rows, with those that have no benchmark because nothing was measured; all runs."""
-    config.stash[_saved_key] = True
     bench = config.stash.get(_workbench_key, None)
     output_json["smallnet"] = {
         "schema": SCHEMA,
@@ -345,6 +385,41 @@ def pytest_sessionfinish() -> Generator[None, object, object]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Not saving anything")
         return (yield)
+
+
+def _compare(config: pytest.Config, old: RunFile) -> tuple[list[str], bool]:
+    """What changed since the old run, in lines, and whether that fails the run."""
+    from smallnet_core import compare_report
+    from smallnet_core.cli import fail_on_default, fails, read_thresholds
+    from smallnet_core.compare import compare
+
+    document = check_document(_document(config))
+    new = RunFile(path=Path("this run"), document=document)
+    try:
+        comparison = compare(old, new, thresholds=read_thresholds(config.inipath))
+    except ValueError as error:
+        return [f"--compare: {error}"], True
+    lines = compare_report.terminal_lines(comparison, verbose=config.get_verbosity() > 0)
+    return lines, fails(comparison, config.getoption("--fail-on") or fail_on_default())
+
+
+def _document(config: pytest.Config) -> dict[str, Any]:
+    """What --benchmark-json would save, whether it was asked for or not."""
+    session = config._benchmarksession  # type: ignore[attr-defined]
+    commit = config.hook.pytest_benchmark_generate_commit_info(config=config)
+    document: dict[str, Any] = config.hook.pytest_benchmark_generate_json(
+        config=config,
+        benchmarks=session.benchmarks,
+        include_data=True,
+        machine_info=session.get_machine_info(),
+        commit_info=commit,
+    )
+    config.hook.pytest_benchmark_update_json(
+        config=config, benchmarks=session.benchmarks, output_json=document
+    )
+    # As it would come back from the file: tuples are lists, and so on.
+    found: dict[str, Any] = json.loads(json.dumps(document, default=str))
+    return found
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -381,6 +456,11 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         known_misses=KNOWN_MISSES,
     ):
         terminalreporter.write_line(line)
+    if _compared_key in config.stash:
+        terminalreporter.section("compared")
+        for line in config.stash[_compared_key]:
+            terminalreporter.write_line(line)
     json_path = config.getoption("benchmark_json", None)
-    if json_path is not None and not config.stash.get(_saved_key, False):
+    timed = config._benchmarksession.benchmarks  # type: ignore[attr-defined]
+    if json_path is not None and not timed:
         terminalreporter.write_line(f"{json_path}: not written, for nothing was timed")

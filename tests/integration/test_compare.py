@@ -1,0 +1,94 @@
+"""--compare OLD.json and --fail-on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+FILES = Path(__file__).resolve().parents[1] / "files"
+
+INNER = """
+import pytest
+
+from smallnet_core.claims import CLAIMS
+from smallnet_core.records import Measurement
+
+
+def test_claim(judge, benchmark):
+    benchmark.pedantic(lambda: None, rounds=1, iterations=1)
+    found = Measurement(
+        values={values}, unit="%", seeds={seeds}, num_images=10_000, recipe="tuned"
+    )
+    judge(CLAIMS["table2/resnet18_s-sgdm"], found)
+"""
+
+
+@pytest.fixture
+def run(suite):
+    def run(*values: float, options: tuple[object, ...] = ()):
+        seeds = tuple(range(len(values)))
+        suite.pytester.makepyfile(test_it=INNER.format(values=values, seeds=seeds))
+        return suite.run("--device=cpu", *options)
+
+    return run
+
+
+@pytest.fixture
+def old(run, suite):
+    path = suite.pytester.path / "old.json"
+    run(92.0, 92.1, 92.2, options=(f"--benchmark-json={path}",)).assert_outcomes(passed=1)
+    return path
+
+
+def test_what_became_worse_is_said_at_the_end_and_fails_where_it_is_told_to(run, old, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    result = run(90.9, 91.0, 91.1, options=("--compare", old))
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["=* compared =*", "Regressions: 1", "*-1.10 (*"])
+    failed = run(90.9, 91.0, 91.1, options=("--compare", old, "--fail-on=regression"))
+    assert failed.ret == pytest.ExitCode.TESTS_FAILED
+    monkeypatch.setenv("CI", "true")
+    assert run(90.9, 91.0, 91.1, options=("--compare", old)).ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_what_did_not_change_is_silent(run, old):
+    result = run(92.0, 92.1, 92.2, options=("--compare", old, "--fail-on=change"))
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.no_fnmatch_line("Regressions:*")
+    result.stdout.fnmatch_lines(["1 rows: 1 no difference shown"])
+
+
+def test_an_improvement_asks_to_renew_the_reference(run, old):
+    result = run(93.4, 93.5, 93.6, options=("--compare", old, "--fail-on=regression"))
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["Improvements: 1", "improved: renew the reference*"])
+
+
+def test_a_run_that_shares_nothing_with_the_old_one_says_so_and_fails(run, old, suite):
+    document = json.loads(old.read_text())
+    document["smallnet"]["rows"][0]["claim"] = "table2/other"
+    document["smallnet"]["rows"][0]["paper"] = 1.0
+    old.write_text(json.dumps(document))
+    result = run(92.0, options=("--compare", old))
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["--compare: *nothing in common*"])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--compare", "none.json"), "--compare none.json: cannot be read (No such file*"),
+        (("--fail-on", "regression"), "--fail-on is for --compare OLD.json, which is not given"),
+        (
+            ("--compare", FILES / "run-schema-1.json", "--fail-on", "anything"),
+            "--fail-on anything: expected one of regression, change, nothing",
+        ),
+    ],
+)
+def test_what_cannot_be_used_stops_before_anything_is_measured(suite, options, expected):
+    import fnmatch
+
+    line = suite.refusal(suite.run(*options))
+    assert fnmatch.fnmatch(line, expected)
