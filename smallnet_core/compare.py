@@ -333,7 +333,8 @@ def _readings(file: RunFile) -> list[Reading]:
     }
     found: dict[tuple[str, ...], Reading] = {}
     for row in file.rows:
-        of_row = [_of_claim(row, runs)] if row["claim"] else _of_timing(row, runs, rounds)
+        timing = row["claim"] is None
+        of_row = _of_timing(row, runs, rounds) if timing else [_of_claim(row, runs)]
         for reading in of_row:
             found.setdefault(reading.key, reading)
     return list(found.values())
@@ -415,8 +416,8 @@ def _of_timing(
         ]
     if kind == "training_speed":
         by_loop = row.get("rounds_images_per_second")
-        if isinstance(by_loop, Mapping) and by_loop.get("ours"):
-            speeds = tuple(map(float, by_loop["ours"]))
+        speeds = _numbers(by_loop.get("ours")) if isinstance(by_loop, Mapping) else ()
+        if speeds:
             value = statistics.median(speeds)
             return [replace(base, kind="rounds", unit="images/s", value=value, rounds=speeds)]
         return [number("ratio", "", part="ratio")]
@@ -443,12 +444,18 @@ def _of_timing(
             accuracy,
         ]
     if kind == "pruning curve":
-        percents = [p for p in row.get("accuracy_percent", ()) if _finite(p) is not None]
+        percents = _numbers(row.get("accuracy_percent"))
         mean = statistics.fmean(percents) if percents else None
         return [replace(base, kind="count", unit="%", value=mean)]
     if kind == "failures":
         return [number("accuracy_percent", "%", "count")]
     return [replace(base, value=_finite(row.get("measured")))]
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    """Of a list of finite numbers; empty for anything else."""
+    found = [_finite(value) for value in values] if isinstance(values, list) else []
+    return tuple(value for value in found if value is not None) if None not in found else ()
 
 
 def _finite(value: Any) -> float | None:

@@ -156,10 +156,11 @@ def check_document(document: Any) -> dict[str, Any]:
         raise _DocumentError("an empty run: nothing was looked at in it")
     seen = set()
     for row in rows:
-        key = row["claim"], row.get("recipe"), row.get("device")
-        if row["claim"] is not None and key in seen:
-            raise _DocumentError(f"claim {row['claim']} is in it twice")
-        seen.add(key)
+        if row["claim"] is not None:
+            key = row["claim"], row["recipe"], row["device"]
+            if key in seen:
+                raise _DocumentError(f"claim {row['claim']} is in it twice")
+            seen.add(key)
     runs = [
         _checked_run(run, f"run {k}")
         for k, run in enumerate(_typed(ours.get("runs", []), list, "smallnet.runs"))
@@ -248,7 +249,7 @@ def _checked_row(row: Any, where: str) -> dict[str, Any]:
         _typed(row.get("kind"), str, f"{where}: kind")
         return row
     where = f"{where} ({claim})"
-    verdict = row.get("verdict")
+    verdict = _typed(row.get("verdict"), str, f"{where}: verdict")
     if verdict not in _STATUSES:
         raise _DocumentError(
             f"{where}: verdict {_shown(verdict)}, expected one of {sorted(_STATUSES)}"

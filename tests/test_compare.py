@@ -454,6 +454,38 @@ def test_no_name_becomes_markup(claim: str, machine: str) -> None:
     assert pages[0] == pages[1]
 
 
+GOOD = json.loads(SCHEMA_2.read_text())
+FIELDS = [(k, name) for k, row in enumerate(GOOD["smallnet"]["rows"]) for name in row]
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
+    st.lists(st.none() | st.floats(allow_nan=False), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.sampled_from(FIELDS), ANYTHING)
+def test_whatever_comes_through_the_door_is_compared_or_refused(
+    field: tuple[int, str], value: Any
+) -> None:
+    changed = copy.deepcopy(GOOD)
+    changed["smallnet"]["rows"][field[0]][field[1]] = value
+    try:
+        found = RunFile(path=Path("b.json"), document=check_document(changed))
+        pairs = [compare(file(), found), compare(found, file())]
+    except ValueError:
+        return
+    for comparison in pairs:
+        compare_report.terminal_lines(comparison, verbose=True)
+        compare_report.markdown_lines(comparison)
+        compare_report.html_page(comparison)
+        json.loads(compare_report.as_json(comparison))
+
+
 def test_a_table_of_markdown_keeps_its_columns() -> None:
     files = []
     for k, percent in enumerate((92.0, 90.0)):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smallnet_core import runfile as module
@@ -226,8 +226,9 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=200)
 @given(st.sampled_from(NODES), ANYTHING)
+@example(("smallnet", "rows", TIMING, "recipe"), [])
 def test_anything_anywhere_is_read_or_refused_and_nothing_else(
     where: tuple[Any, ...], value: Any
 ) -> None:
