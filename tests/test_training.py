@@ -557,6 +557,9 @@ def test_a_transformation_to_a_smaller_side_is_an_average() -> None:
     assert small.mean().item() == pytest.approx(x.mean().item(), abs=5e-3)
     constant = resized(torch.full((1, 3, 32, 32), 0.7), 20)
     torch.testing.assert_close(constant, torch.full((1, 3, 20, 20), 0.7))
+    half = resized(x.bfloat16(), 16)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), small, atol=5e-3, rtol=0)
 
 
 # --- Progress -----------------------------------------------------------------------------------

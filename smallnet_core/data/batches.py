@@ -37,7 +37,11 @@ def resized(x: Tensor, side: int) -> Tensor:
     """Images (N, 3, S, S) scaled down to (N, 3, side, side); the same tensor where they fit."""
     if x.shape[-1] == side:
         return x
-    return F.interpolate(x, (side, side), mode="bilinear", antialias=True, align_corners=False)
+    # In float32: on a CPU torch has no antialiasing for bfloat16.
+    small = F.interpolate(
+        x.float(), (side, side), mode="bilinear", antialias=True, align_corners=False
+    )
+    return small.to(x.dtype)
 
 
 class TrainingBatches:
