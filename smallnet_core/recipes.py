@@ -1,6 +1,7 @@
 """Recipes: frozen records of everything that determines the result of a training.
 
-``paper`` recipes are the paper's to the letter, ``tuned`` are ours, ``quick`` are for digits.
+``paper`` recipes are the paper's to the letter, ``tuned`` are ours, ``long`` are ours for who has
+more time, ``equal`` give each optimizer the same epochs and images, ``quick`` are for digits.
 Standard library only.
 """
 
@@ -25,7 +26,7 @@ __all__ = [
     "find_recipe",
 ]
 
-RECIPE_KINDS = ("tuned", "paper", "quick")
+RECIPE_KINDS = ("tuned", "long", "equal", "paper", "quick")
 
 # Raised by whoever changes what a recipe computes (order of random draws, loss, update); the
 # pinned losses of tests/test_numerics.py say when that happened.
@@ -141,7 +142,7 @@ PAPER_STD = (0.2023, 0.1994, 0.2010)
 class Recipe:
     """Everything that determines a training's result; a variant is ``replace(base, ...)``."""
 
-    kind: str  # of RECIPE_KINDS, or "pruned"
+    kind: str  # of RECIPE_KINDS but "equal", or "pruned"
     dataset: str
     network: str
     optimizer: Optimizer
@@ -350,6 +351,37 @@ def _tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
     )
 
 
+# A third of the epochs with whole images.
+_GROWING_LONG = ((0.0, 20), (0.25, 24), (0.45, 28), (0.65, 32))
+_LONG_EPOCHS = {"resnet18_s": 55, "resnet18": 20}
+
+
+def _long(dataset: str, network: str, optimizer: str) -> Recipe | None:
+    """The ResNets for twice the epochs of ``tuned``, more of them with whole images."""
+    tuned = _tuned(dataset, network, optimizer)
+    if tuned is None or network not in _LONG_EPOCHS:
+        return None
+    return dataclasses.replace(
+        tuned,
+        kind="long",
+        epochs=_LONG_EPOCHS[network],
+        augmentation=_AUGMENTATION,
+        initialisation="zero_residual",
+        resolutions=_GROWING_LONG,
+    )
+
+
+def _equal(dataset: str, network: str, optimizer: str) -> Recipe | None:
+    """``tuned`` as it is with SGDM, but for the optimizer: what is left between two is theirs.
+
+    Where ``tuned`` is the same for both, so is the trained network.
+    """
+    sgdm, tuned = (_tuned(dataset, network, name) for name in ("sgdm", optimizer))
+    if sgdm is None or tuned is None:
+        return None
+    return dataclasses.replace(sgdm, optimizer=tuned.optimizer)
+
+
 def _speednet(dataset: str) -> Recipe:
     """Our own network, for the fastest training to 94 % under a million parameters.
 
@@ -425,7 +457,8 @@ def find_recipe(kind: str, dataset: str, network: str, optimizer: str, seed: int
     elif kind == "quick":
         recipe = _quick(network, optimizer) if dataset == "digits" else None
     elif dataset != "digits" and network in _TRAINED_NETWORKS:
-        recipe = (_paper if kind == "paper" else _tuned)(dataset, network, optimizer)
+        find = {"paper": _paper, "tuned": _tuned, "long": _long, "equal": _equal}[kind]
+        recipe = find(dataset, network, optimizer)
     if recipe is None:
         raise NotMeasured(f"no {kind} recipe for {network} with {optimizer} on {dataset}")
     return dataclasses.replace(recipe, seed=recipe.seed + seed)
