@@ -214,12 +214,16 @@ def test_every_recipe_is_what_was_asked_for() -> None:
             recipe = find_recipe(*row)
         except NotMeasured:
             continue
-        assert (recipe.kind, recipe.dataset, recipe.network, recipe.optimizer.name) == row
+        kind = "tuned" if row[0] == "equal" else row[0]
+        assert (recipe.kind, recipe.dataset, recipe.network, recipe.optimizer.name) == (
+            kind,
+            *row[1:],
+        )
         assert recipe.holdout == 0, "held-out images are for tuning, not for results"
 
 
 def test_names_are_unique() -> None:
-    found = all_recipes()
+    found = dict.fromkeys(all_recipes())  # those of equal effort are mostly tuned ones
     names = [recipe.name for recipe in found]
     assert len(found) > 100
     assert len(set(names)) == len(names)
@@ -242,8 +246,14 @@ def test_a_row_without_a_recipe_is_not_measured(kind: str, dataset: str) -> None
 
 
 def test_an_unknown_kind_is_an_error() -> None:
-    with pytest.raises(ValueError, match="unknown recipe 'best'; known: tuned, paper, quick"):
+    with pytest.raises(ValueError, match="unknown recipe 'best'; known: tuned, long, equal, paper"):
         find_recipe("best", "cifar10", "resnet18_s", "sgdm")
+
+
+def test_recipes_of_equal_effort_differ_in_nothing_but_the_optimizer() -> None:
+    found = [find_recipe("equal", "cifar10", "resnet18_s", name) for name in OPTIMIZERS]
+    assert len({replace(recipe, optimizer=found[0].optimizer) for recipe in found}) == 1
+    assert found[0] == find_recipe("tuned", "cifar10", "resnet18_s", "sgdm")
 
 
 # --- The fingerprint ----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ def test_tuned_is_the_default(suite):
 def test_an_unknown_recipe_is_refused_in_a_line_that_names_the_known(suite, kind, tree):
     before = tree(suite.pytester.path)
     line = suite.refusal(suite.run("--recipe", kind))
-    assert line == f"--recipe {kind}: expected one of tuned, paper, quick"
+    assert line == f"--recipe {kind}: expected one of tuned, long, equal, paper, quick"
     assert tree(suite.pytester.path) == before
 
 
