@@ -3,6 +3,11 @@
 An entry is ``<recipe.name>.safetensors`` and a JSON record of the same name. The record carries
 the weights' sha256 and is written last, so an entry without a whole record does not exist. What
 does not verify is named, put aside as ``*.damaged-N`` and never loaded.
+
+An entry of the zoo is the record of a training and of its judging: ``judged`` has what
+``judged.Evaluated`` has of the network as it ships, in half precision, with environment, commit and
+time of the judging. One that says ``"weights": false`` is a record alone, of a network that is
+too large to ship.
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from smallnet_core.files import written_beside
+from smallnet_core.files import json_fields, replace_file, written_beside
 from smallnet_core.packing import pack, unpack
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
@@ -38,14 +43,24 @@ __all__ = [
     "current_commit",
     "in_float16",
     "in_float32",
+    "now",
     "read_entry",
+    "read_record",
     "record_of",
     "write_entry",
 ]
 
 RECORD_SCHEMA = 1
 # What measurements and reports take from a record.
-_RECORD_KEYS = {"train_seconds", "computed_in", "environment", "commit", "curve", "dataset_digests"}
+_RECORD_KEYS = {
+    "train_seconds",
+    "computed_in",
+    "environment",
+    "commit",
+    "curve",
+    "dataset_digests",
+    "weights_sha256",
+}
 ZOO_DIR = Path(__file__).parent / "zoo"
 
 
@@ -101,17 +116,23 @@ def record_of(
         "dataset_digests": dict(dataset_digests),
         "environment": environment.as_dict(),
         "commit": None if commit is None else dict(commit),
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "time": now(),
     }
 
 
 def write_entry(
-    folder: Path, recipe: Recipe, state_dict: Mapping[str, Tensor], record: Mapping[str, Any]
+    folder: Path,
+    recipe: Recipe,
+    state_dict: Mapping[str, Tensor],
+    record: Mapping[str, Any],
+    *,
+    with_weights: bool = True,
 ) -> dict[str, Any]:
     """Write weights and record so that a reader sees both or neither; returns the whole record.
 
-    Raises OSError where the folder cannot be written; nothing half written is left, and an older
-    entry stays until both files of the new one are on the disk.
+    Without the weights the record has their sha256 all the same. Raises OSError where the folder
+    cannot be written; nothing half written is left, and an older entry stays until both files of
+    the new one are on the disk.
     """
     # One key only: with several, safetensors writes them in a random order.
     metadata = {"smallnet": json.dumps({"fingerprint": recipe.fingerprint()})}
@@ -119,10 +140,15 @@ def write_entry(
     weights = safetensors.torch.save(tensors, metadata=metadata)
     whole = {**record, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     whole |= {"packed": packed} if packed else {}
-    text = json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    whole |= {} if with_weights else {"weights": False}
+    text = json_fields(whole)
     folder.mkdir(parents=True, exist_ok=True)
     weights_path = folder / f"{recipe.name}.safetensors"
     record_path = folder / f"{recipe.name}.json"
+    if not with_weights:
+        replace_file(record_path, text.encode())
+        weights_path.unlink(missing_ok=True)
+        return whole
     with (
         written_beside(weights_path, weights) as new_weights,
         written_beside(record_path, text.encode()) as new_record,
@@ -135,21 +161,19 @@ def write_entry(
     return whole
 
 
-def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Weights (float32 where they are floating) and record, or None where there is no entry.
+def read_record(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The record of the entry, whether it has weights or not; None where there is no entry.
 
     Raises DamagedEntry for one that does not verify.
     """
     record_path = folder / f"{recipe.name}.json"
-    weights_path = folder / f"{recipe.name}.safetensors"
     try:
         text = record_path.read_bytes()
     except FileNotFoundError:
         return None  # weights without a record: the writer was killed in between
     try:
         record = json.loads(text)
-        fingerprint, sha256 = record["fingerprint"], record["weights_sha256"]
-        canonical, schema = record["recipe"], record["schema"]
+        fingerprint, canonical, schema = (record[k] for k in ("fingerprint", "recipe", "schema"))
         missing = _RECORD_KEYS - record.keys()
         if missing:
             raise KeyError(", ".join(sorted(missing)))
@@ -160,6 +184,19 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         raise DamagedEntry(f"{record_path}: schema {schema}, expected {RECORD_SCHEMA}")
     if fingerprint != recipe.fingerprint() or canonical != recipe.canonical():
         raise DamagedEntry(f"{record_path}: the record is of another recipe ({fingerprint})")
+    return record
+
+
+def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Weights (float32 where they are floating) and record, or None where there is no entry.
+
+    None too for a record alone. Raises DamagedEntry for an entry that does not verify.
+    """
+    record = read_record(folder, recipe)
+    if record is None or record.get("weights") is False:
+        return None
+    weights_path = folder / f"{recipe.name}.safetensors"
+    sha256 = record["weights_sha256"]
     try:
         weights = weights_path.read_bytes()
     except FileNotFoundError as error:
@@ -202,11 +239,11 @@ class ModelCache:
                 entry = read_entry(folder, recipe)
             except DamagedEntry as damage:
                 if origin == "zoo":  # read-only
-                    self._complain(f"damaged zoo entry ignored: {damage}")
+                    self.complain(f"damaged zoo entry ignored: {damage}")
                     continue
                 entry = self._read_or_put_aside(recipe, damage)
             except OSError as error:
-                self._complain(f"{folder}: cannot be read ({error})")
+                self.complain(f"{folder}: cannot be read ({error})")
                 continue
             if entry is not None:
                 state_dict, record = entry
@@ -214,6 +251,14 @@ class ModelCache:
                     recipe=recipe, state_dict=state_dict, record=record, origin=origin
                 )
         return None
+
+    def recorded(self, recipe: Recipe) -> dict[str, Any] | None:
+        """The zoo's record of ``recipe``, with or without weights; a damaged one is a complaint."""
+        try:
+            return read_record(self.zoo, recipe)
+        except (DamagedEntry, OSError) as error:
+            self.complain(f"record ignored: {error}")
+            return None
 
     def checkpoint(self, recipe: Recipe) -> Path:
         """Where a training of ``recipe`` keeps its checkpoint, for who holds the lock."""
@@ -256,7 +301,7 @@ class ModelCache:
         try:
             record = write_entry(self.folder, trained.recipe, trained.state_dict, record)
         except OSError as error:
-            self._complain(f"{self.folder}: {trained.recipe} was trained, but not kept ({error})")
+            self.complain(f"{self.folder}: {trained.recipe} was trained, but not kept ({error})")
         return CachedModel(
             recipe=trained.recipe, state_dict=trained.state_dict, record=record, origin="trained"
         )
@@ -273,9 +318,9 @@ class ModelCache:
                     damage = still
                 number = self._move_aside(recipe)
         except OSError as error:
-            self._complain(f"damaged cache entry ignored: {damage}; it stays ({error})")
+            self.complain(f"damaged cache entry ignored: {damage}; it stays ({error})")
         else:
-            self._complain(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
+            self.complain(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
         return None
 
     def _move_aside(self, recipe: Recipe) -> int:
@@ -288,7 +333,8 @@ class ModelCache:
                 path.rename(path.with_name(f"{path.name}.damaged-{number}"))
         return number
 
-    def _complain(self, line: str) -> None:
+    def complain(self, line: str) -> None:
+        """Keep a line for the report, once."""
         if line not in self.complaints:
             self.complaints.append(line)
 
@@ -307,6 +353,11 @@ def in_float16(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
         for name, tensor in state_dict.items()
     }
+
+
+def now() -> str:
+    """The time in UTC, as records have it: 2026-11-24T08:19:40Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def current_commit() -> dict[str, Any] | None:

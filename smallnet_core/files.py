@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["leftovers", "replace_file", "written_beside"]
+__all__ = ["json_fields", "leftovers", "replace_file", "written_beside"]
 
 
 @contextlib.contextmanager
@@ -37,6 +39,18 @@ def replace_file(path: Path, *parts: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(path, *parts) as new:
         os.replace(new, path)
+
+
+def json_fields(record: Mapping[str, Any]) -> str:
+    """A JSON object with a field a line, sorted: the same bytes for the same record.
+
+    ValueError for a number that is not finite.
+    """
+    lines = ",\n".join(
+        f" {json.dumps(name)}: {json.dumps(record[name], sort_keys=True, allow_nan=False)}"
+        for name in sorted(record)
+    )
+    return f"{{\n{lines}\n}}\n"
 
 
 def leftovers(path: Path) -> Iterator[Path]:

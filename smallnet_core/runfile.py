@@ -32,7 +32,7 @@ from typing import Any, TypeAlias
 
 from smallnet_core.records import Status
 
-__all__ = ["SCHEMA", "RunFile", "RunFileError", "check_document", "read_run_file"]
+__all__ = ["SCHEMA", "RunFile", "RunFileError", "check_document", "check_run", "read_run_file"]
 
 SCHEMA = 2
 
@@ -162,7 +162,7 @@ def check_document(document: Any) -> dict[str, Any]:
                 raise _DocumentError(f"claim {row['claim']} is in it twice")
             seen.add(key)
     runs = [
-        _checked_run(run, f"run {k}")
+        check_run(run, f"run {k}")
         for k, run in enumerate(_typed(ours.get("runs", []), list, "smallnet.runs"))
     ]
     if len({run["fingerprint"] for run in runs}) < len(runs):
@@ -271,7 +271,8 @@ def _checked_row(row: Any, where: str) -> dict[str, Any]:
     return {**row, "num_images": num_images}
 
 
-def _checked_run(run: Any, where: str) -> dict[str, Any]:
+def check_run(run: Any, where: str) -> dict[str, Any]:
+    """The run as it is; ValueError, with ``where``, unless bits, matrix and accuracy agree."""
     _typed(run, dict, where)
     for name, kinds in _RUN_FIELDS.items():
         _typed(run.get(name), kinds, f"{where}: {name}")

@@ -20,3 +20,8 @@ class Settings:
     cache_dir: Path
     device: str = "auto"
     offline: bool = False
+    recorded: bool = True  # whether what cannot be measured is shown from the zoo's records
+
+    def kind_for(self, dataset: str) -> str:
+        """The kind of recipe for a dataset: digits always take their quick ones."""
+        return "quick" if dataset == "digits" else self.recipe_kind

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from smallnet_core.cache import (
     CachedModel,
@@ -18,20 +17,30 @@ from smallnet_core.cache import (
     current_commit,
     in_float16,
     in_float32,
+    now,
     record_of,
     write_entry,
 )
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
 from smallnet_core.estimates import estimate_seconds
-from smallnet_core.evaluation import accuracy_percent, confusion_matrix, packed_right, predict
+from smallnet_core.evaluation import confusion_matrix, packed_right, predict
+from smallnet_core.judged import Evaluated, curve_measurement, measurement, run_record
 from smallnet_core.machine import environment, peak_memory_mib, resolve_device
+from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruned_recipes import find_pruned
 from smallnet_core.pruning.channels import apply_plan
-from smallnet_core.pruning.curves import Curve, find_curve, measure_curve, write_curve
+from smallnet_core.pruning.curves import (
+    PROPORTIONS,
+    Curve,
+    find_curve,
+    measure_curve,
+    write_curve,
+)
 from smallnet_core.pruning.curves import estimate_seconds as estimate_curve_seconds
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.records import Measurement, NotMeasured, as_json
+from smallnet_core.recorded import Records
+from smallnet_core.records import Measurement, NotMeasured
 from smallnet_core.settings import Settings
 from smallnet_core.training import (
     Diverged,
@@ -42,24 +51,19 @@ from smallnet_core.training import (
     train,
 )
 
-__all__ = ["Evaluated", "Workbench"]
+__all__ = ["Workbench", "WrongWeights"]
 
 # Images (train, test) of each dataset, so that a training can be estimated before it is loaded.
 NUM_IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "digits": (1_297, 500)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """A trained model judged on the whole test set."""
+# Images that the zoo's weights may have right or wrong otherwise than their record says: sums in
+# another order turn a few of 10,000.
+MAX_IMAGES_OFF = 10
 
-    model: CachedModel
-    logits: Tensor  # (N, classes) float32, on the CPU
-    labels: Tensor  # (N,) int64, on the CPU
-    accuracy_percent: float = field(init=False)
 
-    def __post_init__(self) -> None:
-        value = accuracy_percent(self.logits, self.labels)
-        object.__setattr__(self, "accuracy_percent", value)
+class WrongWeights(Exception):  # noqa: N818 - says what they are
+    """Weights of the zoo that are not as good as their record says; the message names them."""
 
 
 class Workbench:
@@ -72,6 +76,7 @@ class Workbench:
         self.cache = ModelCache(settings.cache_dir)
         self.facts = environment(self.device)
         self.commit = current_commit()  # now: it may be another one when a training ends
+        self.records = Records(settings, self.cache)
         self._datasets: dict[str, Dataset | DatasetNotFound] = {}
         self._models: dict[Recipe, CachedModel] = {}
         self._evaluated: dict[Recipe, Evaluated] = {}
@@ -95,9 +100,17 @@ class Workbench:
             raise found.with_traceback(None)  # else it grows with every test that asks
         return found
 
+    def is_at_hand(self, name: str) -> bool:
+        """Whether the dataset is to be had; raises DatasetError where it is there and wrong."""
+        try:
+            self.dataset(name)
+        except NotMeasured:
+            return False
+        return True
+
     def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
         """The recipe of each seed of this run; digits always takes its quick ones."""
-        kind = "quick" if dataset == "digits" else self.settings.recipe_kind
+        kind = self.settings.kind_for(dataset)
         return [
             find_recipe(kind, dataset, network, optimizer, seed)
             for seed in range(self.settings.num_seeds)
@@ -186,24 +199,18 @@ class Workbench:
             raise ValueError(f"{recipe} is not trained: train() comes first")
         return model
 
-    def num_nonzeros(self, model: CachedModel) -> int:
-        """Trainable parameters that are not zero."""
-        return count_nonzeros(self.network(model))
-
     def curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve | None:
-        """What cache or zoo have of a trained network's accuracy by pruned proportion.
+        """What session or cache have of a trained network's accuracy by pruned proportion.
 
         Raises ValueError where the network is not trained.
         """
         key = recipe, technique, seed
         if key not in self._curves:
-            model = self.model(recipe)
-            sha256 = model.record.get("weights_sha256")
+            sha256 = self.model(recipe).record.get("weights_sha256")
             if self.settings.retrain or sha256 is None:
                 return None
-            shipped = (self.cache.zoo / "curves",) if model.origin == "zoo" else ()
             found = find_curve(
-                (self.cache.folder, *shipped),
+                (self.cache.folder,),
                 recipe.name,
                 technique,
                 weights_sha256=sha256,
@@ -216,7 +223,15 @@ class Workbench:
         return self._curves[key]
 
     def check_curves(self, wanted: Sequence[tuple[Recipe, str, int]]) -> None:
-        """Raises NotMeasured where measuring these curves would take longer than the budget."""
+        """Raises NotMeasured where measuring these curves would take longer than the budget.
+
+        And, but for --retrain, where all of them are recorded.
+        """
+        if not self.settings.retrain and all(self.records.curve(*one) for one in wanted):
+            raise NotMeasured(
+                f"{len(wanted)} recorded curve{'s' if len(wanted) > 1 else ''} of "
+                f"{len(PROPORTIONS)} passes over the test images each: --retrain measures anew"
+            )
         recipe = wanted[0][0]
         minutes = self.settings.train_budget_minutes
         if recipe not in self._curve_seconds:
@@ -262,21 +277,7 @@ class Workbench:
     def curve_measurement(self, recipe: Recipe, curve: Curve, accuracy: float) -> Measurement:
         """An accuracy on a curve, in percent."""
         model = self.model(recipe)
-        return Measurement(
-            values=(accuracy,),
-            unit="%",
-            seeds=(recipe.seed,),
-            num_images=curve.num_images,
-            recipe=recipe.kind,
-            fingerprints=(recipe.fingerprint(),),
-            device=curve.made["environment"]["device"],
-            details={
-                **_provenance([model]),
-                "technique": curve.technique,
-                "measured_on": curve.made["environment"]["device_name"],
-                "measured_at_commit": (curve.made["commit"] or {}).get("id"),
-            },
-        )
+        return curve_measurement(recipe, model.origin, model.record, curve, accuracy)
 
     def is_evaluated(self, recipe: Recipe) -> bool:
         """Whether this session has judged the recipe's model already."""
@@ -288,23 +289,33 @@ class Workbench:
 
     def run_records(self) -> list[dict[str, Any]]:
         """What a saved file keeps of each network judged so far; see ``runfile`` for the fields."""
-        return [
-            _run_record(found, self.dataset(recipe.dataset))
-            for recipe, found in self._evaluated.items()
-        ]
+        return [run_record(found) for found in self._evaluated.values()]
 
-    def publish(self, recipe: Recipe) -> float:
-        """Put a trained model into the zoo as float16; the accuracy of what ships, in percent.
+    def publish(self, recipe: Recipe, *, weights: bool = True) -> float:
+        """Put a trained model into the zoo; the accuracy of what ships, in percent.
 
-        It is measured on the rounded weights and stands in the record beside the training's own.
+        It ships in float16, and is judged so: the record has that beside the training's own.
+        Without ``weights`` the record alone ships.
         """
         model = self.model(recipe)
         rounded = in_float16(model.state_dict)
-        shipped = dataclasses.replace(model, state_dict=in_float32(rounded))
-        accuracy = self._judge(shipped).accuracy_percent
-        record = {**model.record, "shipped_accuracy_percent": accuracy}
-        write_entry(self.cache.zoo, recipe, rounded, record)
-        return accuracy
+        found = self._judge(dataclasses.replace(model, state_dict=in_float32(rounded)))
+        judged = {
+            "accuracy_percent": found.accuracy_percent,
+            "num_images": found.num_images,
+            "right": found.right,
+            "confusion": found.confusion,
+            "test_digest": found.test_digest,
+            "num_params": found.num_params,
+            "num_nonzeros": found.num_nonzeros,
+            "environment": self.facts.as_dict(),
+            "commit": self.commit,
+            "time": now(),
+        }
+        record = {name: value for name, value in model.record.items() if name != "weights"}
+        record |= {"shipped_accuracy_percent": found.accuracy_percent, "judged": judged}
+        write_entry(self.cache.zoo, recipe, rounded, record, with_weights=weights)
+        return found.accuracy_percent
 
     def network(self, model: CachedModel) -> nn.Module:
         """The trained network on the session's device, in evaluation mode."""
@@ -317,20 +328,7 @@ class Workbench:
 
     def measurement(self, results: Sequence[Evaluated], **details: Any) -> Measurement:
         """Accuracies in percent, a value a seed."""
-        recipes = [result.model.recipe for result in results]
-        return Measurement(
-            values=tuple(result.accuracy_percent for result in results),
-            unit="%",
-            seeds=tuple(recipe.seed for recipe in recipes),
-            num_images=len(results[0].labels),
-            recipe=recipes[0].kind,
-            fingerprints=tuple(recipe.fingerprint() for recipe in recipes),
-            device=str(self.device),
-            details={
-                **_provenance([result.model for result in results]),
-                **details,
-            },
-        )
+        return measurement(results, **details)
 
     def _load(self, recipe: Recipe) -> CachedModel | None:
         if recipe not in self._models and not self.settings.retrain:
@@ -353,75 +351,61 @@ class Workbench:
         )
         if seconds > budget:
             minutes = math.ceil(seconds / 60)
+            alone = (
+                "only a record, without weights, ships of it; "
+                if (self.cache.recorded(recipe) is not None)
+                else ""
+            )
             raise NotMeasured(
-                f"training takes about {_duration(minutes)} here, over the budget of "
+                f"{alone}training takes about {_duration(minutes)} here, over the budget of "
                 f"{self.settings.train_budget_minutes:g} min: --train-budget {minutes} allows it"
             )
 
     def _evaluate(self, recipe: Recipe) -> Evaluated:
         if recipe not in self._evaluated:
-            self._evaluated[recipe] = self._judge(self.model(recipe))
+            found = self._judge(self.model(recipe))
+            if found.origin == "zoo":
+                self._check_record(found)
+            self._evaluated[recipe] = found
         return self._evaluated[recipe]
+
+    def _check_record(self, found: Evaluated) -> None:
+        """Raises WrongWeights where the zoo's weights are not as good as their record says."""
+        if self.records.missing([found.recipe]):
+            return
+        [recorded] = self.records.evaluate([found.recipe])
+        if recorded.test_digest != found.test_digest:
+            raise WrongWeights(
+                f"{found.recipe.name}: recorded on a test set of digest "
+                f"{recorded.test_digest[:12]}, and this one's is {found.test_digest[:12]}"
+            )
+        if abs(found.num_right - recorded.num_right) > MAX_IMAGES_OFF:
+            raise WrongWeights(
+                f"{found.recipe.name}: the zoo's weights have {found.num_right:,} of "
+                f"{found.num_images:,} test images right, and their record says "
+                f"{recorded.num_right:,}"
+            )
 
     def _judge(self, model: CachedModel) -> Evaluated:
         recipe = model.recipe
         dataset = self.dataset(recipe.dataset)
         images = dataset.test_images.to(self.device)
+        network = self.network(model)
         logits = predict(
-            self.network(model),
-            images,
-            mean=recipe.mean,
-            std=recipe.std,
-            flips=recipe.test_time_flips,
+            network, images, mean=recipe.mean, std=recipe.std, flips=recipe.test_time_flips
+        ).cpu()
+        return Evaluated(
+            recipe=recipe,
+            record=model.record,
+            origin=model.origin,
+            device=str(self.device),
+            test_digest=dataset.digests["test"],
+            num_images=len(dataset.test_labels),
+            right=packed_right(logits, dataset.test_labels),
+            confusion=confusion_matrix(logits, dataset.test_labels).tolist(),
+            num_params=count_parameters(network),
+            num_nonzeros=count_nonzeros(network),
         )
-        return Evaluated(model=model, logits=logits.cpu(), labels=dataset.test_labels)
-
-
-def _run_record(found: Evaluated, dataset: Dataset) -> dict[str, Any]:
-    model = found.model
-    recipe, record = model.recipe, model.record
-    run = {
-        "name": recipe.name,
-        "fingerprint": recipe.fingerprint(),
-        "recipe": recipe.canonical(),
-        "origin": model.origin,
-        "accuracy_percent": found.accuracy_percent,
-        "num_images": len(found.labels),
-        "right": packed_right(found.logits, found.labels),
-        "confusion": confusion_matrix(found.logits, found.labels).tolist(),
-        "test_digest": dataset.digests["test"],
-        "trained_on": record["environment"],
-        "trained_at_commit": record["commit"],
-    }
-    kept = (
-        "selection",
-        "selected_epoch",
-        "curve",
-        "train_seconds",
-        "peak_memory_mib",
-        "computed_in",
-        "dataset_digests",
-        "weights_sha256",
-    )
-    # Records of older trainings have no peak, those of diverged ones no weights.
-    return {name: as_json(value) for name, value in run.items()} | {
-        name: as_json(record.get(name)) for name in kept
-    }
-
-
-def _provenance(models: Sequence[CachedModel]) -> dict[str, Any]:
-    """Where trained networks come from, a value a seed."""
-    recipe = models[0].recipe
-    records = [model.record for model in models]
-    return {
-        "epochs": recipe.epochs,
-        "selection": recipe.selection,
-        "computed_in": sorted({record["computed_in"] for record in records}),
-        "origins": [model.origin for model in models],
-        "train_seconds": [record["train_seconds"] for record in records],
-        "trained_on": [record["environment"]["device_name"] for record in records],
-        "trained_at_commit": [(record["commit"] or {}).get("id") for record in records],
-    }
 
 
 def _duration(minutes: int) -> str:

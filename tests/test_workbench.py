@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,11 +21,13 @@ import torch
 from smallnet_core import workbench as module
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset, DatasetError, DatasetNotFound
 from smallnet_core.data.sources import SPECS
+from smallnet_core.judged import Evaluated
 from smallnet_core.recipes import Pruning, Recipe
+from smallnet_core.recorded import Records
 from smallnet_core.records import NotMeasured
 from smallnet_core.settings import Settings
 from smallnet_core.training import Diverged, Epoch, Source, Trained, network_of
-from smallnet_core.workbench import NUM_IMAGES, Workbench
+from smallnet_core.workbench import NUM_IMAGES, Workbench, WrongWeights
 
 ROW = ("digits", "resnet18_s", "adam")
 
@@ -134,7 +138,7 @@ def make(fakes: Fakes, tmp_path: Path) -> Callable[..., Workbench]:
     return make
 
 
-def obtain(bench: Workbench, row: tuple[str, str, str] = ROW) -> list[module.Evaluated]:
+def obtain(bench: Workbench, row: tuple[str, str, str] = ROW) -> list[Evaluated]:
     """What a benchmark does for one row."""
     recipes = bench.recipes(*row)
     missing = bench.to_train(recipes)
@@ -232,7 +236,7 @@ def test_what_is_missing_is_trained_and_kept(fakes, make):
     bench = make()
     [result] = obtain(bench)
     assert fakes.trained == bench.recipes(*ROW)
-    assert result.model.origin == "trained"
+    assert result.origin == "trained"
     assert bench.to_train(bench.recipes(*ROW)) == []
     obtain(bench)
     assert len(fakes.trained) == 1
@@ -244,19 +248,19 @@ def test_what_the_cache_has_is_not_trained_again_nor_estimated(fakes, make):
     again = make(train_budget_minutes=0.0)
     [result] = obtain(again)
     assert len(fakes.trained) == 1 and fakes.estimated == []
-    assert result.model.origin == "cache"
+    assert result.origin == "cache"
 
 
 def test_the_same_weights_come_from_the_cache(make):
     [first], [second] = obtain(make()), obtain(make())
-    assert torch.equal(first.logits, second.logits)
+    assert first.right == second.right and first.confusion == second.confusion
 
 
 def test_only_the_missing_seeds_are_trained(fakes, make):
     obtain(make())
     results = obtain(make(num_seeds=3))
     assert [recipe.seed for recipe in fakes.trained] == [0, 1, 2]
-    assert [result.model.origin for result in results] == ["cache", "trained", "trained"]
+    assert [result.origin for result in results] == ["cache", "trained", "trained"]
 
 
 def test_retrain_trains_what_there_is_once_a_session(fakes, make):
@@ -265,10 +269,10 @@ def test_retrain_trains_what_there_is_once_a_session(fakes, make):
         bench = make(retrain=True)
         for _ in range(3):  # as many rows as need it
             [result] = obtain(bench)
-            assert result.model.origin == "trained"
+            assert result.origin == "trained"
         assert len(fakes.trained) == 1 + session
     [result] = obtain(make())
-    assert result.model.origin == "cache"
+    assert result.origin == "cache"
 
 
 def test_a_damaged_model_is_named_and_trained_again(fakes, make, tmp_path):
@@ -277,11 +281,11 @@ def test_a_damaged_model_is_named_and_trained_again(fakes, make, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-1])
     bench = make()
     [result] = obtain(bench)
-    assert result.model.origin == "trained" and len(fakes.trained) == 2
+    assert result.origin == "trained" and len(fakes.trained) == 2
     [complaint] = bench.cache.complaints
     assert str(weights) in complaint
     [result] = obtain(make())
-    assert result.model.origin == "cache"
+    assert result.origin == "cache"
 
 
 def test_a_training_that_diverges_is_judged_not_kept_and_not_tried_again(fakes, make, tmp_path):
@@ -289,12 +293,11 @@ def test_a_training_that_diverges_is_judged_not_kept_and_not_tried_again(fakes, 
     bench = make(num_seeds=3)
     for _ in range(3):
         results = obtain(bench)
-        assert [result.model.origin.partition(":")[0] for result in results] == [
+        assert [result.origin.partition(":")[0] for result in results] == [
             "trained",
             "diverged",
             "trained",
         ]
-        assert results[1].logits.isnan().all()
         assert results[1].accuracy_percent < 20, "one class for every image"
     assert [recipe.seed for recipe in fakes.trained] == [0, 1, 2]
     assert len(list((tmp_path / "cache").glob("*.json"))) == 2
@@ -313,7 +316,7 @@ def test_two_sessions_that_ask_for_the_same_train_it_once(fakes, make):
         start.wait()
         bench.train(missing)
         [result] = bench.evaluate(recipes)
-        results.append(result.model.origin)
+        results.append(result.origin)
 
     start = threading.Barrier(2)
     threads = [threading.Thread(target=session, args=(bench,)) for bench in benches]
@@ -433,19 +436,20 @@ def test_a_model_is_evaluated_once_on_all_test_images(fakes, make, monkeypatch):
     [result] = obtain(bench)
     assert obtain(bench) == [result]
     assert calls == [20]
-    assert result.logits.shape == (20, 10) and result.logits.dtype == torch.float32
-    hits = (result.logits.argmax(1) == result.labels).sum().item()
-    assert result.accuracy_percent == 100 * hits / 20
+    assert result.num_images == sum(map(sum, result.confusion)) == 20
+    assert result.accuracy_percent == 100 * result.num_right / 20
 
 
 def test_the_network_has_the_models_weights_and_is_ready_to_judge(make):
     bench = make()
     [result] = obtain(bench)
-    network = bench.network(result.model)
+    model = bench.model(result.recipe)
+    network = bench.network(model)
     assert not network.training
     weights = network.state_dict()
-    assert weights.keys() == result.model.state_dict.keys()
-    assert all(torch.equal(weights[k], v) for k, v in result.model.state_dict.items())
+    assert weights.keys() == model.state_dict.keys()
+    assert all(torch.equal(weights[k], v) for k, v in model.state_dict.items())
+    assert result.num_params == sum(p.numel() for p in network.parameters())
 
 
 def test_a_measurement_says_what_was_measured_and_how(make):
@@ -480,17 +484,15 @@ def test_what_a_saved_file_keeps_of_a_network_is_enough_to_judge_it_again(make):
     records = bench.run_records()
     assert json.loads(json.dumps(records, allow_nan=False)) == records
     for record, result in zip(records, results, strict=True):
-        recipe = result.model.recipe
+        recipe = result.recipe
         assert (record["name"], record["fingerprint"]) == (recipe.name, recipe.fingerprint())
         assert record["recipe"] == recipe.canonical()
         bits = np.unpackbits(np.frombuffer(base64.b64decode(record["right"]), np.uint8))
         assert len(bits) == 24 and not bits[20:].any()
-        right = result.logits.argmax(1) == result.labels
-        assert bits[:20].tolist() == right.int().tolist()
         assert record["num_images"] == 20
-        assert record["accuracy_percent"] == 100 * right.sum().item() / 20
+        assert record["accuracy_percent"] == 100 * bits.sum() / 20
         confusion = np.array(record["confusion"])
-        assert confusion.sum() == 20 and confusion.trace() == right.sum()
+        assert confusion.sum() == 20 and confusion.trace() == bits.sum()
         assert [epoch["test_accuracy_percent"] for epoch in record["curve"]] == [60.0]
         assert record["test_digest"] == bench.dataset(recipe.dataset).digests["test"]
         assert record["trained_at_commit"] == {"id": "f" * 40, "dirty": False}
@@ -514,6 +516,101 @@ def test_a_model_that_was_trained_outside_git_has_no_commit(make, monkeypatch):
     monkeypatch.setattr(module, "current_commit", lambda: None)
     bench = make()
     assert bench.measurement(obtain(bench)).details["trained_at_commit"] == [None]
+
+
+# Weights that ship, and records of them
+
+
+@pytest.fixture
+def published(make, fakes) -> Workbench:
+    """A session without a cache, whose zoo has one network of ROW."""
+    bench = make()
+    obtain(bench)
+    bench.publish(*bench.recipes(*ROW))
+    shutil.rmtree(bench.cache.folder)
+    return make(train_budget_minutes=0)
+
+
+def edit_judged(bench: Workbench, **changes: Any) -> None:
+    [path] = bench.cache.zoo.glob("*.json")
+    record = json.loads(path.read_text())
+    record["judged"] |= changes
+    path.write_text(json.dumps(record))
+
+
+def test_a_record_says_of_a_network_what_judging_it_says(published):
+    [live] = obtain(published)
+    records = published.records
+    [recorded] = records.evaluate(records.recipes(*ROW))
+    assert (live.origin, recorded.origin) == ("zoo", "recorded")
+    for name in ("recipe", "right", "confusion", "num_params", "num_nonzeros", "test_digest"):
+        assert getattr(live, name) == getattr(recorded, name)
+    a, b = (of.measurement([found]) for of, found in ((published, live), (records, recorded)))
+    assert replace(a, details={}) == replace(b, details={})
+
+
+def test_every_recorded_seed_answers_and_no_other(make, published):
+    bench = make(num_seeds=3)
+    obtain(bench)
+    bench.publish(bench.recipes(*ROW)[2])
+    assert [recipe.seed for recipe in make().records.recipes(*ROW)] == [0, 2]
+    with pytest.raises(NotMeasured, match="is not recorded"):
+        make().records.recipes("digits", "resnet18_s", "sgdm")
+
+
+def test_weights_that_are_not_as_good_as_their_record_are_named(published):
+    [found] = obtain(published)
+    right = [[0] * 10 for _ in range(10)]
+    for k in range(10):
+        right[k][k] = 2
+    bits = base64.b64encode(np.packbits([1] * 20).tobytes()).decode()
+    edit_judged(published, accuracy_percent=100.0, confusion=right, right=bits)
+    again = Workbench(published.settings)
+    again.cache.zoo = again.records.cache.zoo = published.cache.zoo
+    assert found.num_right < 20 - module.MAX_IMAGES_OFF
+    with pytest.raises(WrongWeights, match=f"{found.recipe.name}: the zoo's weights have"):
+        obtain(again)
+
+
+def test_a_record_of_another_test_set_is_named(published, monkeypatch):
+    monkeypatch.setattr(
+        module, "load_dataset", lambda name, **_: replace(tiny(name), digests={"test": "other"})
+    )
+    with pytest.raises(WrongWeights, match="recorded on a test set of digest b, and this one's"):
+        obtain(published)
+
+
+def test_a_record_alone_is_recorded_and_no_network_to_measure(make, published):
+    [recipe] = published.recipes(*ROW)
+    accuracy = published.publish(recipe, weights=False)
+    assert list(published.cache.zoo.glob("*.safetensors")) == []
+    bench = make(train_budget_minutes=0)
+    with pytest.raises(NotMeasured, match=r"^only a record, without weights, ships of it; train"):
+        obtain(bench)
+    [found] = bench.records.evaluate(bench.records.recipes(*ROW))
+    assert found.accuracy_percent == accuracy
+    assert bench.cache.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"accuracy_percent": 12.0}, "12.0 % is not what its matrix says"),
+        ({"right": "AAAA"}, "judged .*: its bits are not those of"),
+        ({"confusion": [[20]]}, "judged .*: its bits are not"),
+        ({"test_digest": "c"}, "judged on another test set than"),
+        ({"num_images": 0}, "division"),
+        ({"environment": None}, "NoneType"),
+        ({"num_images": "20"}, "str"),
+    ],
+)
+def test_a_damaged_record_is_a_complaint_and_not_recorded(published, changes, complaint):
+    [recipe] = published.recipes(*ROW)
+    edit_judged(published, **changes)
+    records = Records(published.settings, published.cache)
+    assert records.missing([recipe]) == [recipe]
+    [line] = published.cache.complaints
+    assert re.search(f"record of {recipe.name} ignored: .*{complaint}", line)
 
 
 # The session's device

@@ -24,7 +24,7 @@ from torch.utils.hooks import RemovableHandle
 
 from smallnet_core.data.batches import normalise
 from smallnet_core.evaluation import batch_size
-from smallnet_core.files import replace_file
+from smallnet_core.files import json_fields, replace_file
 from smallnet_core.machine import environment, keep_freed_memory, synchronize
 from smallnet_core.pruning.masks import TECHNIQUES, OneShot, prunable
 
@@ -346,12 +346,8 @@ def write_curve(folder: Path, curve: Curve) -> Path:
         **curve.made,
     }
     del record["made"]
-    lines = ",\n".join(
-        f" {json.dumps(name)}: {json.dumps(record[name], sort_keys=True, allow_nan=False)}"
-        for name in sorted(record)
-    )
     path = curve_path(folder, curve.network, curve.technique, curve.seed)
-    replace_file(path, f"{{\n{lines}\n}}\n".encode())
+    replace_file(path, json_fields(record).encode())
     return path
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from smallnet_core import plugin
-from smallnet_core.cache import CachedModel
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.data.datasets import NUM_CLASSES
+from smallnet_core.judged import Evaluated
 from smallnet_core.records import Claim, Rule
-from smallnet_core.workbench import Evaluated, Workbench
+from smallnet_core.workbench import Workbench
 
 INNER = """
 import pytest
@@ -242,9 +242,19 @@ def all_measured(suite, monkeypatch, known_misses):
             "environment": {"device_name": "x"},
             "commit": None,
         }
-        model = CachedModel(recipe=recipe, state_dict={}, record=record, origin="cache")
-        logits = torch.nn.functional.one_hot(predicted, classes).float()
-        return Evaluated(model=model, logits=logits, labels=labels)
+        confusion = torch.bincount(labels * classes + predicted, minlength=classes**2)
+        return Evaluated(
+            recipe=recipe,
+            record=record,
+            origin="cache",
+            device="cpu",
+            test_digest="a",
+            num_images=len(labels),
+            right="",
+            confusion=confusion.view(classes, classes).tolist(),
+            num_params=1,
+            num_nonzeros=1,
+        )
 
     def evaluate(self, recipes):
         for recipe in recipes:

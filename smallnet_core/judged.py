@@ -1,0 +1,124 @@
+"""A trained network judged on the whole test set, now or by its record; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from smallnet_core.recipes import Recipe
+from smallnet_core.records import Measurement, as_json
+
+__all__ = ["Evaluated", "curve_measurement", "measurement", "provenance", "run_record"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What a trained network makes of all test images, and the record of its training."""
+
+    recipe: Recipe
+    record: Mapping[str, Any]
+    origin: str  # "trained", "cache", "zoo", "recorded" or "diverged: ..."
+    device: str  # that it was judged on
+    test_digest: str  # sha256 of the test set's content
+    num_images: int
+    right: str  # which of the images: a bit each, the first one highest, in base64
+    confusion: Sequence[Sequence[int]]  # a row a true class, a column a predicted one
+    num_params: int
+    num_nonzeros: int  # of the parameters
+
+    @property
+    def num_right(self) -> int:
+        """Images that are classified right."""
+        return sum(row[k] for k, row in enumerate(self.confusion))
+
+    @property
+    def accuracy_percent(self) -> float:
+        """Share of the test images that are classified right."""
+        return 100 * self.num_right / self.num_images
+
+
+def measurement(results: Sequence[Evaluated], **details: Any) -> Measurement:
+    """Make a measurement of accuracies in percent, a value a seed."""
+    recipes = [result.recipe for result in results]
+    return Measurement(
+        values=tuple(result.accuracy_percent for result in results),
+        unit="%",
+        seeds=tuple(recipe.seed for recipe in recipes),
+        num_images=results[0].num_images,
+        recipe=recipes[0].kind,
+        fingerprints=tuple(recipe.fingerprint() for recipe in recipes),
+        device=results[0].device,
+        details={
+            **provenance(recipes[0], [(result.origin, result.record) for result in results]),
+            **details,
+        },
+    )
+
+
+def curve_measurement(
+    recipe: Recipe, origin: str, record: Mapping[str, Any], curve: Any, accuracy: float
+) -> Measurement:
+    """Make a measurement of an accuracy on a curve, in percent; ``curve`` of pruning.curves."""
+    return Measurement(
+        values=(accuracy,),
+        unit="%",
+        seeds=(recipe.seed,),
+        num_images=curve.num_images,
+        recipe=recipe.kind,
+        fingerprints=(recipe.fingerprint(),),
+        device=curve.made["environment"]["device"],
+        details={
+            **provenance(recipe, [(origin, record)]),
+            "technique": curve.technique,
+            "measured_on": curve.made["environment"]["device_name"],
+            "measured_at_commit": (curve.made["commit"] or {}).get("id"),
+        },
+    )
+
+
+def provenance(recipe: Recipe, networks: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Tell where trained networks come from, by origin and record: a value a seed."""
+    records = [record for _, record in networks]
+    return {
+        "epochs": recipe.epochs,
+        "selection": recipe.selection,
+        "computed_in": sorted({record["computed_in"] for record in records}),
+        "origins": [origin for origin, _ in networks],
+        "train_seconds": [record["train_seconds"] for record in records],
+        "trained_on": [record["environment"]["device_name"] for record in records],
+        "trained_at_commit": [(record["commit"] or {}).get("id") for record in records],
+    }
+
+
+# Of a training's record, what a saved run keeps of each network.
+_KEPT = (
+    "selection",
+    "selected_epoch",
+    "curve",
+    "train_seconds",
+    "peak_memory_mib",
+    "computed_in",
+    "dataset_digests",
+    "weights_sha256",
+)
+
+
+def run_record(found: Evaluated) -> dict[str, Any]:
+    """Tell what a saved run keeps of a network, as JSON values; see ``runfile`` for the fields."""
+    recipe, record = found.recipe, found.record
+    run = {
+        "name": recipe.name,
+        "fingerprint": recipe.fingerprint(),
+        "recipe": recipe.canonical(),
+        "origin": found.origin,
+        "accuracy_percent": found.accuracy_percent,
+        "num_images": found.num_images,
+        "right": found.right,
+        "confusion": [list(row) for row in found.confusion],
+        "test_digest": found.test_digest,
+        "trained_on": record["environment"],
+        "trained_at_commit": record["commit"],
+    }
+    # Records of older trainings have no peak, those of diverged ones no weights.
+    return as_json(run | {name: record.get(name) for name in _KEPT})
