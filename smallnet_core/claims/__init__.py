@@ -30,7 +30,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from smallnet_core.claims import load
+from smallnet_core.claims import tables
+from smallnet_core.claims.load import load_claims, load_tables
 from smallnet_core.claims.names import (
     CHANCE_PERCENT,
     DATASET_NAMES,
@@ -69,11 +70,11 @@ def assemble(*groups: Iterable[Claim]) -> Mapping[str, Claim]:
 
 
 CLAIMS: Mapping[str, Claim] = assemble(
-    load.load_claims("text.toml"),
-    load.load_tables("listings.toml", load.listing),
-    load.load_tables("accuracy.toml", load.accuracy),
-    load.load_tables("reports.toml", load.report),
-    load.load_tables("pruning.toml", load.pruning),
+    load_claims("text.toml"),
+    load_tables("listings.toml", tables.listing),
+    load_tables("accuracy.toml", tables.accuracy),
+    load_tables("reports.toml", tables.report),
+    load_tables("pruning.toml", tables.pruning),
 )
 
 

@@ -12,10 +12,16 @@ from types import MappingProxyType
 
 from smallnet_core.claims.load import read
 
-KNOWN_MISSES: Mapping[str, str] = MappingProxyType(
-    {
-        claim_id: miss["reason"]
-        for miss in read("known_misses.toml")["misses"]
-        for claim_id in miss["claims"]
-    }
-)
+
+def load_reasons(name: str) -> Mapping[str, str]:
+    """Read what groups of claims are missed for; ValueError where a claim stands in two."""
+    reasons: dict[str, str] = {}
+    for group in read(name)["misses"]:
+        for claim_id in group["claims"]:
+            if claim_id in reasons:
+                raise ValueError(f"{name}: {claim_id}: is given twice")
+            reasons[claim_id] = group["reason"]
+    return MappingProxyType(reasons)
+
+
+KNOWN_MISSES = load_reasons("known_misses.toml")

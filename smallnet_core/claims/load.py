@@ -1,7 +1,7 @@
 """Reads the data files of this folder: text and tables to claims.
 
-The rows of tables are expanded to entries as text.toml has them, and ``_claim`` makes a claim of
-every entry. Whatever is wrong in a file is a ValueError of one line: file, claim or row, and what.
+Rows of tables are expanded to entries as text.toml has them (``tables``), and every entry becomes
+a claim here. What is wrong in a file is a ValueError of one line: file, claim or row, and what.
 """
 
 from __future__ import annotations
@@ -11,22 +11,18 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from smallnet_core.claims.names import (
-    CHANCE_PERCENT,
     DATASET_NAMES,
     METRICS,
     NETWORK_NAMES,
     OPTIMIZER_NAMES,
     PLACES,
-    TECHNIQUE_NAMES,
     VOCABULARY,
 )
+from smallnet_core.claims.tables import Entries, Entry, Row
 from smallnet_core.records import Claim, Rule
-
-Entry: TypeAlias = dict[str, Any]
-Entries: TypeAlias = Iterator[tuple[str, Entry]]
 
 _DETAILS = {
     *("average", "best_of", "class_index", "class_name", "hyperparameters", "index", "layer_type"),
@@ -78,7 +74,7 @@ def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
         head, *rows = _rows(options.pop("printed"))
         for index, cells in enumerate(rows):
             with _inside(name, place, f"row {'  '.join(cells)!r}"):
-                entries = list(expand(index, head, cells, **options))
+                entries = list(expand(Row(index, head, cells), **options))
             for label, entry in entries:
                 claim_id = f"{place}/{label}"
                 if claim_id in claims:
@@ -200,154 +196,3 @@ def _rows(printed: str) -> list[list[str]]:
         cells = re.split(r" {2,}", line.rstrip())
         rows.append([cells[0] or (rows[-1][0] if rows else ""), *cells[1:]])
     return rows
-
-
-def _key(names: Mapping[str, str], written: str) -> str:
-    """Return the key of what the paper writes so."""
-    for key, name in names.items():
-        if name == written:
-            return key
-    raise ValueError(f"{written!r} is none of {', '.join(names.values())}")
-
-
-def accuracy(
-    _index: int,
-    _head: list[str],
-    cells: list[str],
-    *,
-    dataset: str,
-    says: str,
-    fails: str,
-    remark: str = "",
-) -> Entries:
-    """Expand a row of Tables 2 to 5: network, optimizer, accuracy."""
-    network, optimizer, value = cells
-    chance = CHANCE_PERCENT[dataset]
-    collapsed = float(value) == chance
-    statement = fails if collapsed else says
-    entry = {
-        "says": statement.format(network=network, optimizer=optimizer, value=value),
-        "accuracy_percent": value,
-        # 89.4 comes without its trailing zero; 58 has lost both its decimals.
-        "resolution": 0.01 if collapsed or "." in value else 1.0,
-        "refuted_above": 2 * chance if collapsed else None,
-        "dataset": dataset,
-        "remark": remark,
-    }
-    yield f"{_key(NETWORK_NAMES, network)}-{_key(OPTIMIZER_NAMES, optimizer)}", entry
-
-
-def pruning(
-    _index: int,
-    head: list[str],
-    cells: list[str],
-    *,
-    says: str,
-    dense_percent: float,
-    near_chance_percent: float,
-    refuted_above: float,
-    notes: Mapping[str, str],
-    **about: str,
-) -> Entries:
-    """Expand a row of Tables 6 and 7: technique, and an accuracy for each proportion."""
-    technique = _key(TECHNIQUE_NAMES, cells[0])
-    for at, value in zip(head[1:], cells[1:], strict=True):
-        proportion, percent = float(at), float(value)
-        entry: Entry = {
-            "says": says.format(technique=cells[0], proportion=at, value=value),
-            "technique": technique,
-            "proportion": proportion,
-            "paper_percent": percent,
-            **about,
-        }
-        if percent <= near_chance_percent:
-            note = "near_chance" if percent >= CHANCE_PERCENT[about["dataset"]] else "below_chance"
-            note = "all_pruned" if proportion == 1 else note
-            # 95.0 comes without its trailing zero.
-            entry |= {"accuracy_percent": value, "resolution": 0.01, "refuted_above": refuted_above}
-        else:
-            note = "drop" if proportion else "unpruned"
-            drop = f"{percent - dense_percent:.2f}"
-            entry |= {
-                "accuracy_difference_points": drop if proportion else f"= {drop}",
-                "minuend": {"technique": technique, "proportion": proportion},
-                "subtrahend": {},
-            }
-        yield f"{technique}-{at}", {**entry, "remark": notes[note]}
-
-
-def listing(
-    _index: int,
-    _head: list[str],
-    cells: list[str],
-    *,
-    network: str,
-    says: str,
-    totals: Mapping[str, tuple[str, str]],
-    hyperparameters: Mapping[str, float] | None = None,
-) -> Entries:
-    """Expand a row of Appendices A to C: layer, output shape and parameters; or a total."""
-    entry: Entry = {"network": network}
-    written = NETWORK_NAMES[network]
-    if len(cells) == 1:
-        total, _, value = cells[0].partition(": ")
-        label, statement = totals[total]
-        entry |= {"says": statement.format(network=written, value=value), "quantity": label}
-        if label == "total_params" and hyperparameters:
-            entry["hyperparameters"] = hyperparameters
-    else:
-        layer, shape, value = cells
-        layer_type, _, number = layer.rpartition("-")
-        label = f"{int(number):02}-{layer_type.lower()}"
-        entry |= {
-            "says": says.format(
-                index=number, network=written, layer_type=layer_type, shape=shape, value=value
-            ),
-            "index": int(number),
-            "layer_type": layer_type,
-            "output_shape": tuple(int(size) for size in shape.strip("[]").split(",")),
-        }
-    is_size = label.endswith("_mb")
-    entry |= {"size_mb": value} if is_size else {"num_params": f"= {value.replace(',', '')}"}
-    yield label, entry
-
-
-def report(
-    index: int,
-    _head: list[str],
-    cells: list[str],
-    *,
-    says: Mapping[str, str],
-    same_remark: str,
-    same_rows: tuple[str, ...] = (),
-    **about: str,
-) -> Entries:
-    """Expand a row of Appendix D: a class, an average, the accuracy or the test accuracy."""
-    model = f"{NETWORK_NAMES[about['network']]} with {OPTIMIZER_NAMES[about['optimizer']]}"
-    row, *values = cells
-    label = row.lower().replace(" ", "_")
-
-    def entry(kind: str, metric: str, value: str) -> Entry:
-        said = says[kind].format(model=model, column=metric, value=value, row=row)
-        return {"says": said, metric: value, **about}
-
-    if label == "test_acc":
-        [value] = values
-        yield label, entry(label, "accuracy_percent", value)
-    elif label == "accuracy":
-        share, support = values
-        yield label, entry(label, "accuracy", share)
-        yield f"{label}-support", entry("accuracy_support", "support", support)
-    else:
-        row, is_average, _ = row.partition(" avg")
-        kind = "average" if is_average else "class"
-        details: Entry = (
-            {"average": row} if is_average else {"class_name": row, "class_index": index}
-        )
-        *shares, support = values
-        remark = {"remark": same_remark} if row in same_rows else {}
-        for column, share in zip(("precision", "recall", "f1"), shares, strict=True):
-            yield f"{label}-{column}", {**entry(f"of_{kind}", column, share), **details, **remark}
-        # As a float, which saved runs have.
-        more = {**details, "support": f"{support}.0"}
-        yield f"{label}-support", {**entry(f"{kind}_support", "support", support), **more}
