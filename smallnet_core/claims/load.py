@@ -43,7 +43,7 @@ def _inside(*places: str) -> Iterator[None]:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # Without a function's name, which says nothing to the author of a data file.
-        said = re.sub(r"^\w+\(\) ", "", str(error))
+        said = re.sub(r"^[\w.]+\(\) ", "", str(error))
         said = f"there is no {said}" if isinstance(error, KeyError) else said
         raise ValueError(": ".join((*places, said))) from error
 
@@ -70,8 +70,9 @@ def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
     tables = {place: shared.pop(place) for place in places}
     for place, table in tables.items():
         options = {**shared, **table}
-        remarks = dict(options.pop("remarks", {}))
-        head, *rows = _rows(options.pop("printed"))
+        with _inside(name, place):
+            remarks = dict(options.pop("remarks", {}))
+            head, *rows = _rows(options.pop("printed"))
         for index, cells in enumerate(rows):
             with _inside(name, place, f"row {'  '.join(cells)!r}"):
                 entries = list(expand(Row(index, head, cells), **options))
@@ -190,9 +191,9 @@ def _prose(text: str) -> str:
 
 
 def _rows(printed: str) -> list[list[str]]:
-    """Split a table into cells, which two spaces part; a blank first cell is the one above."""
+    """Split a table into cells, parted by two spaces or a tab; a blank first cell is the one above."""
     rows: list[list[str]] = []
     for line in filter(str.strip, printed.splitlines()):
-        cells = re.split(r" {2,}", line.rstrip())
+        cells = re.split(r" {2,}|\t", line.rstrip())
         rows.append([cells[0] or (rows[-1][0] if rows else ""), *cells[1:]])
     return rows

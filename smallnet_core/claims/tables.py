@@ -23,6 +23,8 @@ _KEYS = {
 
 
 class Row(NamedTuple):
+    """Hold a line of a table; ``position`` counts from 0, under the head."""
+
     position: int
     head: list[str]
     cells: list[str]
