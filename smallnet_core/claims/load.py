@@ -191,7 +191,7 @@ def _prose(text: str) -> str:
 
 
 def _rows(printed: str) -> list[list[str]]:
-    """Split a table into cells, parted by two spaces or a tab; a blank first cell is the one above."""
+    """Split at two spaces or a tab into cells; a blank first cell is the one above."""
     rows: list[list[str]] = []
     for line in filter(str.strip, printed.splitlines()):
         cells = re.split(r" {2,}|\t", line.rstrip())
