@@ -1,7 +1,10 @@
-"""Every number of the paper as data: ``CLAIMS`` maps an id to its claim; a module a kind of table.
+"""Every number of the paper: ``CLAIMS`` maps an id to its claim, read from the data files beside.
+
+text.toml, accuracy.toml, pruning.toml, listings.toml and reports.toml are the paper, goals.toml
+and known_misses.toml ours; text.toml says how to write a claim.
 
 An id is the claim's place and its name: ``table2/resnet18_s-adabound``. What a claim's ``details``
-hold, beside what its module says:
+hold:
 
 - ``quantity``: the number's name where several of one metric share a place ("total_params");
 - ``reference``: the name of the network for ``models.reference.build_reference``, where the paper
@@ -14,7 +17,12 @@ hold, beside what its module says:
   ``{"best_of": (side, ...)}``, the highest accuracy of several;
 - ``recipes``: names of recipes of ours, any of which can refute what is said to fail;
 - ``paper_percent``: the accuracy that is printed where the claim is judged by a difference of it;
-- ``best_of``: the same sides, for an accuracy that is the highest of several.
+- ``best_of``: the same sides, for an accuracy that is the highest of several;
+- ``technique``, ``proportion``: how a network is pruned, 0 to 1 of its convolutions' weights;
+- ``points``: of accuracy, lost first at the proportion that is the claim's value;
+- ``max_num_params``, ``min_seeds``: what a network and its measurement are held to besides;
+- ``index``, ``layer_type``, ``output_shape`` of a line of a listing, the batch first as -1;
+- ``class_name`` (the paper's: plane and car), ``class_index``; ``average``: "macro" or "weighted".
 """
 
 from __future__ import annotations
@@ -22,21 +30,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from smallnet_core.claims import (
-    accuracy,
-    dataset,
-    layers,
-    parameters,
-    per_class,
-    pruning,
-    sentences,
-)
+from smallnet_core.claims import tables
+from smallnet_core.claims.load import load_claims, load_tables
 from smallnet_core.claims.names import (
     CHANCE_PERCENT,
     DATASET_NAMES,
     NETWORK_NAMES,
     OPTIMIZER_NAMES,
-    SOURCES,
+    PLACES,
 )
 from smallnet_core.records import Claim, Rule
 
@@ -54,7 +55,7 @@ __all__ = [
 def assemble(*groups: Iterable[Claim]) -> Mapping[str, Claim]:
     """One read-only mapping of id to claim, in the paper's order.
 
-    ValueError for a repeated id or a place that ``names.SOURCES`` does not have.
+    ValueError for a repeated id or a source that ``names`` does not have.
     """
     claims: dict[str, Claim] = {}
     for group in groups:
@@ -62,21 +63,18 @@ def assemble(*groups: Iterable[Claim]) -> Mapping[str, Claim]:
             if claim.id in claims:
                 raise ValueError(f"claim id {claim.id!r} is given twice: ids must be unique")
             claims[claim.id] = claim
-    if unknown := {claim.source for claim in claims.values()} - set(SOURCES):
+    order = {source: k for k, source in enumerate(PLACES.values())}
+    if unknown := {claim.source for claim in claims.values()} - order.keys():
         raise ValueError(f"names.SOURCES does not have {', '.join(sorted(unknown))}")
-    return MappingProxyType(
-        dict(sorted(claims.items(), key=lambda item: SOURCES.index(item[1].source)))
-    )
+    return MappingProxyType(dict(sorted(claims.items(), key=lambda item: order[item[1].source])))
 
 
 CLAIMS: Mapping[str, Claim] = assemble(
-    parameters.CLAIMS,
-    dataset.CLAIMS,
-    layers.CLAIMS,
-    accuracy.CLAIMS,
-    per_class.CLAIMS,
-    pruning.CLAIMS,
-    sentences.CLAIMS,
+    load_claims("text.toml"),
+    load_tables("listings.toml", tables.listing),
+    load_tables("accuracy.toml", tables.accuracy),
+    load_tables("reports.toml", tables.report),
+    load_tables("pruning.toml", tables.pruning),
 )
 
 

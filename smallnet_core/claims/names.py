@@ -1,16 +1,8 @@
-"""How the paper writes what the claims name, and what guessing reaches on each dataset."""
+"""The vocabulary of claims, and how the paper writes it."""
 
 from __future__ import annotations
 
-__all__ = [
-    "CHANCE_PERCENT",
-    "DATASET_NAMES",
-    "NETWORK_NAMES",
-    "OPTIMIZER_NAMES",
-    "RESNETS",
-    "SOURCES",
-    "VITS",
-]
+from smallnet_core.records import Rule
 
 NETWORK_NAMES = {
     "resnet18": "ResNet18",
@@ -34,39 +26,65 @@ OPTIMIZER_NAMES = {"sgdm": "SGDM", "adam": "ADAM", "adabound": "AdaBound"}
 
 DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
-CHANCE_PERCENT = {"cifar10": 10.0, "cifar100": 1.0}
+CHANCE_PERCENT = {"cifar10": 10.0, "cifar100": 1.0}  # what guessing reaches
+
+TECHNIQUE_NAMES = {
+    "l1_unstructured": "L1 unstructured",
+    "l1_structured": "L1 structured",
+    "global_unstructured": "Global unstructured",
+}
+
+# What goals may be about, beside what the paper names.
+VOCABULARY = {
+    "network": (*NETWORK_NAMES, "speednet"),
+    "optimizer": (*OPTIMIZER_NAMES, "muon"),
+    "dataset": (*DATASET_NAMES, "digits"),
+    "technique": (*TECHNIQUE_NAMES,),
+}
 
 # Where the paper says something, in its own order.
 SOURCES = (
-    "Abstract",
-    "Section 1",
-    "Section 2",
-    "Section 3.1",
-    "Table 1",
-    "Section 3.2.1",
-    "Figure 6",
-    "Section 3.2.2",
-    "Section 3.2.3",
-    "Section 5.1",
-    "Table 2",
-    "Table 3",
-    "Section 5.2",
-    "Section 5.3",
-    "Table 4",
-    "Table 5",
-    "Figure 17",
-    "Section 6",
-    "Appendix A",
-    "Appendix B",
-    "Appendix C",
-    "Appendix D.1",
-    "Appendix D.2",
-    "Appendix D.3",
-    "Appendix D.4",
-    "Table 6",
-    "Table 7",
+    *("Abstract", "Section 1", "Section 2", "Section 3.1", "Table 1", "Section 3.2.1", "Figure 6"),
+    *("Section 3.2.2", "Section 3.2.3", "Section 5.1", "Table 2", "Table 3", "Section 5.2"),
+    *("Section 5.3", "Table 4", "Table 5", "Figure 17", "Section 6"),
+    *("Appendix A", "Appendix B", "Appendix C"),
+    *("Appendix D.1", "Appendix D.2", "Appendix D.3", "Appendix D.4", "Table 6", "Table 7"),
 )
 
-RESNETS = ("resnet18", "resnet18_s")  # trained in Tables 2 and 3
+GOAL_SOURCES = ("Digits", "Pruning", "Beyond the paper")
 
-VITS = ("vit", "vit_s")  # trained in Tables 4 and 5
+
+def _place(source: str) -> str:
+    kind, _, number = source.lower().partition(" ")
+    if source in GOAL_SOURCES or not number:
+        return kind
+    return kind + number if kind in ("table", "figure") else f"{kind}-{number}"
+
+
+# How ids begin: "table2", "section-3.2.1", "appendix-d.1", "beyond".
+PLACES = {_place(source): source for source in (*SOURCES, *GOAL_SOURCES)}
+
+# Unit, and how a number of that metric is held against ours if no sign says it otherwise.
+METRICS = {
+    **dict.fromkeys(("accuracy", "precision", "recall", "f1"), ("", Rule.AT_LEAST)),
+    "accuracy_percent": ("%", Rule.AT_LEAST),
+    "accuracy_difference_points": ("points", Rule.AT_LEAST),
+    "lost_at_proportion": ("", Rule.AT_LEAST),
+    "num_params": ("parameters", Rule.ROUNDED),
+    "size_mb": ("MiB", Rule.ROUNDED),
+    "multiply_adds": ("multiply-adds", Rule.ROUNDED),
+    "image_size": ("pixels", Rule.EXACT),
+    **dict.fromkeys(("num_channels", "first_conv_channels"), ("channels", Rule.EXACT)),
+    **dict.fromkeys(("num_classes", "num_superclasses"), ("classes", Rule.EXACT)),
+    **dict.fromkeys(
+        ("depth", "num_conv_layers", "num_linear_layers", "num_hidden_linear_layers"),
+        ("layers", Rule.EXACT),
+    ),
+    **dict.fromkeys(
+        (
+            *("num_images", "num_train_images", "num_test_images", "images_per_class"),
+            *("train_images_per_class", "test_images_per_class", "support", "incorrect_images"),
+        ),
+        ("images", Rule.EXACT),
+    ),
+}

@@ -1,0 +1,199 @@
+"""Reads the data files of this folder: text and tables to claims.
+
+Rows of tables are expanded to entries as text.toml has them (``tables``), and every entry becomes
+a claim here. What is wrong in a file is a ValueError of one line: file, claim or row, and what.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from smallnet_core.claims.names import (
+    DATASET_NAMES,
+    METRICS,
+    NETWORK_NAMES,
+    OPTIMIZER_NAMES,
+    PLACES,
+    VOCABULARY,
+)
+from smallnet_core.claims.tables import Entries, Entry, Row
+from smallnet_core.records import Claim, Rule
+
+_DETAILS = {
+    *("average", "best_of", "class_index", "class_name", "hyperparameters", "index", "layer_type"),
+    *("max_num_params", "min_seeds", "minuend", "output_shape", "paper_difference"),
+    *("paper_percent", "points", "proportion", "quantity", "recipes", "reference", "subtrahend"),
+    "technique",
+}
+_SIDE = {"best_of", "network", "optimizer", "proportion", "recipe", "technique"}
+_SIGNS = {"<": Rule.BELOW, ">": Rule.ABOVE, ">=": Rule.AT_LEAST, "=": Rule.EXACT}
+_EXPONENTS = {"": 0, "K": 3, "M": 6, " x 10^9": 9}
+_NUMBER = re.compile(r"(?:(<|>|>=|=) )?(-?\d+(?:\.(\d+))?)(K|M| x 10\^9)?")
+
+
+@contextmanager
+def _inside(*places: str) -> Iterator[None]:
+    """Name the places in whatever error a data file leads to."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Without a function's name, which says nothing to the author of a data file.
+        said = re.sub(r"^[\w.]+\(\) ", "", str(error))
+        said = f"there is no {said}" if isinstance(error, KeyError) else said
+        raise ValueError(": ".join((*places, said))) from error
+
+
+def read(name: str) -> dict[str, Any]:
+    """Read the TOML file ``name`` of this folder."""
+    with _inside(name):
+        return tomllib.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
+
+
+def load_claims(name: str) -> list[Claim]:
+    """Make claims of a file of single entries, in its order."""
+    return [_claim(name, *entry) for entry in read(name).items()]
+
+
+def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
+    """Make claims of a file of tables, in its order; ``expand`` makes entries of a row.
+
+    What stands above the first table holds for all of them. ``remarks`` are by the claims' names.
+    """
+    shared = read(name)
+    places = [key for key, value in shared.items() if type(value) is dict and "printed" in value]
+    claims: dict[str, Claim] = {}
+    tables = {place: shared.pop(place) for place in places}
+    for place, table in tables.items():
+        options = {**shared, **table}
+        with _inside(name, place):
+            remarks = dict(options.pop("remarks", {}))
+            head, *rows = _rows(options.pop("printed"))
+        for index, cells in enumerate(rows):
+            with _inside(name, place, f"row {'  '.join(cells)!r}"):
+                entries = list(expand(Row(index, head, cells), **options))
+            for label, entry in entries:
+                claim_id = f"{place}/{label}"
+                if claim_id in claims:
+                    raise ValueError(f"{name}: {claim_id}: is given twice")
+                entry["remark"] = f"{remarks.pop(label, '')} {entry.get('remark', '')}"
+                claims[claim_id] = _claim(name, claim_id, entry)
+        if remarks:
+            raise ValueError(f"{name}: {place}: remarks on {', '.join(remarks)}, which are no rows")
+    return [*claims.values()]
+
+
+def _claim(file: str, claim_id: str, entry: Entry) -> Claim:
+    with _inside(file, claim_id):
+        return _make(claim_id, **entry)
+
+
+def _make(
+    claim_id: str,
+    *,
+    says: str,
+    resolution: float | None = None,
+    refuted_above: float | None = None,
+    remark: str = "",
+    not_measured: str = "",
+    **rest: Any,
+) -> Claim:
+    place, _, label = claim_id.partition("/")
+    if place not in PLACES:
+        raise ValueError(f"unknown source {place!r}: names.SOURCES has those of the paper")
+    metrics = rest.keys() & METRICS.keys()
+    _check_keys(rest, {*metrics, *_DETAILS, "dataset", "network", "optimizer"})
+    if len(metrics) != 1:
+        raise ValueError(f"{len(metrics)} metrics where one is needed: {', '.join(METRICS)}")
+    [metric] = metrics
+    unit, rule = METRICS[metric]
+    sign, value, last_digit = _number(rest.pop(metric), is_difference=unit == "points")
+    rule = Rule.FAILS if refuted_above is not None else _SIGNS.get(sign, rule)
+    if resolution is None:
+        resolution = 0.0 if sign or rule is Rule.EXACT else last_digit
+    about = {"dataset": "cifar10"} if metric.startswith("accuracy_") else {}
+    if not rest.keys() & {"minuend", "best_of"}:
+        about |= _begins_with(label)
+    about |= {field: rest.pop(field) for field in _FIELDS if field in rest}
+    _check_names({**about, **rest})
+    rest |= {key: _side(rest[key], about) for key in ("minuend", "subtrahend") if key in rest}
+    if "best_of" in rest:
+        rest |= _side({"best_of": rest["best_of"]}, about)
+    return Claim(
+        id=claim_id,
+        source=PLACES[place],
+        statement=_prose(says),
+        metric=metric,
+        paper_value=value,
+        unit=unit,
+        rule=rule,
+        resolution=resolution,
+        refuted_above=refuted_above,
+        details={key: tuple(v) if isinstance(v, list) else v for key, v in rest.items()},
+        remark=_prose(remark),
+        not_measured=_prose(not_measured),
+        **about,
+    )
+
+
+def _number(printed: Any, *, is_difference: bool) -> tuple[str, float, float]:
+    """Return sign, value and unit of the last digit of "20.03M", "> 95" or "1.8 x 10^9"."""
+    match = _NUMBER.fullmatch(printed) if isinstance(printed, str) else None
+    if match is None:
+        raise ValueError(f'{printed!r} is no number like "20.03M", "1.8 x 10^9" or "> 95"')
+    sign, digits, decimals, suffix = match.groups(default="")
+    exponent = _EXPONENTS[suffix]
+    is_float = decimals or exponent or is_difference
+    value = float(f"{digits}e{exponent}") if is_float else int(digits)
+    return sign, value, float(f"1e{exponent - len(decimals)}")
+
+
+_FIELDS = {"dataset": DATASET_NAMES, "network": NETWORK_NAMES, "optimizer": OPTIMIZER_NAMES}
+
+
+def _begins_with(label: str) -> dict[str, str]:
+    """Return the dataset, network and optimizer that ``label`` begins with, those that it has."""
+    words, found = label.split("-"), {}
+    for field, names in _FIELDS.items():
+        if words and words[0] in names:
+            found[field] = words.pop(0)
+    return found
+
+
+def _side(side: Entry, about: Mapping[str, str]) -> Entry:
+    """Complete one side of a comparison: what it doesn't say is the claim's own."""
+    _check_keys(side, _SIDE)
+    if "best_of" in side:
+        networks, optimizers = side["best_of"]["networks"], side["best_of"]["optimizers"]
+        sides = [{"network": n, "optimizer": o} for n in networks for o in optimizers]
+        return {"best_of": tuple(_side(one, about) for one in sides)}
+    _check_names(side)
+    return {**about, **side}
+
+
+def _check_keys(entry: Entry, known: set[str]) -> None:
+    if unknown := entry.keys() - known:
+        raise ValueError(f"unknown key {', '.join(sorted(unknown))}")
+
+
+def _check_names(entry: Mapping[str, Any]) -> None:
+    for field, known in VOCABULARY.items():
+        if entry.get(field, known[0]) not in known:
+            raise ValueError(f"unknown {field} {entry[field]!r}: one of {', '.join(known)}")
+
+
+def _prose(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _rows(printed: str) -> list[list[str]]:
+    """Split at two spaces or a tab into cells; a blank first cell is the one above."""
+    rows: list[list[str]] = []
+    for line in filter(str.strip, printed.splitlines()):
+        cells = re.split(r" {2,}|\t", line.rstrip())
+        rows.append([cells[0] or (rows[-1][0] if rows else ""), *cells[1:]])
+    return rows
