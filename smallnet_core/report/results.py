@@ -212,13 +212,16 @@ def known_misses_line(rows: Sequence[Row], known_misses: Mapping[str, str]) -> s
     missed = [row for row in rows if row["verdict"] == Status.MISSED.value]
     if not missed and not known_misses:
         return ""
-    known = [row for row in rows if row["claim"] in known_misses]
-    ends = Counter(row["origin"] for row in known if row["verdict"] == Status.MISSED.value)
-    met = len(no_longer_missed(known, known_misses))
+    known = [row for row in missed if row["claim"] in known_misses]
+    text = f"{len(missed)} missed, {len(missed) - len(known)} of them new"
+    if not known_misses:
+        return text
+    origins = Counter(row["origin"] for row in known)
+    met = len(no_longer_missed(rows, known_misses))
     return (
-        f"{len(missed)} missed, {len(missed) - ends.total()} of them new. Of {len(known_misses)} "
-        f"known misses {ends[MEASURED]} were missed in this run and {ends[RECORDED]} as recorded, "
-        f"{met} no longer, {len(known_misses) - ends.total() - met} neither measured nor recorded"
+        f"{text}. Of {len(known_misses)} known misses {origins[MEASURED]} were missed in this run, "
+        f"{origins[RECORDED]} as recorded, {met} no longer, "
+        f"{len(known_misses) - len(known) - met} neither measured nor recorded"
     )
 
 

@@ -53,7 +53,7 @@ def wrapped(text: str, indent: str = "") -> list[str]:
         text,
         WIDTH,
         initial_indent=indent,
-        subsequent_indent=indent + "  ",
+        subsequent_indent="    " if indent else "  ",
         break_on_hyphens=False,
         break_long_words=False,
     )
