@@ -451,10 +451,12 @@ def pytest_benchmark_group_stats(
 
     Beside a report of one screen it has no tables at all, but for those who ask for them.
     """
-    given = map(str, config.invocation_params.args)
-    asked = any(arg.startswith(TIMING_OPTIONS) for arg in given)
-    if config.stash[_rows_key] and config.getoption("--tables") == "short" and not asked:
-        return []
+    if not config.stash[_rows_key]:
+        return None
+    if config.getoption("--tables") == "short":
+        given = map(str, config.invocation_params.args)
+        if not any(arg.startswith(TIMING_OPTIONS) for arg in given):
+            return []
     shown = [
         b
         for b in benchmarks
