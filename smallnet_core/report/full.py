@@ -173,7 +173,8 @@ def _provenance(rows: Sequence[Row]) -> list[str]:
             seeds = "seeds " + ", ".join(map(str, row["seeds"]))
             trained_on = ", ".join(sorted(set(details.get("trained_on", ()))))
             how = f"trained in {'/'.join(details.get('computed_in', ()))} on {trained_on}"
-            found.append(f"{row['recipe']} recipe, {epoch}, {seeds}, {how}")
+            recipe = f"{row['recipe']} recipe, " if row["recipe"] else ""
+            found.append(f"{recipe}{epoch}, {seeds}, {how}")
     return [line for text in dict.fromkeys(found) for line in wrapped(text, "  ")]
 
 

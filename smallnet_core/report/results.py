@@ -65,7 +65,7 @@ def _complete(row: Row, claim: Claim) -> Row:
     if given["verdict"] != Status.NOT_MEASURED.value:
         return {**given, "origin": MEASURED, "not_here": None}
     not_here = given["reason"]
-    if not given["recorded"]:
+    if not isinstance(given["recorded"], Mapping):
         return {**given, "origin": NEITHER, "not_here": not_here}
     recorded = {name: value for name, value in given["recorded"].items() if value is not None}
     return {**given, **recorded, "origin": RECORDED, "not_here": not_here}

@@ -182,7 +182,9 @@ def _parts_lines(
     for kind, rows in kinds.items():
         telling = guarded("these", _TELLING.get(kind, _unknown), rows)
         name = kind.replace("_", " ")[:20]
-        lines.append((name, str(len(rows)), str(len(rows)), "-", "-", "-", telling[0]))
+        recorded = sum(bool(row.get("recorded")) for row in rows)
+        numbers = (len(rows), len(rows) - recorded, recorded, 0, 0)
+        lines.append((name, *(str(n or "-") for n in numbers), telling[0]))
     header = ("other parts", "rows", "here", "rec.", "none", "!", "one of them: ours (paper)")
     return [line[:WIDTH] for line in table(header, lines)] if lines else []
 
@@ -272,7 +274,8 @@ def _grouped(what: str, reasons: Mapping[str, int], max_lines: int) -> list[str]
         is_last = done == len(groups) - 1
         if len(lines) + len(own) > max_lines - (not is_last):
             left = sum(other.total() for other in groups[done:])
-            return [*lines, f"{what}, {left}: for {len(groups) - done} other reason(s)"]
+            others = len(groups) - done
+            return [*lines, f"{what}, {left}: for {others} other reason{'s' * (others > 1)}"]
         lines += own
     return lines
 
