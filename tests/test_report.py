@@ -1026,6 +1026,20 @@ def test_what_is_missed_and_what_is_not_measured_is_said_with_its_reasons():
     ]
 
 
+def test_reasons_take_eight_lines_at_most_and_those_left_are_counted():
+    missed = [found for found in all_missed() if found["claim"].startswith("table")]
+    others = [found for found in none_measured() if not found["claim"].startswith("table")]
+    lines = short_of([*missed, *others], known_misses={"table2/resnet18-sgdm": "a known reason"})
+    start = next(k for k, line in enumerate(lines) if line.startswith("missed, "))
+    section = lines[start : lines.index("", start)]
+    assert len(section) <= 8
+    counts = [
+        int(n)
+        for n in re.findall(r"^(?:missed|not measured here), (\d+):", "\n".join(section), re.M)
+    ]
+    assert sum(counts) == len(missed) + len(others)
+
+
 # Whatever a row is
 
 

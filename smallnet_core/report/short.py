@@ -31,7 +31,8 @@ from smallnet_core.report.text import WIDTH, format_value, guarded, table, wrapp
 
 __all__ = ["short_lines"]
 
-MAX_MISSED_LINES, MAX_NOT_MEASURED_LINES = 3, 5
+MAX_REASON_LINES = 8  # all together
+MAX_NOT_MEASURED_LINES = 5  # of these
 MAX_COMPLAINTS = 4
 NEW = "new: "  # before the reason of a miss that was not known
 
@@ -250,11 +251,10 @@ def _reasons_lines(rows: Sequence[Row], known_misses: Mapping[str, str]) -> list
         if row["not_here"] is not None:
             not_here[row["not_here"]] += 1
     met = no_longer_missed(rows, known_misses)
-    return [
-        *_grouped("missed", missed, MAX_MISSED_LINES),
-        *_grouped("not measured here", not_here, MAX_NOT_MEASURED_LINES),
-        *([_cut(f"no longer missed, {len(met)}: {', '.join(met)}")] if met else []),
-    ]
+    below = _grouped("not measured here", not_here, MAX_NOT_MEASURED_LINES - bool(met))
+    if met:
+        below.append(_cut(f"no longer missed, {len(met)}: {', '.join(met)}"))
+    return [*_grouped("missed", missed, MAX_REASON_LINES - len(below)), *below]
 
 
 def _grouped(what: str, reasons: Mapping[str, int], max_lines: int) -> list[str]:
