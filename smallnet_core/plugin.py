@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 __all__ = ["claim_params"]
 
 DATASETS = ("digits", "cifar10", "cifar100")
+TABLES = ("short", "all")
+# Whoever gives one of these wants pytest-benchmark's own tables.
+TIMING_OPTIONS = (
+    "--benchmark-columns",
+    "--benchmark-verbose",
+    "--benchmark-sort",
+    "--benchmark-group-by",
+    "--benchmark-name",
+    "--benchmark-histogram",
+    "--benchmark-cprofile",
+    "--benchmark-compare",
+)
 
 _rows_key = pytest.StashKey[list[dict[str, Any]]]()
 _settings_key = pytest.StashKey["Settings"]()
@@ -96,6 +108,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="leave what was not measured empty, instead of showing what earlier runs recorded",
     )
     group.addoption(
+        "--tables",
+        default="short",
+        metavar="{" + ",".join(TABLES) + "}",
+        help="the report at the end: one screen, or every table with remarks. Default: short",
+    )
+    group.addoption(
         "--compare",
         metavar="OLD.json",
         help="at the end, say what changed since a saved run, and whether it can be chance",
@@ -120,6 +138,9 @@ def _settings(config: pytest.Config) -> Settings:
     kind = config.getoption("--recipe")
     if kind not in RECIPE_KINDS:
         raise pytest.UsageError(f"--recipe {kind}: expected one of {', '.join(RECIPE_KINDS)}")
+    tables = config.getoption("--tables")
+    if tables not in TABLES:
+        raise pytest.UsageError(f"--tables {tables}: expected one of {', '.join(TABLES)}")
     device = config.getoption("--device")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise pytest.UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
@@ -487,7 +508,16 @@ def _document(config: pytest.Config) -> dict[str, Any]:
 def pytest_benchmark_group_stats(
     config: pytest.Config, benchmarks: Sequence[dict[str, Any]], group_by: str
 ) -> list[tuple[str, list[dict[str, Any]]]] | None:
-    """Leave the hundreds of counted and looked-up claims out of pytest-benchmark's tables."""
+    """Leave the hundreds of counted and looked-up claims out of pytest-benchmark's tables.
+
+    Beside a report of one screen it has no tables at all, but for those who ask for them.
+    """
+    if not config.stash[_rows_key]:
+        return None
+    if config.getoption("--tables") == "short":
+        given = map(str, config.invocation_params.args)
+        if not any(arg.startswith(TIMING_OPTIONS) for arg in given):
+            return []
     shown = [
         b
         for b in benchmarks
@@ -508,14 +538,21 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         return
     bench = config.stash.get(_workbench_key, None)
     terminalreporter.section("smallnet")
-    for line in report.terminal_lines(
-        rows,
-        CLAIMS,
-        GOALS,
-        verbose=config.get_verbosity() > 0,
-        complaints=[] if bench is None else bench.cache.complaints,
-        known_misses=KNOWN_MISSES,
-    ):
+    complaints = [] if bench is None else bench.cache.complaints
+    if config.getoption("--tables") == "short":
+        lines = report.short_lines(
+            rows, CLAIMS, GOALS, complaints=complaints, known_misses=KNOWN_MISSES
+        )
+    else:
+        lines = report.terminal_lines(
+            rows,
+            CLAIMS,
+            GOALS,
+            verbose=config.get_verbosity() > 0,
+            complaints=complaints,
+            known_misses=KNOWN_MISSES,
+        )
+    for line in lines:
         terminalreporter.write_line(line)
     if _compared_key in config.stash:
         terminalreporter.section("compared")

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -64,21 +65,26 @@ def test_the_claim_of_a_test_is_the_one_that_it_is_parametrized_with():
 # pytest-benchmark's tables
 
 
+ALL_TABLES: Any = SimpleNamespace(
+    getoption={"--tables": "all"}.get, stash={plugin._rows_key: [{"claim": None}]}
+)
+
+
 def benchmark(name: str, group: str | None) -> dict[str, str | None]:
     return {"name": name, "group": group}
 
 
 def test_counted_claims_stay_out_of_the_tables_of_times():
     found = [benchmark("b", "evaluation"), benchmark("c", "counting"), benchmark("a", "evaluation")]
-    groups = plugin.pytest_benchmark_group_stats(None, found, "group")
+    groups = plugin.pytest_benchmark_group_stats(ALL_TABLES, found, "group")
     assert groups == [("evaluation", [found[2], found[0]])]
 
 
 def test_other_groupings_and_tables_without_counts_are_left_to_pytest_benchmark():
     timed = [benchmark("a", "training"), benchmark("b", "inference")]
-    assert plugin.pytest_benchmark_group_stats(None, timed, "group") is None
+    assert plugin.pytest_benchmark_group_stats(ALL_TABLES, timed, "group") is None
     counted = [*timed, benchmark("c", "counting")]
-    assert plugin.pytest_benchmark_group_stats(None, counted, "func") is None
+    assert plugin.pytest_benchmark_group_stats(ALL_TABLES, counted, "func") is None
 
 
 # Progress

@@ -23,7 +23,7 @@ from smallnet_core.report import (
     WIDTH,
     format_value,
     markdown_lines,
-    summary_line,
+    short_lines,
     table,
     terminal_lines,
 )
@@ -73,6 +73,21 @@ def at_paper_values(*seeds: float) -> list[Row]:
 
 def lines_of(rows: Sequence[Row], **options: Any) -> list[str]:
     return terminal_lines(rows, CLAIMS, GOALS, **options)
+
+
+def recorded(found: Row, day: str = "2026-11-23") -> Row:
+    """As it is where its test measures nothing and a record of an earlier run has its value."""
+    names = ("measured", "values", "seeds", "verdict", "reason")
+    names += ("interval", "deviation", "difference", "details")
+    if found["verdict"] == Status.NOT_MEASURED.value:
+        return found
+    blank = not_measured({**CLAIMS, **GOALS}[found["claim"]], "no data here").as_row()
+    facts = {"trained_on": "a CPU", "commit": "0123456789ab", "time": f"{day}T01:02:03+00:00"}
+    return {**blank, "recorded": {**{name: found[name] for name in names}, **facts}}
+
+
+def short_of(rows: Sequence[Row], **options: Any) -> list[str]:
+    return short_lines(rows, CLAIMS, GOALS, **options)
 
 
 def text_of(rows: Sequence[Row], **options: Any) -> str:
@@ -188,35 +203,52 @@ def test_sources_come_in_the_papers_order_and_goals_last():
     assert sources == expected
 
 
-def test_counts_add_up_to_all_claims():
-    rows = at_paper_values()
-    text = flat("\n".join(summary_line(rows, CLAIMS, GOALS)))
-    counted = re.match(
-        r"claims of the paper: (\d+) reproduced, (\d+) exceeded, (\d+) refuted, (\d+) missed, "
-        r"(\d+) not measured; 0 of 560 not in this run; our own goals: \d+ reproduced$",
-        text,
+def headline_of(lines: Sequence[str]) -> dict[str, list[int]]:
+    """The table of counts: claims, here, = + * !, recorded, = + * !, neither."""
+    start = next(k for k, line in enumerate(lines) if line.startswith("Claims measured"))
+    cells = [re.split(r" {2,}", line) for line in lines[start + 3 : start + 10]]
+    return {name: [0 if n == "-" else int(n) for n in numbers] for name, *numbers in cells}
+
+
+def test_counts_of_each_kind_add_up_to_all_claims():
+    counts = headline_of(lines_of(at_paper_values()))
+    *kinds, paper, goals = counts.values()
+    assert [sum(numbers) for numbers in zip(*kinds, strict=True)] == paper
+    assert paper[0] == sum(paper[i] for i in (1, 6, 11)) == len(CLAIMS) == 560
+    assert goals[:3] == [len(GOALS)] * 3
+    assert list(counts)[:5] == [
+        *("counts", "accuracies", "numbers by class", "pruning", "sentences")
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(CLAIMS)), st.sampled_from(Status), st.booleans()),
+        max_size=60,
     )
-    assert counted and sum(map(int, counted.groups())) == len(CLAIMS) == 560
-
-
-@given(st.lists(st.tuples(st.sampled_from(sorted(CLAIMS)), st.sampled_from(Status)), max_size=60))
-@settings(deadline=None)
-def test_counts_are_of_this_run_and_the_rest_is_said_to_be_missing(pairs):
-    found = dict(pairs)
-    rows = [row(CLAIMS[claim_id], status, None) for claim_id, status in found.items()]
-    text = flat("\n".join(summary_line(rows, CLAIMS, GOALS)))
-    counts = Counter(found.values())
-    for status in Status:
-        assert f" {counts[status]} {status.value}" in text
-    assert f"{560 - len(found)} of 560 not in this run" in text
-    assert "goals" not in text
-
-
-def test_no_rows_is_a_summary_of_nothing():
-    assert flat(text_of([])) == (
-        "claims of the paper: 0 reproduced, 0 exceeded, 0 refuted, 0 missed, 0 not measured; "
-        "560 of 560 not in this run"
-    )
+)
+@settings(deadline=None, max_examples=30)
+def test_measured_recorded_and_neither_are_counted_apart(triples):
+    ends = {claim_id: (status, is_recorded) for claim_id, status, is_recorded in triples}
+    rows = [
+        recorded(row(CLAIMS[claim_id], status, 1.0))
+        if is_recorded
+        else row(CLAIMS[claim_id], status, None)
+        for claim_id, (status, is_recorded) in ends.items()
+    ]
+    verdicts = [Status.REPRODUCED, Status.EXCEEDED, Status.REFUTED, Status.MISSED]
+    found = Counter(ends.values())
+    here, earlier = ([found[status, origin] for status in verdicts] for origin in (False, True))
+    for lines in (lines_of(rows), short_of(rows)):
+        numbers = headline_of(lines)["all of the paper"]
+        assert numbers[1:6] == [sum(here), *here]
+        assert numbers[6:11] == [sum(earlier), *earlier]
+        neither = 560 - sum(here) - sum(earlier)
+        assert numbers[11] == neither
+        assert flat("\n".join(lines[-2:])).startswith(
+            f"560 claims of the paper: {sum(here)} measured in this run, {sum(earlier)} recorded, "
+            f"{neither} neither; {len(GOALS)} our own goals: 0 measured"
+        )
 
 
 def test_every_remark_is_printed_with_the_claims_that_it_is_about():
@@ -281,7 +313,6 @@ def test_digits_have_goals_and_not_the_papers_numbers():
     rows = [row(claim, Status.REPRODUCED, 96.0) for claim in GOALS.values()]
     text = text_of(rows)
     assert re.search(r"^network +optimizer +goal +measured", text, re.M)
-    assert f"our own goals: {len(GOALS)} reproduced" in flat(text)
 
 
 def test_where_a_network_stands_twice_the_claims_are_named():
@@ -407,7 +438,7 @@ def test_a_classification_report_is_printed_as_the_paper_prints_it():
     paper = CLAIMS["appendix-d.1/plane-recall"].paper_value
     assert f"{paper:.2f} 0.90 !" in table_lines[0]
     assert table_lines[1].endswith("0.90 +")
-    assert lines[start + 14] == "  (paper, measured; + exceeded, ! missed)"
+    assert lines[start + 14] == "  (paper, ours; r recorded, + exceeded, ! missed, * refuted)"
 
 
 @pytest.mark.parametrize("part", ["cat-recall", "cat-", "support", "accuracy", "test_acc"])
@@ -472,15 +503,15 @@ def test_pruned_accuracies_are_printed_as_the_paper_prints_them():
     lines = lines_of(rows)
     assert lines[1] == "Table 7: 29 reproduced, 2 exceeded, 1 missed, 1 not measured"
     assert lines[2:6] == [
-        "prop.  L1 unstr.      L1 struct.     global unstr.",
-        "-----  -------------  -------------  -------------",
-        "  0.5  94.52     -    15.67 93.50 !  94.87 93.50",
-        " 0.55  94.25 93.50    13.35 93.50    94.90 93.50 +",
+        "prop.  L1 unstr.       L1 struct.      global unstr.",
+        "-----  --------------  --------------  --------------",
+        "  0.5  94.52     -     15.67 93.50 !   94.87 93.50",
+        " 0.55  94.25 93.50     13.35 93.50     94.90 93.50 +",
     ]
     assert lines[13:16] == [
-        " 0.95   9.89 93.50 +  10.00 93.50    19.85 93.50",
-        "    1  10.00 93.50    10.00 93.50    10.00 93.50",
-        "  (paper, measured; + exceeded, ! missed)",
+        " 0.95   9.89 93.50 +   10.00 93.50     19.85 93.50",
+        "    1  10.00 93.50     10.00 93.50     10.00 93.50",
+        "  (paper, ours; r recorded, + exceeded, ! missed, * refuted)",
     ]
     assert not [line for line in lines if line.endswith(("reproduced", " missed"))][1:]
     assert lines_of(rows, verbose=True) == lines
@@ -498,7 +529,7 @@ def test_random_pruning_stands_beside_the_papers_techniques_where_it_was_measure
     lines = lines_of(rows)
     assert [line for line in lines if len(line) > WIDTH] == []
     headings = [line for line in lines if line.startswith("prop.")]
-    assert headings == ["prop.  L1 unstr.      L1 struct.     global unstr.  random"] * 2
+    assert headings == ["prop.  L1 unstr.       L1 struct.      global unstr.   random"] * 2
     start = lines.index(headings[0])
     assert flat(lines[start + 2]) == "0 95.00 93.50 95.00 93.50 95.00 93.50 90.00"
     assert flat(lines[start + 3]).endswith(" 86.00")
@@ -650,7 +681,7 @@ def test_reasons_are_said_once_the_commonest_first_with_two_examples():
     rows = [not_measured(claim, "no data").as_row() for claim in TABLE_2]
     rows.append(not_measured(CLAIMS["section-5.2/vgg16"], "no time").as_row())
     lines = lines_of(rows)
-    start = lines.index("not measured, and why:")
+    start = lines.index("not measured in this run, and why:")
     assert lines[start + 1 : start + 3] == [
         "  6 claims (table2/resnet18-sgdm, table2/resnet18-adam, ...): no data",
         "  1 claim (section-5.2/vgg16): no time",
@@ -659,7 +690,7 @@ def test_reasons_are_said_once_the_commonest_first_with_two_examples():
 
 def test_no_heading_where_all_was_measured():
     rows = [row(claim, Status.REPRODUCED, 90.0) for claim in TABLE_2]
-    assert "not measured, and why:" not in lines_of(rows)
+    assert "not measured in this run, and why:" not in lines_of(rows)
 
 
 def test_options_and_paths_are_not_broken_at_their_hyphens():
@@ -857,17 +888,189 @@ def test_markdown_has_the_measured_accuracies_and_says_whence():
         "commit_info": {"id": "0123456789abcdef", "dirty": True},
         "datetime": "2026-01-02T03:04:05+00:00",
     }
-    lines = markdown_lines(document, CLAIMS, GOALS)
-    assert [line for line in lines if line.startswith("|")][2:] == [
+    known = {"pruning/resnet18-1m-channels": "too short", "table2/resnet18_s-sgdm": "too short"}
+    lines = markdown_lines(document, CLAIMS, GOALS, known)
+    assert lines[2:9] == [
         "| Table 2 | resnet18_s, adabound | 91.72 | 93.00 | +1.28 | exceeded |",
         "| Digits | vit_s, adam | goal 95.00 | 96.00 | +1.00 | reproduced |",
         "| Figure 17 | l1_structured-one_point | 0.091 | 0.15 | +0.06 | exceeded |",
         "| Section 1 | lottery_ticket | 0.00 | -0.25 | -0.25 | reproduced |",
         "| Section 6 | pruned-resnet18-under_1m | 52.73 | 93.00 | +40.27 | refuted |",
         "| Pruning | resnet18-1m-channels | goal -1.00 | -1.50 | -0.50 | missed |",
+        "",
     ]
+    assert "| our own goals | 17 | 2 | 1 | - | - | 1 | - | - | - | - | - | 15 |" in lines
+    assert any("1 missed, 0 of them new. Of 2 known misses 1 were missed" in line for line in lines)
     assert lines[-1] == (
         "Run on 2026-01-02 at commit 0123456789ab with changes, a CPU, 2 threads, torch 2.11.0."
     )
     bare = {**document, "machine_info": {}, "commit_info": {}}
     assert markdown_lines(bare, CLAIMS, GOALS)[-1].startswith("Run on 2026-01-02 at commit None")
+
+
+def test_markdown_tells_recorded_values_from_measured_ones():
+    rows = [
+        row(CLAIMS["table2/resnet18_s-adabound"], Status.EXCEEDED, 93.0),
+        recorded(row(CLAIMS["table2/resnet18_s-sgdm"], Status.MISSED, 80.0)),
+    ]
+    document = {
+        "smallnet": {"rows": rows},
+        "machine_info": {},
+        "commit_info": {},
+        "datetime": "2026-01-02T03:04:05+00:00",
+    }
+    lines = markdown_lines(document, CLAIMS, GOALS)
+    assert lines[2:4] == [
+        "| Table 2 | resnet18_s, adabound | 91.72 | 93.00 | +1.28 | exceeded |",
+        "| Table 2 | resnet18_s, sgdm | 86.85 | 80.00 | -6.85 | missed (recorded) |",
+    ]
+    assert "| all of the paper | 560 | 1 | - | 1 | - | - | 1 | - | - | - | 1 | 558 |" in lines
+    assert lines[-1].endswith("1 recorded (r) 2026-11-23 on a CPU.")
+
+
+# The report of one screen
+
+
+def everything(**options: Any) -> list[Row]:
+    """A row of every claim and goal, each other one recorded, and all that was timed."""
+    rows = at_paper_values(**options)
+    rows[::2] = [recorded(found) for found in rows[::2]]
+    timings = [latency("vit", 1, 0.001), speed(1.0, 2.0), loop("sgdm"), curve("l1_structured")]
+    return [*rows, *timings, pruned_network("resnet18-1m-channels", accuracy_percent=93.0)]
+
+
+def all_missed() -> list[Row]:
+    return [
+        row(claim, Status.MISSED, -1.0, details={"minuend_percent": 10.0}) | {"reason": claim.id}
+        for claim in (*CLAIMS.values(), *GOALS.values())
+    ]
+
+
+def none_measured() -> list[Row]:
+    """For as many reasons as there are claims, all of them long."""
+    return [
+        not_measured(claim, f"{claim.id} {claim.statement} " * 3).as_row()
+        for claim in (*CLAIMS.values(), *GOALS.values())
+    ]
+
+
+@pytest.mark.parametrize("make", [everything, all_missed, none_measured])
+def test_one_screen_fits_into_120_lines_of_80_columns(make):
+    """What pytest prints itself, a line a file and its dots, has the rest of 150."""
+    lines = short_of(make(), complaints=["a damaged entry " * 3] * 50)
+    assert len(lines) <= 120
+    assert [line for line in lines if len(line) > WIDTH] == []
+    assert "--tables all" in flat("\n".join(lines[-4:]))
+
+
+def test_a_table_of_the_paper_in_its_own_layout():
+    statuses = [*Status, Status.REPRODUCED]
+    rows = [
+        row(claim, status, None if status is Status.NOT_MEASURED else 90.0)
+        for claim, status in zip(TABLE_2, statuses, strict=True)
+    ]
+    rows[1], rows[3] = recorded(rows[1]), recorded(rows[3], "2026-11-24")
+    lines = short_of(rows)
+    start = lines.index("Table 2: test accuracy on CIFAR-10, %")
+    assert lines[start + 1 : start + 6] == [
+        "paper, ours  SGDM            ADAM            AdaBound",
+        "-----------  --------------  --------------  --------------",
+        "ResNet18     89.40 90.00     89.97 90.00 r+  94.13 90.00 *",
+        "ResNet18_S   86.85 90.00 r!  89.27     -     91.72 90.00",
+        "  3 measured in this run; 2 recorded (r) 2026-11-23 to 2026-11-24 on a CPU; 1",
+    ]
+    assert not any(line.startswith(("Table 3", "Tables 6")) for line in lines)
+
+
+def test_under_a_table_that_this_run_measured_stands_so():
+    lines = short_of([row(claim, Status.REPRODUCED, 90.0) for claim in TABLE_2])
+    assert "  measured in this run" in lines
+
+
+def test_tables_6_and_7_are_a_line_a_technique():
+    rows = [pruned(claim, Status.REPRODUCED, 93.5) for claim in (*TABLE_6, *TABLE_7)]
+    lost = CLAIMS["figure17/l1_structured-one_point"]
+    rows.append(recorded(row(lost, Status.EXCEEDED, 0.15)))
+    lines = short_of(rows)
+    start = next(k for k, line in enumerate(lines) if line.startswith("Tables 6 and 7"))
+    assert flat(lines[start + 3]) == "L1 struct. 0.091 0.15 r+ - 45.96 93.50 15.67 93.50"
+    assert lines[start + 6] == "  63 numbers; 63 =; measured in this run"
+
+
+def test_each_other_part_is_a_line():
+    lines = short_of(everything())
+    start = next(k for k, line in enumerate(lines) if line.startswith("other parts"))
+    found = {line[:20].strip(): flat(line[20:]) for line in lines[start + 2 :] if line[:1].strip()}
+    assert found["by class (App. D)"] == "201 100 101 - - ResNet18_S, F1 0.92 (0.92) r"
+    assert found["goals: SpeedNet"].startswith("2 1 1 - - SpeedNet 94.00 (94.00)")
+    assert found["training speed"] == "2 2 - - - ResNet18_S: 1,234 images/s"
+    assert found["pruned network"] == "1 1 - - - 999,321 parameters: 93.00 %"
+
+
+def test_what_is_missed_and_what_is_not_measured_is_said_with_its_reasons():
+    known = dict.fromkeys(("table2/resnet18-sgdm", "table2/resnet18-adam"), "trained too short")
+    known["table2/resnet18-adabound"] = "was so once"
+    rows = [row(claim, Status.MISSED, 80.0) for claim in TABLE_2[:2]]
+    rows.append(row(TABLE_2[2], Status.REPRODUCED, 94.0))
+    rows.append(recorded(row(TABLE_2[3], Status.MISSED, 80.0)))
+    budget = "training takes {}: --train-budget 90"
+    for claim, time in zip(TABLE_2[4:], ("70 min", "5 h"), strict=True):
+        rows.append(not_measured(claim, budget.format(time)).as_row())
+    lines = short_of(rows, known_misses=known)
+    start = lines.index(f"missed, 1: new: {TABLE_2[3].id}: a reason")
+    assert lines[start + 1 : start + 5] == [
+        "missed, 2: trained too short",
+        f"not measured here, 2: {budget.format('70 min')}",
+        "not measured here, 1: no data here",
+        "no longer missed, 1: table2/resnet18-adabound",
+    ]
+
+
+def test_reasons_take_eight_lines_at_most_and_those_left_are_counted():
+    missed = [found for found in all_missed() if found["claim"].startswith("table")]
+    others = [found for found in none_measured() if not found["claim"].startswith("table")]
+    lines = short_of([*missed, *others], known_misses={"table2/resnet18-sgdm": "a known reason"})
+    start = next(k for k, line in enumerate(lines) if line.startswith("missed, "))
+    section = lines[start : lines.index("", start)]
+    assert len(section) <= 8
+    counts = [
+        int(n)
+        for n in re.findall(r"^(?:missed|not measured here), (\d+):", "\n".join(section), re.M)
+    ]
+    assert sum(counts) == len(missed) + len(others)
+
+
+# Whatever a row is
+
+
+@pytest.mark.parametrize("make", [lines_of, short_of])
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"claim": None, "kind": "moon phase"},
+        {"claim": None, "kind": None},
+        {"claim": None},
+        {"claim": None, "kind": "latency"},
+        {"claim": None, "kind": "training_speed", "name": None},
+        {"claim": None, "kind": "failures"},
+        {"claim": None, "kind": "pruned network"},
+        {"claim": None, "kind": "pruning curve"},
+        {"claim": "table9/unknown", "verdict": "missed"},
+    ],
+)
+def test_a_row_that_cannot_be_shown_is_a_line_that_says_so(found, make):
+    lines = make([found, *at_paper_values()])
+    assert sum("cannot" in line for line in lines) == 1
+    assert headline_of(lines)["all of the paper"][0] == 560
+
+
+@pytest.mark.parametrize("make", [lines_of, short_of])
+def test_claims_without_details_values_or_numbers_are_shown(make):
+    rows = at_paper_values(0.0, 0.0)
+    for names in (("details", "recorded"), ("measured", "values", "deviation", "difference")):
+        lacking = [{k: v for k, v in found.items() if k not in names} for found in rows]
+        empty = [{**found, **dict.fromkeys(names)} for found in rows]
+        nan = [{**found, "measured": math.nan, "paper": None} for found in rows]
+        for lines in map(make, (lacking, empty, nan)):
+            assert not any("cannot" in line for line in lines)
+            assert headline_of(lines)["all of the paper"][1] == 560

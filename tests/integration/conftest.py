@@ -48,6 +48,8 @@ class Suite:
         named = any(str(arg).startswith("--model-cache") for arg in args)
         if not named and "SMALLNET_CACHE" not in os.environ:
             own.append(f"--model-cache={self.cache}")
+        if not any(str(arg).startswith("--tables") for arg in args):
+            own.append("--tables=all")
         return [str(arg) for arg in (*own, *args)]
 
     def run(self, *args: object, rootdir: Path | None = None) -> pytest.RunResult:

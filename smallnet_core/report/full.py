@@ -1,72 +1,43 @@
-"""Records in, lines out: the paper's tables with what was measured beside them.
-
-Everything here works on rows, the JSON form of verdicts (``Verdict.as_row``), so that the same
-tables can be made at the end of a run and from a saved file.
-"""
+"""Every table of a run: what ``--tables all`` prints, remarks on the paper with it."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from smallnet_core.claims.goals import GOAL_SOURCES
 from smallnet_core.records import Claim, Status
+from smallnet_core.report.results import (
+    MEASURED,
+    NEITHER,
+    PRUNING_TABLES,
+    RECORDED,
+    TECHNIQUES,
+    Row,
+    count_line,
+    difference,
+    headline_lines,
+    is_of_pruning,
+    marks,
+    measured,
+    no_longer_missed,
+    of_claims,
+    provenance,
+    pruned_percent,
+    verdict,
+    without_claim,
+)
+from smallnet_core.report.text import WIDTH, format_value, guarded, shorten, table, wrapped
 
-__all__ = ["format_value", "markdown_lines", "summary_line", "table", "terminal_lines"]
+__all__ = ["MAX_ROWS", "terminal_lines"]
 
-WIDTH = 80
 # A source with more rows than this is counted, and only what stands out is listed.
 MAX_ROWS = 16
 # What a classification report says of each class and of the averages over them.
 PER_CLASS = ("precision", "recall", "f1")
-# What the paper prints as accuracies of a pruned network, one line a proportion.
-PRUNING_TABLES = ("Table 6", "Table 7")
-MARKS = {Status.MISSED.value: " !", Status.EXCEEDED.value: " +"}
-MARKS_LEGEND = "  (paper, measured; + exceeded, ! missed)"
-TECHNIQUES = {
-    "l1_unstructured": "L1 unstr.",
-    "l1_structured": "L1 struct.",
-    "global_unstructured": "global unstr.",
-    "random_unstructured": "random",
-    "random_structured": "random struct.",
-}
-
-Row = Mapping[str, Any]
-
-
-def format_value(value: float | None, unit: str) -> str:
-    """A number as the tables show it; "-" for none, and for what is not finite."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    if unit in ("%", "points", "MiB"):
-        return f"{value:.2f}"
-    if unit == "":
-        return f"{value:.3f}".rstrip("0").rstrip(".")
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns aligned by their widest cell: the first ones that are words left, numbers right."""
-    cells = [list(map(str, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
-    right = [all(_is_numeric(row[k]) for row in cells) and bool(cells) for k in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        parts = [
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(row, widths, right, strict=True)
-        ]
-        return "  ".join(parts).rstrip()
-
-    return [line(header), "  ".join("-" * width for width in widths), *map(line, cells)]
-
-
-def _is_numeric(cell: str) -> bool:
-    return cell == "-" or cell.lstrip("+-")[:1].isdigit()
+MARKS_LEGEND = "  (paper, ours; r recorded, + exceeded, ! missed, * refuted)"
 
 
 def terminal_lines(
@@ -82,104 +53,41 @@ def terminal_lines(
 
     ``known_misses``: why claims are missed that are known to be, by id.
     """
-    by_source: dict[str, list[Row]] = defaultdict(list)
-    timings: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row["claim"] is None:
-            timings[row["kind"]].append(row)
-        else:
-            by_source[row["source"]].append(row)
-    order = list(dict.fromkeys(claim.source for claim in (*claims.values(), *goals.values())))
     known = {**claims, **goals}
+    found = of_claims(rows, known)
+    by_source: dict[str, list[Row]] = defaultdict(list)
+    for row in found:
+        by_source[row["source"]].append(row)
+    order = list(dict.fromkeys(claim.source for claim in known.values()))
+    timings = without_claim(rows, known)
     curves = timings.pop("pruning curve", [])
 
     sections = [
-        _source_lines(source, by_source[source], known, verbose, curves)
+        guarded(source, _source_lines, source, by_source[source], known, verbose, curves)
         for source in sorted(by_source, key=order.index)
     ]
     in_the_papers_tables = {
         _network(known[row["claim"]])
         for source in PRUNING_TABLES
         for row in by_source.get(source, [])
-        if row["verdict"] != Status.NOT_MEASURED.value
+        if row["origin"] != NEITHER
     }
-    sections.append(_curve_tables([c for c in curves if _network(c) not in in_the_papers_tables]))
-    sections += [_TIMING_TABLES[kind](found) for kind, found in timings.items()]
-    sections.append(_not_measured_lines(rows))
-    sections.append(_known_misses_lines(rows, known_misses))
-    sections += [_wrapped(complaint, "  ") for complaint in complaints]
-    sections.append(summary_line(rows, claims, goals))
+    others = [curve for curve in curves if _network(curve) not in in_the_papers_tables]
+    sections.append(guarded("pruning curves", _curve_tables, others))
+    sections += [
+        guarded(kind, _TIMING_TABLES.get(kind, _unknown), own) for kind, own in timings.items()
+    ]
+    sections.append(_not_measured_lines(found))
+    sections.append(_known_misses_lines(found, known_misses))
+    sections += [wrapped(complaint, "  ") for complaint in complaints]
+    sections.append(headline_lines(found, claims, goals, known_misses))
+    sections.append(wrapped(count_line(found, claims, goals)))
     return [line for section in sections if section for line in ("", *section)]
 
 
-def markdown_lines(
-    document: Mapping[str, Any], claims: Mapping[str, Claim], goals: Mapping[str, Claim]
-) -> list[str]:
-    """The measured accuracies of a saved benchmark JSON as a Markdown table, and whence they are.
-
-    ``document`` is the parsed file; rows that were not measured are left to the summary. Of pruning
-    it has what is lost too, but of Tables 6 and 7 Figure 17 only.
-    """
-    rows: Sequence[Row] = document["smallnet"]["rows"]
-    known = {**claims, **goals}
-    lines = [
-        "| where | network, optimizer | paper | measured | difference | verdict |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        claim = known.get(row["claim"])
-        if claim is None or row["verdict"] == Status.NOT_MEASURED.value:
-            continue
-        if claim.metric != "accuracy_percent" and not _is_of_pruning(claim):
-            continue
-        if claim.source.startswith("Appendix D") or claim.source in PRUNING_TABLES:
-            continue
-        what = ", ".join(filter(None, _network(claim))) or claim.id
-        if _is_of_pruning(claim):
-            what = claim.id.partition("/")[2]
-        paper = format_value(row["paper"], row["unit"])
-        if row["claim"] in goals:
-            paper = f"goal {paper}"
-        cells = (claim.source, what, paper, _measured(row), _difference(row), row["verdict"])
-        lines.append("| " + " | ".join(cells) + " |")
-    machine = document["machine_info"].get("smallnet", {})
-    commit = document["commit_info"]
-    return [
-        *lines,
-        "",
-        *summary_line(rows, claims, goals),
-        "",
-        f"Run on {document['datetime'][:10]} at commit {str(commit.get('id'))[:12]}"
-        f"{' with changes' if commit.get('dirty') else ''}, {machine.get('device_name')}, "
-        f"{machine.get('num_threads')} threads, torch {machine.get('versions', {}).get('torch')}.",
-    ]
-
-
-def summary_line(
-    rows: Sequence[Row], claims: Mapping[str, Claim], goals: Mapping[str, Claim]
-) -> list[str]:
-    """How many claims of the paper met which end, and how many this run did not look at."""
-    of_paper = [row for row in rows if row["claim"] in claims]
-    counts = Counter(row["verdict"] for row in of_paper)
-    parts = [f"{counts[status.value]} {status.value}" for status in Status]
-    left = len(claims) - len({row["claim"] for row in of_paper})
-    text = f"claims of the paper: {', '.join(parts)}; {left} of {len(claims)} not in this run"
-    own = Counter(row["verdict"] for row in rows if row["claim"] in goals)
-    if own:
-        text += "; our own goals: " + ", ".join(f"{n} {status}" for status, n in own.items())
-    return textwrap.wrap(text, WIDTH, subsequent_indent="  ")
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    """Paths and options stay whole, so that they can be copied: "--train-" and "budget" cannot."""
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+def _unknown(rows: Sequence[Row]) -> list[str]:
+    kind = rows[0].get("kind") if rows[0].get("claim") is None else rows[0]["claim"]
+    return wrapped(f"{kind}: {len(rows)} row{'s' * (len(rows) > 1)} that this report cannot show")
 
 
 def _source_lines(
@@ -189,16 +97,12 @@ def _source_lines(
     verbose: bool,
     curves: Sequence[Row] = (),
 ) -> list[str]:
-    counts = Counter(row["verdict"] for row in rows)
-    total = ", ".join(
-        f"{counts[status.value]} {status.value}" for status in Status if counts[status.value]
-    )
-    lines = [f"{source}: {total}"]
+    judged = [row for row in rows if row["origin"] != NEITHER]
+    lines = [f"{source}: {_counts(rows)}"]
     shown = list(rows)
     if len(rows) > MAX_ROWS and not verbose:
-        quiet = (Status.REPRODUCED, Status.EXCEEDED, Status.NOT_MEASURED)
-        shown = [row for row in rows if row["verdict"] not in quiet]
-    judged = counts.keys() - {Status.NOT_MEASURED.value}
+        loud = (Status.REFUTED.value, Status.MISSED.value)
+        shown = [row for row in rows if row["verdict"] in loud]
     if source.startswith("Appendix D") and judged:
         lines += _per_class_table(rows, claims)
         shown = [row for row in shown if claims[row["claim"]].metric not in PER_CLASS]
@@ -207,7 +111,7 @@ def _source_lines(
         shown = []
     networks = [_network(claims[row["claim"]]) for row in rows]
     named_by_them = all(map(all, networks)) and len(set(networks)) == len(rows)
-    if shown and named_by_them and not any(_is_of_pruning(claims[row["claim"]]) for row in rows):
+    if shown and named_by_them and not any(is_of_pruning(claims[row["claim"]]) for row in rows):
         lines += table(
             ("network", "optimizer", _reference(rows), "measured", "diff.", "verdict"),
             [
@@ -215,37 +119,46 @@ def _source_lines(
                     claims[row["claim"]].network or "",
                     claims[row["claim"]].optimizer or "",
                     format_value(row["paper"], row["unit"]),
-                    _measured(row),
-                    _difference(row),
-                    row["verdict"],
+                    measured(row),
+                    difference(row),
+                    verdict(row),
                 )
                 for row in shown
             ],
         )
     elif shown:
         lines += _claim_table(shown)
-    lines += _provenance(rows)
+    lines += _provenance(judged)
+    if any(row["origin"] == RECORDED for row in rows):
+        lines += wrapped(provenance(judged), "  ")
     remarks: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if remark := claims[row["claim"]].remark:
             remarks[remark].append(row["claim"].partition("/")[2])
     for remark, names in remarks.items():
         which = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
-        lines += _wrapped(f"{which}: {remark}", "  * ")
+        lines += wrapped(f"{which}: {remark}", "  * ")
     return lines
+
+
+def _counts(rows: Sequence[Row]) -> str:
+    """Verdicts in the order of Status, those that are recorded apart."""
+    counts = Counter((row["origin"], row["verdict"]) for row in rows)
+    parts = {
+        origin: ", ".join(f"{counts[origin, s]} {s.value}" for s in Status if counts[origin, s])
+        for origin in (MEASURED, RECORDED, NEITHER)
+    }
+    if parts[RECORDED]:
+        parts[RECORDED] = f"recorded: {parts[RECORDED]}"
+    here = ", ".join(filter(None, (parts[MEASURED], parts[NEITHER])))
+    return "; ".join(filter(None, (here, parts[RECORDED])))
 
 
 def _network(what: Claim | Row) -> tuple[str | None, str | None]:
     """Network and optimizer of a claim or of a row that has none."""
     if isinstance(what, Claim):
         return what.network, what.optimizer
-    return what["network"], what["optimizer"]
-
-
-def _is_of_pruning(claim: Claim) -> bool:
-    """Whether network and optimizer alone do not tell what was measured."""
-    sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
-    return any("technique" in one or "recipe" in one for one in (claim.details, *sides))
+    return what.get("network"), what.get("optimizer")
 
 
 def _provenance(rows: Sequence[Row]) -> list[str]:
@@ -258,24 +171,19 @@ def _provenance(rows: Sequence[Row]) -> list[str]:
             if details["selection"] == "best_test_epoch":
                 epoch = "best epoch on the test set (the paper's rule)"
             seeds = "seeds " + ", ".join(map(str, row["seeds"]))
-            trained_on = ", ".join(sorted(set(details["trained_on"])))
-            how = f"trained in {'/'.join(details['computed_in'])} on {trained_on}"
-            found.append(f"{row['recipe']} recipe, {epoch}, {seeds}, {how}")
-    return [
-        line
-        for text in dict.fromkeys(found)
-        for line in textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
-    ]
+            trained_on = ", ".join(sorted(set(details.get("trained_on", ()))))
+            how = f"trained in {'/'.join(details.get('computed_in', ()))} on {trained_on}"
+            recipe = f"{row['recipe']} recipe, " if row["recipe"] else ""
+            found.append(f"{recipe}{epoch}, {seeds}, {how}")
+    return [line for text in dict.fromkeys(found) for line in wrapped(text, "  ")]
 
 
 def _claim_table(rows: Sequence[Row]) -> list[str]:
     """A claim a line, its name cut to what the numbers leave of the line."""
-    cells = [
-        (format_value(row["paper"], row["unit"]), _measured(row), row["verdict"]) for row in rows
-    ]
+    cells = [(format_value(row["paper"], row["unit"]), measured(row), verdict(row)) for row in rows]
     header = (_reference(rows), "measured", "verdict")
     taken = sum(2 + max(map(len, column)) for column in zip(header, *cells, strict=True))
-    names = [_shorten(row["claim"].partition("/")[2], WIDTH - taken) for row in rows]
+    names = [shorten(row["claim"].partition("/")[2], WIDTH - taken) for row in rows]
     return table(("claim", *header), [(name, *row) for name, row in zip(names, cells, strict=True)])
 
 
@@ -286,9 +194,9 @@ def _per_class_table(rows: Sequence[Row], claims: Mapping[str, Claim]) -> list[s
         claim = claims[row["claim"]]
         if claim.metric in PER_CLASS:
             name = claim.id.partition("/")[2].removesuffix(f"-{claim.metric}")
-            measured = format_value(row["measured"], "%")  # two decimals, as the paper's
-            mark = MARKS.get(row["verdict"], "  ")
-            cells[name][claim.metric] = f"{row['paper']:.2f} {measured}{mark}"
+            ours = format_value(row["measured"], "%")  # two decimals, as the paper's
+            mark = marks(row)
+            cells[name][claim.metric] = f"{row['paper']:.2f} {ours} {mark}"
     if not cells:  # -k chose others
         return []
     lines = [(name, *(found.get(m, "-") for m in PER_CLASS)) for name, found in cells.items()]
@@ -307,9 +215,9 @@ def _pruning_table(
     for row in rows:
         details = claims[row["claim"]].details
         techniques[details["technique"]] = None
-        measured = format_value(_pruned_percent(row), "%")
-        mark = MARKS.get(row["verdict"], "  ")
-        cell = f"{details['paper_percent']:5.2f} {measured:>5}{mark}"
+        ours = format_value(pruned_percent(row), "%")
+        mark = marks(row)
+        cell = f"{details['paper_percent']:5.2f} {ours:>5} {mark}"
         cells[details["proportion"]][details["technique"]] = cell
     networks = {_network(claims[row["claim"]]) for row in rows}
     own = [curve for curve in curves if _network(curve) in networks]
@@ -323,16 +231,9 @@ def _pruning_table(
         for proportion, found in sorted(cells.items())
     ]
     # As wide as a cell, for it to stand over the paper's numbers.
-    header = ("prop.", *(_technique(t).ljust(13) for t in techniques), *map(_technique, others))
+    header = ("prop.", *(_technique(t).ljust(14) for t in techniques), *map(_technique, others))
     shown = [curve for of_one in others.values() for curve in of_one]
     return [*table(header, lines), MARKS_LEGEND, *_curves_provenance(shown)]
-
-
-def _pruned_percent(row: Row) -> float | None:
-    """The accuracy of the pruned network, also of a claim that is about what it lost."""
-    if row["unit"] == "%":
-        return row["measured"]
-    return row["details"].get("minuend_percent")
 
 
 def _by_technique(curves: Sequence[Row]) -> dict[str, list[Row]]:
@@ -392,12 +293,14 @@ def _curves_provenance(rows: Sequence[Row]) -> list[str]:
         seeds = f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
         origins = "/".join(dict.fromkeys(curve["origin"] for curve in curves))
         devices = "/".join(dict.fromkeys(curve["device"] for curve in curves))
-        how = f"in one shot, not fine-tuned; weights: {origins}, {seeds}; pruned on {devices}"
+        recorded = "recorded " if any(curve.get("recorded") for curve in curves) else ""
+        how = (
+            f"{recorded}in one shot, not fine-tuned; weights: {origins}, {seeds}; "
+            f"pruned on {devices}"
+        )
         found[how][_technique(name)] = None
     return [
-        line
-        for how, names in found.items()
-        for line in _wrapped(f"{', '.join(names)}: {how}", "  ")
+        line for how, names in found.items() for line in wrapped(f"{', '.join(names)}: {how}", "  ")
     ]
 
 
@@ -428,7 +331,7 @@ def _pruned_tables(rows: Sequence[Row]) -> list[str]:
         f"Pruned networks, timed in float32 on {devices}",
         *_columns(rows, sizes),
         *_columns(rows, speeds),
-        *_wrapped(legend, "  "),
+        *wrapped(legend, "  "),
     ]
 
 
@@ -440,7 +343,7 @@ def _columns(rows: Sequence[Row], columns: Sequence[tuple[str, str, float, int]]
         for row in rows
     ]
     taken = sum(2 + max(map(len, column)) for column in zip(header, *cells, strict=True))
-    names = [_shorten(row["name"], WIDTH - taken) for row in rows]
+    names = [shorten(row["name"], WIDTH - taken) for row in rows]
     return table(("what", *header), [(name, *own) for name, own in zip(names, cells, strict=True)])
 
 
@@ -531,7 +434,7 @@ def _loop_table(rows: Sequence[Row]) -> list[str]:
                 for row in rows
             ],
         ),
-        *_wrapped(legend, "  "),
+        *wrapped(legend, "  "),
     ]
 
 
@@ -571,7 +474,7 @@ def _failures_table(rows: Sequence[Row]) -> list[str]:
         "last layer's, in the first step and at the end; dead: % of units at the end, in the "
         "layer that has most dead ones"
     )
-    return [*lines, *_wrapped(legend, "  ")]
+    return [*lines, *wrapped(legend, "  ")]
 
 
 def _digits(value: float | None) -> str:
@@ -589,31 +492,25 @@ _TIMING_TABLES = {
 def _not_measured_lines(rows: Sequence[Row]) -> list[str]:
     reasons: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        if row["claim"] is not None and row["verdict"] == Status.NOT_MEASURED.value:
-            reasons[row["reason"]].append(row["claim"])
-    lines = ["not measured, and why:"] if reasons else []
+        if row["not_here"] is not None:
+            reasons[row["not_here"]].append(row["claim"])
+    lines = ["not measured in this run, and why:"] if reasons else []
     for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1])):
-        lines += _wrapped(f"{_counted(names)}: {reason}", "  ")
+        lines += wrapped(f"{_counted(names)}: {reason}", "  ")
     return lines
 
 
 def _known_misses_lines(rows: Sequence[Row], known_misses: Mapping[str, str]) -> list[str]:
     """Those of this run: why they are missed, and which are so no longer."""
     by_reason: dict[str, list[str]] = defaultdict(list)
-    met: list[str] = []
     for row in rows:
-        claim_id = row["claim"]
-        if claim_id not in known_misses or row["verdict"] == Status.NOT_MEASURED.value:
-            continue
-        if row["verdict"] == Status.MISSED.value:
-            by_reason[known_misses[claim_id]].append(claim_id)
-        else:
-            met.append(claim_id)
+        if row["claim"] in known_misses and row["verdict"] == Status.MISSED.value:
+            by_reason[known_misses[row["claim"]]].append(row["claim"])
     lines: list[str] = []
     for reason, names in by_reason.items():
-        lines += _wrapped(f"missed, as known: {_counted(names)}: {reason}", "  ")
-    for name in met:
-        lines += _wrapped(f"no longer missed: {name}: remove from known_misses", "  ")
+        lines += wrapped(f"missed, as known: {_counted(names)}: {reason}", "  ")
+    for name in no_longer_missed(rows, known_misses):
+        lines += wrapped(f"no longer missed: {name}: remove from known_misses", "  ")
     return lines
 
 
@@ -624,23 +521,3 @@ def _counted(names: Sequence[str]) -> str:
 
 def _reference(rows: Sequence[Row]) -> str:
     return "goal" if rows[0]["source"] in GOAL_SOURCES else "paper"
-
-
-def _measured(row: Row) -> str:
-    text = format_value(row["measured"], row["unit"])
-    if row["deviation"] is not None and text != "-":
-        text += f" ± {row['deviation']:.2f} ({len(row['values'])})"
-    return text
-
-
-def _difference(row: Row) -> str:
-    difference = row["difference"]
-    return "-" if difference is None or not math.isfinite(difference) else f"{difference:+.2f}"
-
-
-def _shorten(text: str, width: int) -> str:
-    """Cut in the middle: names begin alike, and end alike."""
-    if len(text) <= width:
-        return text
-    left = (width - 3) // 2
-    return f"{text[:left]}...{text[len(text) - (width - 3 - left) :]}"

@@ -1,0 +1,22 @@
+"""Records in, lines out: the paper's tables with what was measured and recorded beside them.
+
+Everything here works on rows, the JSON form of verdicts (``Verdict.as_row``), so that the same
+tables can be made at the end of a run and from a saved file.
+"""
+
+from __future__ import annotations
+
+from smallnet_core.report.full import MAX_ROWS, terminal_lines
+from smallnet_core.report.markdown import markdown_lines
+from smallnet_core.report.short import short_lines
+from smallnet_core.report.text import WIDTH, format_value, table
+
+__all__ = [
+    "MAX_ROWS",
+    "WIDTH",
+    "format_value",
+    "markdown_lines",
+    "short_lines",
+    "table",
+    "terminal_lines",
+]
