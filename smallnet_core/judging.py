@@ -62,7 +62,7 @@ _Row: TypeAlias = int | str
 def judge(claim: Claim, measurement: Measurement) -> Verdict:
     """Hold ``measurement`` against ``claim`` by the claim's rule; ValueError if their units differ.
 
-    An undecided ABOVE or BELOW is NOT_MEASURED too, and the only such verdict with its numbers.
+    ABOVE and BELOW are UNDECIDED while the interval lies on both sides of the claimed value.
     A value that is not finite is MISSED, without numbers.
     """
     if measurement.unit != claim.unit:
@@ -137,7 +137,7 @@ def _decide(
             # Two seeds are wider than one (see interval_95): never send anyone there.
             seeds = max(5, 2 * max(_num_seeds(measurement)))
             return (
-                Status.NOT_MEASURED,
+                Status.UNDECIDED,
                 f"undecided whether {side} {limit}: {found}; --seeds {seeds} narrows it",
             )
 

@@ -309,7 +309,7 @@ def judge(
             if claim.id in KNOWN_MISSES and set(measurement.details.get("origins", ())) == {"zoo"}:
                 pytest.xfail(KNOWN_MISSES[claim.id])
             pytest.fail(f"{claim.id} missed: {verdict.reason}", pytrace=False)
-        if verdict.status is Status.NOT_MEASURED:
+        if verdict.status is Status.UNDECIDED:
             pytest.skip(verdict.reason)
         return verdict
 

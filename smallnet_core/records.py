@@ -45,6 +45,7 @@ class Status(enum.StrEnum):
     EXCEEDED = "exceeded"
     REFUTED = "refuted"  # the paper says that it fails or cannot be done, and it can
     MISSED = "missed"
+    UNDECIDED = "undecided"  # measured, and its interval lies on both sides of the claim
     NOT_MEASURED = "not measured"
 
 

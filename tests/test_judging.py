@@ -164,9 +164,9 @@ def test_at_least_without_resolution_has_no_slack() -> None:
     [
         (0.01, 1.0, Status.REPRODUCED, Status.MISSED),
         (-1.0, -0.01, Status.MISSED, Status.REPRODUCED),
-        (-0.4, 0.64, Status.NOT_MEASURED, Status.NOT_MEASURED),
-        (0.0, 1.0, Status.NOT_MEASURED, Status.NOT_MEASURED),
-        (-1.0, 0.0, Status.NOT_MEASURED, Status.NOT_MEASURED),
+        (-0.4, 0.64, Status.UNDECIDED, Status.UNDECIDED),
+        (0.0, 1.0, Status.UNDECIDED, Status.UNDECIDED),
+        (-1.0, 0.0, Status.UNDECIDED, Status.UNDECIDED),
         (0.0, 0.0, Status.MISSED, Status.MISSED),
         (0.1, 0.1, Status.REPRODUCED, Status.MISSED),
     ],
@@ -269,7 +269,7 @@ def test_nan_stays_in_a_difference_and_misses() -> None:
 def test_not_measured_never_passes() -> None:
     for rule in Rule:
         verdict = not_measured(claim(rule, 10.0), "no GPU here:\n  --device cuda")
-        assert verdict.status is Status.NOT_MEASURED
+        assert verdict.status is Status.UNDECIDED
         assert verdict.status not in PASSES
         assert verdict.reason == "no GPU here: --device cuda"
         assert (verdict.measurement, verdict.measured, verdict.interval) == (None,) * 3
@@ -482,7 +482,7 @@ def test_a_higher_accuracy_is_never_judged_worse(
             for levels in (values, higher)
         )
         assert rank.index(after) >= rank.index(before)
-    above = [Status.MISSED, Status.NOT_MEASURED, Status.REPRODUCED]
+    above = [Status.MISSED, Status.UNDECIDED, Status.REPRODUCED]
     for rule, order in ((Rule.ABOVE, above), (Rule.BELOW, above[::-1])):
         before, after = (
             judge(claim(rule, paper_value), accuracy(*levels, num_images=num_images)).status

@@ -37,7 +37,7 @@ __all__ = ["MAX_ROWS", "terminal_lines"]
 MAX_ROWS = 16
 # What a classification report says of each class and of the averages over them.
 PER_CLASS = ("precision", "recall", "f1")
-MARKS_LEGEND = "  (paper, ours; r recorded, + exceeded, ! missed, * refuted)"
+MARKS_LEGEND = "  (paper, ours; r recorded, + exceeded, * refuted, ! missed, ? undecided)"
 
 
 def terminal_lines(

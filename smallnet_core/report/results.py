@@ -18,6 +18,7 @@ MARKS = {
     Status.EXCEEDED.value: "+",
     Status.REFUTED.value: "*",
     Status.MISSED.value: "!",
+    Status.UNDECIDED.value: "?",
 }
 NETWORK_TABLES = ("Table 2", "Table 3", "Table 4", "Table 5")
 # What the paper prints as accuracies of a pruned network, one line a proportion.
@@ -32,7 +33,9 @@ TECHNIQUES = {
 KINDS = ("counts", "accuracies", "numbers by class", "pruning", "sentences")
 OWN_GOALS = "our own goals"
 
-LEGEND = "r recorded, = reproduced, + exceeded, ! missed, * refuted: said to fail, works"
+LEGEND = (
+    "r recorded, = reproduced, + exceeded, * refuted (said to fail, works), ! missed, ? undecided"
+)
 
 # What a row has at least; None counts as absent.
 _BLANK: Row = {

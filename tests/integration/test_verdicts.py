@@ -185,7 +185,7 @@ def test_an_undecided_comparison_is_a_skip_that_keeps_its_numbers(suite, monkeyp
     result = suite.run("-rs")
     result.assert_outcomes(skipped=1)
     [row] = suite.rows(result)
-    assert row["verdict"] == "not measured" and row["measured"] == 90.1
+    assert row["verdict"] == "undecided" and row["measured"] == 90.1
     assert row["interval"][0] < 90 < row["interval"][1]
     result.stdout.fnmatch_lines(["SKIPPED * undecided whether above 90 %: *"])
 
