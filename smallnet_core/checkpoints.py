@@ -52,7 +52,8 @@ class Epoch:
     epoch: int  # from 1
     train_loss: float
     train_accuracy_percent: float
-    test_accuracy_percent: float  # of the held-out images where the recipe holds some out
+    # Of the held-out images where the recipe holds some out; None for an epoch not evaluated.
+    test_accuracy_percent: float | None
     seconds: float  # of training; evaluation is not in it
 
 
@@ -194,10 +195,9 @@ class TrainingState:
         self.curve.append(result)
         self.hits.zero_()
         self.epoch_seconds = 0.0
-        if keep_best and (
-            not self.best_epoch
-            or result.test_accuracy_percent > self.curve[self.best_epoch - 1].test_accuracy_percent
-        ):
+        best = self.curve[self.best_epoch - 1].test_accuracy_percent if self.best_epoch else None
+        found = result.test_accuracy_percent
+        if keep_best and found is not None and (best is None or found > best):
             self.best_epoch, self.best_weights = len(self.curve), on_cpu(self.model)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from smallnet_core.recipes import Optimizer, Recipe, Schedule
 from smallnet_core.training import (
     IMAGE_SIDE,
     dtype_of,
+    is_evaluated,
     network_of,
     optimizer_of,
     side_of_epoch,
@@ -31,13 +32,14 @@ def estimate_seconds(
     Stops after the first step when even a quarter of its time would make the whole take longer
     than ``enough`` seconds: the large networks take seconds a step on a CPU.
     """
-    # A forward pass over the test set every epoch; a training step is about three forwards, and
-    # takes as much less as its images are smaller.
+    # An evaluation is a forward pass over the test set; a training step is about three forwards,
+    # and takes as much less as its images are smaller.
     epochs = range(recipe.first_epoch, recipe.end_epoch)
     train_epochs = (
         sum(side_of_epoch(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
     )
-    steps = (train_epochs * num_train + len(epochs) * num_test / 3) / recipe.batch_size
+    evaluations = sum(is_evaluated(recipe, epoch) for epoch in epochs)
+    steps = (train_epochs * num_train + evaluations * num_test / 3) / recipe.batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, and the large
     # networks take seconds a step on a CPU: their rows share one measurement.
     stand_in = Recipe(

@@ -242,17 +242,17 @@ def _three_panels(
     claims: Sequence[Claim],
     accuracies: tuple[float, float],
 ) -> list[Panel]:
-    def series(values: Callable[[_Run], tuple[float, ...]]) -> list[Series]:
-        return [
-            Series(
-                label=_row_label(row) + (f" ({len(runs)} seeds)" if len(runs) > 1 else ""),
-                x=run.epochs,
-                y=values(run),
-                style=_style(*row),
-            )
-            for row, runs in rows.items()
-            for run in runs
-        ]
+    def series(values: Callable[[_Run], tuple[float, ...]], *, gaps: bool = True) -> list[Series]:
+        found = []
+        for row, runs in rows.items():
+            label = _row_label(row) + (f" ({len(runs)} seeds)" if len(runs) > 1 else "")
+            for run in runs:
+                points = list(zip(run.epochs, values(run), strict=True))
+                if not gaps:
+                    points = [(x, y) for x, y in points if math.isfinite(y)]
+                x, y = [x for x, _ in points], [y for _, y in points]
+                found.append(Series(label=label, x=x, y=y, style=_style(*row)))
+        return found
 
     return [
         Panel(
@@ -272,7 +272,8 @@ def _three_panels(
             title=f"{head}test accuracy" if head else "Test accuracy",
             x_label="epoch",
             y_label="% of test images",
-            series=series(lambda run: run.test_accuracy_percent),
+            # A line across the epochs that were not evaluated.
+            series=series(lambda run: run.test_accuracy_percent, gaps=False),
             references=_references(claims),
             y_range=accuracies,
         ),

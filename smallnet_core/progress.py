@@ -66,11 +66,13 @@ class ProgressBar:
 
     def epoch(self, result: Epoch) -> None:
         if self.bar is not None:
-            self.bar.set_postfix_str(
+            text = (
                 f"epoch {result.epoch}, loss {result.train_loss:.3f}, "
-                f"train {result.train_accuracy_percent:.2f} %, "
-                f"test {result.test_accuracy_percent:.2f} %"
+                f"train {result.train_accuracy_percent:.2f} %"
             )
+            if result.test_accuracy_percent is not None:
+                text += f", test {result.test_accuracy_percent:.2f} %"
+            self.bar.set_postfix_str(text)
 
     def close(self) -> None:
         if self.bar is not None:

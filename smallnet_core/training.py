@@ -52,6 +52,7 @@ __all__ = [
     "Source",
     "Trained",
     "dtype_of",
+    "is_evaluated",
     "network_of",
     "optimizer_of",
     "set_up",
@@ -62,6 +63,7 @@ __all__ = [
 
 
 IMAGE_SIDE = 32  # pixels, of every dataset
+EVALUATED_EPOCHS = 5  # of so many one is evaluated, where the last epoch counts in any case
 WHITENING_IMAGES = 5000  # that a first layer is computed from, where the recipe asks for that
 IMPORTANCE_IMAGES = 2000  # whose gradients tell Taylor's importance of a channel
 
@@ -92,7 +94,9 @@ class Trained:
 
     @property
     def test_accuracy_percent(self) -> float:
-        return self.curve[self.selected_epoch - 1].test_accuracy_percent
+        found = self.curve[self.selected_epoch - 1].test_accuracy_percent
+        assert found is not None, "the selected epoch is always evaluated"
+        return found
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome of a training, judged as such
@@ -365,20 +369,23 @@ def train(
                 num_steps = state.done - index * steps_per_epoch
                 losses = state.losses[:num_steps].tolist()  # waits for the device
                 seconds = time.perf_counter() - epoch_start
-                logits = predict(
-                    model, judged_images, mean=recipe.mean, std=recipe.std, dtype=dtype
-                )
+                diverged = _divergence(model, losses)
+                percent = None
+                if diverged is not None or is_evaluated(recipe, index):
+                    logits = predict(
+                        model, judged_images, mean=recipe.mean, std=recipe.std, dtype=dtype
+                    )
+                    percent = accuracy_percent(logits, judged_labels)
                 result = Epoch(
                     epoch=index + 1,
                     train_loss=sum(losses) / num_steps,
                     train_accuracy_percent=100 * state.hits.item() / num_steps / recipe.batch_size,
-                    test_accuracy_percent=accuracy_percent(logits, judged_labels),
+                    test_accuracy_percent=percent,
                     seconds=seconds,
                 )
                 state.end_epoch(result, keep_best=recipe.selection == "best_test_epoch")
                 if progress is not None:
                     progress.epoch(result)
-                diverged = _divergence(model, losses)
                 if diverged is not None:
                     break
                 if keeper is not None:
@@ -447,6 +454,15 @@ def _digest(sources: Mapping[Recipe, Source]) -> str:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def is_evaluated(recipe: Recipe, epoch: int) -> bool:
+    """Whether the network is judged after that epoch (from 0), unless it diverges there."""
+    return (
+        recipe.selection == "best_test_epoch"
+        or (epoch + 1) % EVALUATED_EPOCHS == 0
+        or epoch + 1 == recipe.end_epoch
+    )
 
 
 def side_of_epoch(recipe: Recipe, epoch: int, full: int) -> int:

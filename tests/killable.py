@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 RECIPES: dict[str, Recipe] = {
     "vgg16_s-adam": replace(
         RECIPE,
-        epochs=10,
+        epochs=6,
         optimizer=Optimizer(name="adam", lr=1e-3, weight_decay=0.1, decoupled=True),
         augmentation=Augmentation(crop_padding=2, flip="alternating", cutout=8),
         schedule=Schedule(name="linear", warmup_fraction=0.2),
@@ -38,14 +38,14 @@ RECIPES: dict[str, Recipe] = {
     ),
     "resnet18_s-adabound": replace(
         RECIPE,
-        epochs=6,
+        epochs=4,
         network="resnet18_s",
         optimizer=Optimizer(name="adabound", lr=1e-3, weight_decay=1e-3),
         augmentation=Augmentation(crop_padding=2, flip="random"),
         selection="best_test_epoch",
         resolutions=((0.0, 20), (0.5, 32)),
     ),
-    "resnet18_s-sgdm": replace(RECIPE, epochs=6, network="resnet18_s"),
+    "resnet18_s-sgdm": replace(RECIPE, epochs=4, network="resnet18_s"),
 }
 
 

@@ -14,9 +14,11 @@ import sys
 import tarfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -711,6 +713,20 @@ def archive(tiny: Tiny) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.fixture
+def warning_tarfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpacking without a filter warns, as in Python 3.12 and 3.13 only."""
+    extractall = tarfile.TarFile.extractall
+
+    def warning(self: tarfile.TarFile, *args: Any, **options: Any) -> None:
+        if options.get("filter") is None and self.extraction_filter is None:
+            warnings.warn("Python 3.14 will filter", DeprecationWarning, stacklevel=2)
+        extractall(self, *args, **options)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", warning)
+
+
+@pytest.mark.usefixtures("warning_tarfile")
 def test_download_after_wrong_and_interrupted_ones(
     ten: Tiny, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

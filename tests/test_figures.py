@@ -562,6 +562,13 @@ def test_the_current_recipe_counts_or_else_the_latest() -> None:
     assert "from 22.00 to 22.00 %" in described(paper_figures([older, old])["figure-08"])
 
 
+def test_epochs_that_were_not_evaluated_leave_no_gap() -> None:
+    test = (None, None, None, None, 60.0, None, 80.0)
+    figure = paper_figures([record("resnet18_s", "adam", "cifar10", test=test)])["figure-08"]
+    *_, accuracy = (p for p in paths(ElementTree.fromstring(figure), "line") if "L" in p)
+    assert accuracy.count("M") == 1 and len(list(corners(accuracy))) == 2
+
+
 def test_every_seed_is_drawn_once() -> None:
     runs = [record(seed=seed, test=[50.0 + seed, 60.0 + seed]) for seed in (0, 1, 2, 1)]
     figure = paper_figures(runs)["figure-08"]

@@ -20,7 +20,7 @@ from smallnet_core.training import Epoch
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
 
 
-def epoch(number: int, **fields: float) -> Epoch:
+def epoch(number: int, **fields: float | None) -> Epoch:
     numbers = {
         "train_loss": 0.1234,
         "train_accuracy_percent": 98.7,
@@ -149,6 +149,15 @@ def test_a_bar_shows_loss_accuracies_and_the_end():
     assert text.count("4/4") >= 2
     assert "epoch 2, loss 0.250, train 98.70 %, test 97.25 %" in text
     assert text.endswith("\n")
+
+
+def test_a_bar_leaves_out_the_accuracy_of_an_epoch_that_was_not_evaluated():
+    stream = io.StringIO()
+    bar = ProgressBar(stream)
+    bar.start(RECIPE, 4)
+    bar.epoch(epoch(1, test_accuracy_percent=None))
+    bar.close()
+    assert "train 98.70 %" in stream.getvalue() and "test" not in stream.getvalue()
 
 
 def test_a_bar_of_a_resumed_training_begins_where_it_went_on():

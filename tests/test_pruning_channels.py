@@ -632,7 +632,7 @@ def prune_into(plan: Plan, *arguments: Any) -> None:
 
 
 @given(plan=json_values | plans)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_json_is_a_plan_or_refused_in_one_line(plan: Any) -> None:
     model = small()
     if message := refusal(lambda: apply_plan(model, plan)):
@@ -656,7 +656,7 @@ kinds = st.sampled_from(["plain", "norm", "residual"])
     importance=st.sampled_from(IMPORTANCES),
     seed=st.integers(0, 3),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_at_most_the_target_and_back_from_json(
     widths: tuple[int, int], kind: str, share: float, importance: str, seed: int
 ) -> None:
@@ -678,7 +678,7 @@ def test_at_most_the_target_and_back_from_json(
 
 
 @given(kind=kinds, shares=st.lists(st.floats(0.3, 0.95), min_size=2, max_size=4))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_rounds_add_up(kind: str, shares: list[float]) -> None:
     model = small((24, 20), kind)
     plan: Plan = []
@@ -690,7 +690,7 @@ def test_rounds_add_up(kind: str, shares: list[float]) -> None:
 
 
 @given(kind=kinds, shares=st.tuples(st.floats(0.5, 1.0), st.floats(0.5, 1.0)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_smaller_target_removes_more_of_the_same(kind: str, shares: tuple[float, float]) -> None:
     """The ranking does not depend on the target."""
     whole = count_parameters(small((24, 20), kind))

@@ -154,11 +154,28 @@ def test_the_curve_has_one_point_an_epoch() -> None:
     losses = [point.train_loss for point in trained.curve]
     assert losses[-1] < losses[0] and all(map(math.isfinite, losses))
     # 64 images seen an epoch, 30 judged.
-    hits = [
-        (p.train_accuracy_percent * 64 / 100, p.test_accuracy_percent * 30 / 100)
-        for p in trained.curve
-    ]
-    assert hits == [(pytest.approx(round(a)), pytest.approx(round(b))) for a, b in hits]
+    hits = [p.train_accuracy_percent * 64 / 100 for p in trained.curve]
+    hits += [trained.test_accuracy_percent * 30 / 100]
+    assert hits == [pytest.approx(round(a)) for a in hits]
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("holdout", [0, 24])
+@pytest.mark.parametrize(
+    ("selection", "epochs", "evaluated"),
+    [
+        ("last", 7, [5, 7]),
+        ("last", 10, [5, 10]),
+        ("last", 1, [1]),
+        ("best_test_epoch", 3, [1, 2, 3]),
+    ],
+)
+def test_where_the_last_epoch_counts_few_others_are_evaluated(
+    selection: str, epochs: int, evaluated: list[int], holdout: int
+) -> None:
+    recipe = replace(RECIPE, selection=selection, epochs=epochs, holdout=holdout)
+    curve = train(recipe, synthetic(), CPU).curve
+    assert [p.epoch for p in curve if p.test_accuracy_percent is not None] == evaluated
 
 
 @pytest.mark.usefixtures("tiny")
@@ -182,11 +199,12 @@ def test_an_incomplete_batch_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_last_epoch_counts_even_if_an_earlier_one_was_better(
     scripted: Callable[..., None],
 ) -> None:
-    scripted(90.0, 50.0, 70.0)
-    trained = train(RECIPE, synthetic(), CPU)
-    assert (trained.selected_epoch, trained.test_accuracy_percent) == (3, 70.0)
-    scripted(1.0, 2.0, 3.0)
-    assert same_weights(trained.state_dict, train(RECIPE, synthetic(), CPU).state_dict)
+    recipe = replace(RECIPE, epochs=6)
+    scripted(90.0, 70.0)  # of epochs 5 and 6
+    trained = train(recipe, synthetic(), CPU)
+    assert (trained.selected_epoch, trained.test_accuracy_percent) == (6, 70.0)
+    scripted(1.0, 2.0)
+    assert same_weights(trained.state_dict, train(recipe, synthetic(), CPU).state_dict)
 
 
 @pytest.mark.usefixtures("tiny")
@@ -609,14 +627,17 @@ def estimate(recipe: Recipe = RECIPE, **setup: Any) -> float:
 
 
 # 160 images to train and 48 to test, a third of the work each, in batches of 16.
-STEPS_AN_EPOCH = (160 + 48 / 3) / 16
+EPOCH, EVALUATION = 160 / 16, 48 / 3 / 16
+STEPS = 3 * EPOCH + EVALUATION
 
 
 def test_an_estimate_scales_with_the_epochs(clock: list[float]) -> None:
     clock += [9.0, 3.0, 2.0, 4.0]
-    assert estimate() == pytest.approx(3 * STEPS_AN_EPOCH * 2.0), "the fastest step counts"
+    assert estimate() == pytest.approx(STEPS * 2.0), "the fastest step counts"
     assert clock == []
-    assert estimate(replace(RECIPE, epochs=30)) == pytest.approx(30 * STEPS_AN_EPOCH * 2.0)
+    assert estimate(replace(RECIPE, epochs=30)) == pytest.approx(
+        (30 * EPOCH + 6 * EVALUATION) * 2.0
+    )
 
 
 def test_an_estimate_is_shared_by_optimizers_but_not_by_networks_or_batches(
@@ -633,18 +654,18 @@ def test_an_estimate_is_shared_by_optimizers_but_not_by_networks_or_batches(
 
 def test_a_hopeless_estimate_stops_after_the_first_step(clock: list[float]) -> None:
     clock += [9.0, 1.0, 1.0, 1.0]
-    enough = 3 * STEPS_AN_EPOCH * 9.0 / 4.01  # a quarter of the first step's time is too much
+    enough = STEPS * 9.0 / 4.01  # a quarter of the first step's time is too much
     assert estimate(enough=enough) > enough
     assert len(clock) == 3
     # Someone with more time has it measured properly.
     clock[:] = [9.0, 1.0, 1.0, 1.0]
-    assert estimate() == pytest.approx(3 * STEPS_AN_EPOCH * 1.0)
+    assert estimate() == pytest.approx(STEPS * 1.0)
 
 
 def test_a_slow_first_step_alone_is_not_hopeless(clock: list[float]) -> None:
     clock += [9.0, 1.0, 1.0, 1.0]
-    enough = 3 * STEPS_AN_EPOCH * 9.0 / 3.99
-    assert estimate(enough=enough) == pytest.approx(3 * STEPS_AN_EPOCH) and clock == []
+    enough = STEPS * 9.0 / 3.99
+    assert estimate(enough=enough) == pytest.approx(STEPS) and clock == []
 
 
 @pytest.mark.usefixtures("tiny")

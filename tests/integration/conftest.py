@@ -44,6 +44,11 @@ class Suite:
             "smallnet_core.plugin",
             "-p",
             "no:cacheprovider",
+            # As in tests/: a later filter counts.
+            "-W",
+            "error",
+            "-W",
+            "ignore:This overload of:UserWarning",
         ]
         named = any(str(arg).startswith("--model-cache") for arg in args)
         if not named and "SMALLNET_CACHE" not in os.environ:
