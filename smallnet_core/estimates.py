@@ -24,12 +24,19 @@ __all__ = ["estimate_seconds"]
 
 
 def estimate_seconds(
-    recipe: Recipe, *, num_train: int, num_test: int, device: torch.device, enough: float = math.inf
+    recipe: Recipe,
+    *,
+    num_train: int,
+    num_test: int,
+    device: torch.device,
+    enough: float = math.inf,
+    rough: bool = False,
 ) -> float:
     """How long ``train`` would take here, from a few timed steps on blank images.
 
     Stops after the first step when even a quarter of its time would make the whole take longer
-    than ``enough`` seconds: the large networks take seconds a step on a CPU.
+    than ``enough`` seconds: the large networks take seconds a step on a CPU. There a ``rough``
+    estimate is of smaller steps, the same for all of a network's recipes.
     """
     # A forward pass over the test set every epoch; a training step is about three forwards, and
     # takes as much less as its images are smaller.
@@ -37,19 +44,20 @@ def estimate_seconds(
     train_epochs = (
         sum(side_of_epoch(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
     )
-    steps = (train_epochs * num_train + len(epochs) * num_test / 3) / recipe.batch_size
+    batch_size = recipe.batch_size if device.type == "cuda" or not rough else _ROUGH_BATCH
+    steps = (train_epochs * num_train + len(epochs) * num_test / 3) / batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, and the large
     # networks take seconds a step on a CPU: their rows share one measurement.
     stand_in = Recipe(
-        kind=recipe.kind,
+        kind="tuned",
         dataset="cifar10",
         network=recipe.network,
         optimizer=Optimizer(name="sgdm", lr=1e-3, weight_decay=0.0),
         schedule=Schedule(name="constant"),
         epochs=1,
-        batch_size=recipe.batch_size,
+        batch_size=batch_size,
         seed=0,
-        dropout=recipe.dropout,
+        dropout=None if rough else recipe.dropout,
         precision=recipe.precision,
     )
     # Which channels are left changes the time, not only how many: at random is near enough.
@@ -65,6 +73,7 @@ def estimate_seconds(
 
 
 _TIMED_STEPS = 4
+_ROUGH_BATCH = 32  # images, on a CPU
 _step_seconds: dict[
     tuple[str, int | None, str], list[float]
 ] = {}  # this machine's, for this process

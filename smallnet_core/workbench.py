@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,14 @@ from smallnet_core.cache import (
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
 from smallnet_core.estimates import estimate_seconds
 from smallnet_core.evaluation import accuracy_percent, confusion_matrix, packed_right, predict
+from smallnet_core.files import replace_file
 from smallnet_core.machine import environment, peak_memory_mib, resolve_device
-from smallnet_core.pruned_recipes import find_pruned
+from smallnet_core.needs import recipes_of_side
 from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.pruning.curves import Curve, find_curve, measure_curve, write_curve
 from smallnet_core.pruning.curves import estimate_seconds as estimate_curve_seconds
 from smallnet_core.pruning.masks import count_nonzeros
-from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.recipes import Recipe
 from smallnet_core.records import Measurement, NotMeasured, as_json
 from smallnet_core.settings import Settings
 from smallnet_core.training import (
@@ -65,9 +67,15 @@ class Evaluated:
 class Workbench:
     """One session's device, datasets and models."""
 
-    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Progress | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.settings = settings
         self.progress = progress
+        self.stop = stop  # whether trainings are to end at a checkpoint
         self.device = resolve_device(settings.device)
         self.cache = ModelCache(settings.cache_dir)
         self.facts = environment(self.device)
@@ -97,15 +105,8 @@ class Workbench:
 
     def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
         """The recipe of each seed of this run; digits always takes its quick ones."""
-        kind = "quick" if dataset == "digits" else self.settings.recipe_kind
-        return [
-            find_recipe(kind, dataset, network, optimizer, seed)
-            for seed in range(self.settings.num_seeds)
-        ]
-
-    def pruned(self, name: str, dataset: str = "cifar10") -> list[Recipe]:
-        """The recipe of a named pruned network, for each seed of this run."""
-        return [find_pruned(name, dataset, seed) for seed in range(self.settings.num_seeds)]
+        side = {"dataset": dataset, "network": network, "optimizer": optimizer}
+        return recipes_of_side(side, self.settings.recipe_kind, self.settings.num_seeds)
 
     def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """Which of the recipes neither cache nor zoo can give, and so have to be trained.
@@ -122,11 +123,14 @@ class Workbench:
             self._check_budget(recipe)
         return list(missing)
 
-    def train(self, recipes: Sequence[Recipe]) -> None:
-        """Train and store each recipe; where another process is at it, wait and take its result."""
+    def train(self, recipes: Sequence[Recipe], *, blocking: bool = True) -> None:
+        """Train and store each recipe; where another process is at it, wait and take its result.
+
+        Without ``blocking`` it raises Busy instead of waiting; Interrupted where ``stop`` says so.
+        """
         for recipe in recipes:
             dataset = self.dataset(recipe.dataset)
-            with self.cache.lock(recipe, waits=self._note):
+            with self.cache.lock(recipe, waits=self._note, blocking=blocking):
                 other = None if self.settings.retrain else self.cache.load(recipe)
                 if other is not None:
                     self._models[recipe] = other
@@ -164,6 +168,7 @@ class Workbench:
                     progress=self.progress,
                     checkpoint=checkpoint,
                     sources={one: self._source(one) for one in recipe.ancestors()},
+                    stop=self.stop,
                 )
             )
 
@@ -293,8 +298,10 @@ class Workbench:
             for recipe, found in self._evaluated.items()
         ]
 
-    def publish(self, recipe: Recipe) -> float:
+    def publish(self, recipe: Recipe, *, weights: bool = True) -> float:
         """Put a trained model into the zoo as float16; the accuracy of what ships, in percent.
+
+        Without ``weights`` its record alone.
 
         It is measured on the rounded weights and stands in the record beside the training's own.
         """
@@ -303,7 +310,12 @@ class Workbench:
         shipped = dataclasses.replace(model, state_dict=in_float32(rounded))
         accuracy = self._judge(shipped).accuracy_percent
         record = {**model.record, "shipped_accuracy_percent": accuracy}
-        write_entry(self.cache.zoo, recipe, rounded, record)
+        if weights:
+            write_entry(self.cache.zoo, recipe, rounded, record)
+        else:
+            record |= {"weights": False}
+            text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n"
+            replace_file(self.cache.zoo / f"{recipe.name}.json", text.encode())
         return accuracy
 
     def network(self, model: CachedModel) -> nn.Module:
