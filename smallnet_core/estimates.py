@@ -67,20 +67,24 @@ def estimate_seconds(
     key = stand_in.fingerprint(), max_params, str(device)
     hopeless = 4 * enough / steps
     seconds = _step_seconds.get(key, [])
-    if len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
-        _step_seconds[key] = seconds = _time_steps(stand_in, max_params, device, hopeless)
+    num_steps = _ROUGH_STEPS if rough else _TIMED_STEPS
+    if len(seconds) < num_steps and not (seconds and seconds[0] > hopeless):
+        _step_seconds[key] = seconds = _time_steps(
+            stand_in, max_params, device, hopeless, num_steps
+        )
     return steps * min(seconds)
 
 
 _TIMED_STEPS = 4
 _ROUGH_BATCH = 32  # images, on a CPU
+_ROUGH_STEPS = 2
 _step_seconds: dict[
     tuple[str, int | None, str], list[float]
 ] = {}  # this machine's, for this process
 
 
 def _time_steps(
-    recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float
+    recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float, num_steps: int
 ) -> list[float]:
     """Seconds of each of the first steps; of the first alone where that one is ``hopeless``."""
     keep_freed_memory()
@@ -98,7 +102,7 @@ def _time_steps(
         if device.type == "cuda":  # whose first step starts the libraries, and is no measure
             step(normalise(images, recipe.mean, recipe.std, dtype), y)
             hopeless = math.inf
-        while len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
+        while len(seconds) < num_steps and not (seconds and seconds[0] > hopeless):
             synchronize(device)
             start = time.perf_counter()
             step(normalise(images, recipe.mean, recipe.std, dtype), y)

@@ -131,5 +131,5 @@ def _check_names(selection: Selection) -> None:
 def _unknown(what: str, given: str, known: Iterable[str]) -> ValueError:
     known = list(known)
     nearest = difflib.get_close_matches(given, known, n=3, cutoff=0.4)
-    hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(known[:8])}"
+    hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(known[:4])}, ..."
     return ValueError(f"unknown {what} {given!r}; {hint}")

@@ -292,7 +292,7 @@ class _Watched:
         if now < at_first:
             seconds = (time.monotonic() - self.began) * now / (at_first - now)
             left = f"{_duration(seconds)} left"
-        return f"{label(self.recipe):<37}{epoch:<14}{self.accuracy:<13}{left:>14}"
+        return f"{label(self.recipe):<39}{epoch:<14}{self.accuracy:<13}{left:>13}"
 
 
 def _work_left(recipe: Recipe, epochs_done: float) -> float:
@@ -554,7 +554,7 @@ def listing(
     states = {recipe: state_of(cache, recipe) for recipe in wanted}
     lacking = to_do(wanted, cache)
     order = list(wanted) if as_given else ordered(states, device)
-    head = f"{'recipe':<38}{'state':<29}{'claims':>6}{'hours':>7}"
+    head = f"{'recipe':<39}{'state':<28}{'claims':>6}{'hours':>7}"
     lines = [head, "-" * len(head)]
     total = 0.0
     for recipe in order:
@@ -564,14 +564,14 @@ def listing(
             total += seconds
             hours = f"{seconds / 3600:.2f}"
         lines.append(
-            f"{label(recipe):<38}{states[recipe].text:<29}{len(wanted[recipe]):>6}{hours:>7}"
+            f"{label(recipe):<39}{states[recipe].text:<28}{len(wanted[recipe]):>6}{hours:>7}"
         )
     lines.append(f"{len(lacking)} of {len(order)} to train, {total / 3600:.1f} hours here")
     return [*lines, *cache.complaints]
 
 
 def label(recipe: Recipe) -> str:
-    """Network, optimizer, dataset, kind and seed, in at most 37 characters."""
+    """Network, optimizer, dataset, kind and seed, in at most 38 characters."""
     kind = recipe.kind
     if recipe.pruning is not None:
         pruning = recipe.pruning
@@ -580,7 +580,7 @@ def label(recipe: Recipe) -> str:
         size = pruning.max_params
         kind += f" {size // 1_000_000}m" if size >= 1_000_000 else f" {size // 1000}k"
     elif recipe.stop_epoch is not None:
-        kind += " early"
+        kind += " start"
     return f"{recipe.network} {recipe.optimizer.name} {recipe.dataset} {kind} {recipe.seed}"
 
 
