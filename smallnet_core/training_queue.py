@@ -468,8 +468,8 @@ def _handled(caught: list[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 # --- What there is to do -------------------------------------------------------------------------

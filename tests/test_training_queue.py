@@ -111,7 +111,7 @@ def queue(servers: list[Server], tmp_path: Path) -> Queue:
 def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(
     servers: list[Server], tmp_path: Path
 ) -> None:
-    """SIGKILL to the queue and its jobs at random moments. Takes four times as long as the queue."""
+    """SIGKILL to the queue and its jobs at random moments. Takes four queues of time."""
     whole, killed = (Queue(tmp_path / name, servers[0]) for name in ("whole", "killed"))
     start = time.monotonic()
     whole.start("dense", "pruned")
