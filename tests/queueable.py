@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # loaded by the first optimizer: seconds, in every process that is forked
 
 from smallnet_core import training, training_queue, workbench
 from smallnet_core.progress import LogLines

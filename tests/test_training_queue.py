@@ -120,7 +120,7 @@ def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(
     rng = random.Random(0)
     for _ in range(NUM_KILLS):
         number = killed.start("dense", "pruned")
-        time.sleep(rng.uniform(0.1, 0.5) * whole_seconds)
+        time.sleep(rng.uniform(0.1, 0.7) * whole_seconds)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(number, signal.SIGKILL)
         killed.end()
