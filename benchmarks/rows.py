@@ -43,15 +43,8 @@ def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> li
 
 
 def recipes_of(workbench: Workbench, side: Side) -> list[Any]:
-    """The recipe of each seed of this run.
-
-    Raises NotMeasured for a named network where the others are not trained by tuned recipes too.
-    """
-    if "recipe" in side:
-        if workbench.settings.recipe_kind != "tuned":
-            raise NotMeasured("pruned networks are compared with those of tuned recipes")
-        return workbench.pruned(side["recipe"], side["dataset"])
-    return workbench.recipes(side["dataset"], side["network"], side["optimizer"])
+    """The recipe of each seed of this run; raises NotMeasured where there is none of its kind."""
+    return workbench.recipes_of(side)
 
 
 def to_train(workbench: Workbench, side: Side) -> list[Any]:

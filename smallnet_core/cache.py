@@ -38,6 +38,7 @@ from smallnet_core.training import Source, Trained
 
 __all__ = [
     "ZOO_DIR",
+    "Busy",
     "CachedModel",
     "ModelCache",
     "current_commit",
@@ -66,6 +67,10 @@ ZOO_DIR = Path(__file__).parent / "zoo"
 
 class DamagedEntry(Exception):  # noqa: N818 - says what the entry is
     """A cache entry that does not verify; the message names the file and what is wrong."""
+
+
+class Busy(Exception):  # noqa: N818 - says what the recipe is
+    """Another process is training the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,11 +271,16 @@ class ModelCache:
 
     @contextlib.contextmanager
     def lock(
-        self, recipe: Recipe, waits: Callable[[str], None] = lambda line: None
+        self,
+        recipe: Recipe,
+        waits: Callable[[str], None] = lambda line: None,
+        *,
+        blocking: bool = True,
     ) -> Iterator[None]:
         """Held while one process trains ``recipe``; the others wait here, then load.
 
-        ``waits`` is told once, in a line, if there is somebody to wait for.
+        ``waits`` is told once, in a line, if there is somebody to wait for; without ``blocking``
+        that raises Busy.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         # A singleton, so that who holds it may put a damaged entry aside, which takes it too.
@@ -278,6 +288,8 @@ class ModelCache:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
+            if not blocking:
+                raise Busy(f"{recipe}: another process is training it") from None
             waits(f"{recipe}: another process is training it, waiting for its result")
             lock.acquire()
         try:

@@ -37,6 +37,7 @@ __all__ = [
     "TrainingState",
     "UnusableCheckpoint",
     "on_cpu",
+    "steps_done",
 ]
 
 CHECKPOINT_SCHEMA = 1
@@ -144,6 +145,18 @@ class CheckpointFile:
         for path in leftovers(self.path):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+def steps_done(path: Path) -> int | None:
+    """How many steps a checkpoint is of, from its first bytes alone; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.readline(65)
+            length = file.read(8)
+            header = file.read(*struct.unpack("<Q", length)) if len(length) == 8 else b""
+        return int(json.loads(_metadata(length + header)["smallnet"])["facts"]["done"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, MemoryError):
+        return None
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The ``smallnet`` command: ``smallnet compare OLD.json NEW.json [MORE.json ...]``."""
+"""The ``smallnet`` command: ``compare`` saved runs, ``train`` and ``publish`` networks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import argparse
 import os
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from smallnet_core.compare import Comparison, Thresholds
+    from smallnet_core.needs import Selection
+    from smallnet_core.progress import LogLines
+    from smallnet_core.settings import Settings
 
 __all__ = ["FAIL_ON", "fail_on_default", "fails", "main", "read_thresholds"]
 
@@ -27,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        return _compare(args)
+        command: Callable[[argparse.Namespace], int] = args.run
+        return command(args)
     except (ValueError, OSError) as error:
         print(f"smallnet {args.command}: {error}", file=sys.stderr)  # noqa: T201 - a command
         return 2
@@ -35,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="smallnet", description="Saved runs of the benchmarks, compared."
+        prog="smallnet", description="Saved runs of the benchmarks, compared; networks, trained."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compare = commands.add_parser(
@@ -65,7 +69,142 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("-v", "--verbose", action="store_true", help="list every row")
     for name in ("markdown", "json", "html"):
         compare.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write it as {name} too")
+    compare.set_defaults(run=_compare)
+    train = commands.add_parser(
+        "train",
+        help="train the networks that claims lack",
+        description="Trains the networks that claims lack, each in a process of its own. What is "
+        "cut off, by --for, a signal or otherwise, goes on when it is started again.",
+    )
+    train.set_defaults(run=_train)
+    _add_selection(train)
+    train.add_argument(
+        "--list", action="store_true", help="show what there is, and how long the rest takes here"
+    )
+    train.add_argument("--jobs", default="1", metavar="N", help="trainings at once. Default: 1")
+    train.add_argument(
+        "--threads", metavar="N", help="of each training. Default: all cores, shared by the jobs"
+    )
+    train.add_argument(
+        "--for", dest="minutes", metavar="MIN", help="stop at a checkpoint after so many minutes"
+    )
+    publish = commands.add_parser(
+        "publish",
+        help="put trained networks into the zoo",
+        description="Judges networks of the cache on their test images and puts their records into "
+        "the zoo, with the weights of small ones.",
+    )
+    publish.set_defaults(run=_publish)
+    _add_selection(publish)
     return parser
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "claims",
+        nargs="*",
+        metavar="CLAIM",
+        help="ids of claims or goals, or patterns ('table3/*'). Default: all",
+    )
+    for name in ("network", "optimizer", "dataset"):
+        parser.add_argument(f"--{name}", help=f"only trainings of this {name}")
+    parser.add_argument(
+        "--recipe", default="tuned", help="tuned, long, equal, paper or quick. Default: tuned"
+    )
+    parser.add_argument("--seeds", default="1", metavar="N", help="runs of each recipe. Default: 1")
+    parser.add_argument("--data-dir", metavar="DIR", help="where CIFAR is. Default: SMALLNET_DATA")
+    parser.add_argument(
+        "--model-cache", metavar="DIR", help="where trained models are. Default: SMALLNET_CACHE"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--offline", action="store_true", help="download nothing")
+
+
+def _number(option: str, text: str, kind: Callable[[str], Any], what: str) -> Any:
+    """The value of an option that has to be more than 0; raises ValueError."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{option} {text}: expected {what}")
+    return value
+
+
+def _selected(args: argparse.Namespace) -> tuple[Selection, Settings]:
+    from smallnet_core.needs import Selection
+    from smallnet_core.settings import Settings, cache_folder, check_device, data_folder
+
+    selection = Selection(
+        globs=tuple(args.claims),
+        network=args.network,
+        optimizer=args.optimizer,
+        dataset=args.dataset,
+        recipe_kind=args.recipe,
+        num_seeds=_number("--seeds", args.seeds, int, "a whole number of at least 1"),
+    )
+    settings = Settings(
+        data_dir=data_folder(args.data_dir),
+        cache_dir=cache_folder(args.model_cache),
+        device=check_device(args.device),
+        offline=args.offline,
+    )
+    return selection, settings
+
+
+def _display() -> LogLines:
+    from smallnet_core.progress import LiveTable, LogLines
+
+    return (LiveTable if sys.stderr.isatty() else LogLines)(sys.stderr)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from smallnet_core.needs import select
+
+    whole = "a whole number of at least 1"
+    num_jobs = _number("--jobs", args.jobs, int, whole)
+    num_threads = max(1, (os.cpu_count() or 1) // num_jobs)
+    if args.threads is not None:
+        num_threads = _number("--threads", args.threads, int, whole)
+    minutes = None
+    if args.minutes is not None:
+        minutes = _number("--for", args.minutes, float, "minutes, more than 0")
+    selection, settings = _selected(args)
+    wanted = select(selection)
+
+    import torch
+
+    from smallnet_core import training_queue
+    from smallnet_core.cache import ModelCache
+    from smallnet_core.machine import resolve_device
+
+    torch.set_num_threads(num_threads)
+    device = resolve_device(settings.device)
+    if args.list:
+        lines = training_queue.listing(wanted, settings, as_given=bool(args.claims))
+        print("\n".join(lines))  # noqa: T201
+        return 0
+    states = training_queue.to_do(wanted, ModelCache(settings.cache_dir))
+    recipes = list(states) if args.claims else training_queue.ordered(states, device)
+    return training_queue.train_all(
+        recipes,
+        settings,
+        _display(),
+        num_jobs=num_jobs,
+        num_threads=num_threads,
+        minutes=minutes,
+    )
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from smallnet_core.needs import select
+
+    selection, settings = _selected(args)
+    wanted = select(selection)
+
+    from smallnet_core import training_queue
+
+    return training_queue.publish(wanted, settings, _display())
 
 
 def fail_on_default() -> str:

@@ -25,12 +25,19 @@ __all__ = ["estimate_seconds"]
 
 
 def estimate_seconds(
-    recipe: Recipe, *, num_train: int, num_test: int, device: torch.device, enough: float = math.inf
+    recipe: Recipe,
+    *,
+    num_train: int,
+    num_test: int,
+    device: torch.device,
+    enough: float = math.inf,
+    rough: bool = False,
 ) -> float:
     """How long ``train`` would take here, from a few timed steps on blank images.
 
     Stops after the first step when even a quarter of its time would make the whole take longer
-    than ``enough`` seconds: the large networks take seconds a step on a CPU.
+    than ``enough`` seconds: the large networks take seconds a step on a CPU. There a ``rough``
+    estimate is of smaller steps, the same for all of a network's recipes.
     """
     # An evaluation is a forward pass over the test set; a training step is about three forwards,
     # and takes as much less as its images are smaller.
@@ -39,19 +46,20 @@ def estimate_seconds(
         sum(side_of_epoch(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
     )
     evaluations = sum(is_evaluated(recipe, epoch) for epoch in epochs)
-    steps = (train_epochs * num_train + evaluations * num_test / 3) / recipe.batch_size
+    batch_size = recipe.batch_size if device.type == "cuda" or not rough else _ROUGH_BATCH
+    steps = (train_epochs * num_train + evaluations * num_test / 3) / batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, and the large
     # networks take seconds a step on a CPU: their rows share one measurement.
     stand_in = Recipe(
-        kind=recipe.kind,
+        kind="tuned",
         dataset="cifar10",
         network=recipe.network,
         optimizer=Optimizer(name="sgdm", lr=1e-3, weight_decay=0.0),
         schedule=Schedule(name="constant"),
         epochs=1,
-        batch_size=recipe.batch_size,
+        batch_size=batch_size,
         seed=0,
-        dropout=recipe.dropout,
+        dropout=None if rough else recipe.dropout,
         precision=recipe.precision,
     )
     # Which channels are left changes the time, not only how many: at random is near enough.
@@ -61,19 +69,24 @@ def estimate_seconds(
     key = stand_in.fingerprint(), max_params, str(device)
     hopeless = 4 * enough / steps
     seconds = _step_seconds.get(key, [])
-    if len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
-        _step_seconds[key] = seconds = _time_steps(stand_in, max_params, device, hopeless)
+    num_steps = _ROUGH_STEPS if rough else _TIMED_STEPS
+    if len(seconds) < num_steps and not (seconds and seconds[0] > hopeless):
+        _step_seconds[key] = seconds = _time_steps(
+            stand_in, max_params, device, hopeless, num_steps
+        )
     return steps * min(seconds)
 
 
 _TIMED_STEPS = 4
+_ROUGH_BATCH = 32  # images, on a CPU
+_ROUGH_STEPS = 2
 _step_seconds: dict[
     tuple[str, int | None, str], list[float]
 ] = {}  # this machine's, for this process
 
 
 def _time_steps(
-    recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float
+    recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float, num_steps: int
 ) -> list[float]:
     """Seconds of each of the first steps; of the first alone where that one is ``hopeless``."""
     keep_freed_memory()
@@ -91,7 +104,7 @@ def _time_steps(
         if device.type == "cuda":  # whose first step starts the libraries, and is no measure
             step(normalise(images, recipe.mean, recipe.std, dtype), y)
             hopeless = math.inf
-        while len(seconds) < _TIMED_STEPS and not (seconds and seconds[0] > hopeless):
+        while len(seconds) < num_steps and not (seconds and seconds[0] > hopeless):
             synchronize(device)
             start = time.perf_counter()
             step(normalise(images, recipe.mean, recipe.std, dtype), y)

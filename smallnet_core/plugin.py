@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from smallnet_core.cli import FAIL_ON
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Measurement, NotMeasured, Status, Verdict
 from smallnet_core.runfile import SCHEMA, RunFile, check_document, read_run_file
-from smallnet_core.settings import Settings
+from smallnet_core.settings import Settings, cache_folder, check_device, data_folder
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -141,25 +140,19 @@ def _settings(config: pytest.Config) -> Settings:
     tables = config.getoption("--tables")
     if tables not in TABLES:
         raise pytest.UsageError(f"--tables {tables}: expected one of {', '.join(TABLES)}")
-    device = config.getoption("--device")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise pytest.UsageError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
-    data_dir = config.getoption("--data-dir")
-    if data_dir is not None:
-        # A shell leaves the ~ of --data-dir=~/x alone; Path's own raises for an unknown ~user.
-        data_dir = Path(os.path.expanduser(data_dir))
-        if not os.path.isdir(data_dir):
-            what = "is not a folder" if os.path.exists(data_dir) else "does not exist"
-            raise pytest.UsageError(
-                f"--data-dir {data_dir}: {what}; name the folder that holds CIFAR"
-            )
+    try:
+        device = check_device(config.getoption("--device"))
+        data_dir = data_folder(config.getoption("--data-dir"))
+        cache_dir = cache_folder(config.getoption("--model-cache"))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
     return Settings(
         recipe_kind=kind,
         num_seeds=_number(config, "--seeds", int, "a whole number of at least 1", 1),
         retrain=config.getoption("--retrain"),
         train_budget_minutes=_number(config, "--train-budget", float, "minutes, 0 or more", 0.0),
         data_dir=data_dir,
-        cache_dir=_cache_dir(config),
+        cache_dir=cache_dir,
         device=device,
         offline=config.getoption("--offline"),
         recorded=not config.getoption("--no-recorded"),
@@ -193,19 +186,6 @@ def _number(
     if value is None or not least <= value < float("inf"):
         raise pytest.UsageError(f"{option} {text}: expected {expected}")
     return value
-
-
-def _cache_dir(config: pytest.Config) -> Path:
-    given = config.getoption("--model-cache") or os.environ.get("SMALLNET_CACHE")
-    if not given:
-        from platformdirs import user_cache_path
-
-        return user_cache_path("smallnet") / "models"
-    path = Path(os.path.expanduser(given))
-    nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
-    if not nearest.is_dir():
-        raise pytest.UsageError(f"model cache {given}: {nearest} is a file, expected a folder")
-    return path
 
 
 # The session

@@ -1,7 +1,9 @@
-"""Progress bars that show while pytest captures output, and stay out of logs."""
+"""What people see of trainings: bars under pytest, a live table of a queue, lines in a log."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
     from smallnet_core.recipes import Recipe
     from smallnet_core.training import Epoch
 
-__all__ = ["Notes", "ProgressBar"]
+__all__ = ["LiveTable", "LogLines", "Notes", "ProgressBar"]
 
 
 def _write_line(stream: TextIO, line: str) -> None:
@@ -78,3 +80,45 @@ class ProgressBar:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+class LogLines:
+    """A queue's progress where there is no terminal: what happens, and every epoch, a line each."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def line(self, text: str) -> None:
+        self.stream.write(f"{text}\n")
+        self.stream.flush()
+
+    def epoch(self, text: str) -> None:
+        self.line(text)
+
+    def draw(self, rows: Sequence[str]) -> None: ...
+
+
+class LiveTable(LogLines):
+    """The same on a terminal: what happens stays, below it the rows of now, redrawn in place."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.rows: list[str] = []
+
+    def line(self, text: str) -> None:
+        self._replace(self.rows, above=f"{text}\n")
+
+    def epoch(self, text: str) -> None: ...
+
+    def draw(self, rows: Sequence[str]) -> None:
+        width = shutil.get_terminal_size().columns - 1  # one less: a full line may wrap
+        cut = [row[:width] for row in rows]
+        if cut != self.rows:
+            self._replace(cut)
+
+    def _replace(self, rows: list[str], above: str = "") -> None:
+        # Up to the first row's start, and clear what is below.
+        back = f"\x1b[{len(self.rows)}F\x1b[J" if self.rows else ""
+        self.stream.write(back + above + "".join(f"{row}\n" for row in rows))
+        self.stream.flush()
+        self.rows = rows

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smallnet_core.cache import ModelCache
 from smallnet_core.judged import Evaluated, curve_measurement, measurement, run_record
-from smallnet_core.pruned_recipes import find_pruned
+from smallnet_core.needs import recipes_of_side
 from smallnet_core.pruning.curves import Curve, find_curve
-from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.recipes import Recipe
 from smallnet_core.records import Measurement, NotMeasured
 from smallnet_core.runfile import check_run
 from smallnet_core.settings import Settings
@@ -38,14 +38,15 @@ class Records:
 
     def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
         """The recipe of each recorded seed; raises NotMeasured where there is none."""
-        kind = self.settings.kind_for(dataset)
-        return self._recorded(
-            [find_recipe(kind, dataset, network, optimizer, seed) for seed in range(_MAX_SEEDS)]
-        )
+        return self.recipes_of({"dataset": dataset, "network": network, "optimizer": optimizer})
 
-    def pruned(self, name: str, dataset: str = "cifar10") -> list[Recipe]:
-        """The recipe of a named pruned network for each recorded seed; raises NotMeasured."""
-        return self._recorded([find_pruned(name, dataset, seed) for seed in range(_MAX_SEEDS)])
+    def recipes_of(self, side: Mapping[str, Any]) -> list[Recipe]:
+        """The recipe of each recorded seed of a side of a claim; raises NotMeasured for none."""
+        asked = recipes_of_side(side, self.settings.recipe_kind, _MAX_SEEDS)
+        found = [recipe for recipe in asked if self._find(recipe) is not None]
+        if not found:
+            raise NotMeasured(f"{asked[0]} is not recorded")
+        return found
 
     def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """Nothing."""
@@ -101,12 +102,6 @@ class Records:
         """An accuracy on a curve, in percent."""
         [found] = self.evaluate([recipe])
         return curve_measurement(recipe, ORIGIN, found.record, curve, accuracy)
-
-    def _recorded(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        found = [recipe for recipe in recipes if self._find(recipe) is not None]
-        if not found:
-            raise NotMeasured(f"{recipes[0]} is not recorded")
-        return found
 
     def _find(self, recipe: Recipe) -> Evaluated | None:
         if recipe not in self._found:

@@ -1,11 +1,13 @@
-"""The options of a run, as the workbench takes them."""
+"""The options of a run, as the workbench takes them, and what they have to be."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "cache_folder", "check_device", "data_folder"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,38 @@ class Settings:
     offline: bool = False
     recorded: bool = True  # whether what cannot be measured is shown from the zoo's records
 
-    def kind_for(self, dataset: str) -> str:
-        """The kind of recipe for a dataset: digits always take their quick ones."""
-        return "quick" if dataset == "digits" else self.recipe_kind
+
+def check_device(name: str) -> str:
+    """``name``, or ValueError where no device is called so; whether it is there torch knows."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    return name
+
+
+def data_folder(given: str | None) -> Path | None:
+    """The folder of ``--data-dir``; ValueError where it is none."""
+    if given is None:
+        return None
+    # A shell leaves the ~ of --data-dir=~/x alone; Path's own raises for an unknown ~user.
+    folder = Path(os.path.expanduser(given))
+    if not os.path.isdir(folder):
+        what = "is not a folder" if os.path.exists(folder) else "does not exist"
+        raise ValueError(f"--data-dir {folder}: {what}; name the folder that holds CIFAR")
+    return folder
+
+
+def cache_folder(given: str | None) -> Path:
+    """Where trained models are: ``given``, else SMALLNET_CACHE, else the user's cache.
+
+    Raises ValueError where a file is in its place.
+    """
+    given = given or os.environ.get("SMALLNET_CACHE")
+    if not given:
+        from platformdirs import user_cache_path
+
+        return user_cache_path("smallnet") / "models"
+    path = Path(os.path.expanduser(given))
+    nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
+    if not nearest.is_dir():
+        raise ValueError(f"model cache {given}: {nearest} is a file, expected a folder")
+    return path

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,7 @@ __all__ = [
     "BatchTooLarge",
     "Diverged",
     "Epoch",
+    "Interrupted",
     "Interruption",
     "Progress",
     "Source",
@@ -108,6 +109,10 @@ class Diverged(Exception):  # noqa: N818 - an outcome of a training, judged as s
     def __init__(self, message: str, trained: Trained) -> None:
         super().__init__(message)
         self.trained = trained
+
+
+class Interrupted(Exception):  # noqa: N818 - an outcome of a training, not an error
+    """Somebody asked the training to stop; its checkpoint has all that was done."""
 
 
 class BatchTooLarge(MemoryError):  # noqa: N818 - as torch.OutOfMemoryError says it
@@ -291,6 +296,7 @@ def train(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     sources: Mapping[Recipe, Source] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Train the recipe's network from scratch, or from where a ``checkpoint`` of it left off.
 
@@ -299,7 +305,8 @@ def train(
     Nothing inside an epoch waits for a GPU: losses and hits stay there and are read once an epoch.
     The checkpoint is written after every epoch and every CHECKPOINT_SECONDS in between; a training
     that was killed and started again ends with the same bits on the same CPU and number of
-    threads. It stays when the training ends, for whoever keeps the result to remove.
+    threads. It stays when the training ends, for whoever keeps the result to remove. ``stop`` is
+    asked after every step: when it says so, a checkpoint is written and Interrupted raised.
 
     Raises Diverged when a loss or a weight is not finite, BatchTooLarge when a step does not fit
     into the memory, and ValueError when the recipe does not fit the dataset.
@@ -366,6 +373,9 @@ def train(
                     if keeper is not None and state.done % steps_per_epoch:
                         state.epoch_seconds = time.perf_counter() - epoch_start
                         epoch_start += keeper.keep_if_due()
+                    if state.done % steps_per_epoch and stop():
+                        state.epoch_seconds = time.perf_counter() - epoch_start
+                        _interrupt(recipe, keeper, state.done, end)
                 num_steps = state.done - index * steps_per_epoch
                 losses = state.losses[:num_steps].tolist()  # waits for the device
                 seconds = time.perf_counter() - epoch_start
@@ -388,6 +398,8 @@ def train(
                     progress.epoch(result)
                 if diverged is not None:
                     break
+                if state.done < end and stop():
+                    _interrupt(recipe, keeper, state.done, end)
                 if keeper is not None:
                     keeper.keep()
         finally:
@@ -412,6 +424,12 @@ def train(
         at = epochs_before * steps_per_epoch + diverged[0] + 1
         raise Diverged(f"{recipe}: diverged at step {at} of {total_steps}: {how}", trained)
     return trained
+
+
+def _interrupt(recipe: Recipe, keeper: CheckpointKeeper | None, done: int, end: int) -> NoReturn:
+    if keeper is not None:
+        keeper.keep()
+    raise Interrupted(f"{recipe}: stopped after step {done} of {end}")
 
 
 def _divergence(model: nn.Module, losses: list[float]) -> tuple[int, str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from smallnet_core.evaluation import confusion_matrix, packed_right, predict
 from smallnet_core.judged import Evaluated, curve_measurement, measurement, run_record
 from smallnet_core.machine import environment, peak_memory_mib, resolve_device
 from smallnet_core.models.layer_table import count_parameters
-from smallnet_core.pruned_recipes import find_pruned
+from smallnet_core.needs import recipes_of_side
 from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.pruning.curves import (
     PROPORTIONS,
@@ -38,7 +38,7 @@ from smallnet_core.pruning.curves import (
 )
 from smallnet_core.pruning.curves import estimate_seconds as estimate_curve_seconds
 from smallnet_core.pruning.masks import count_nonzeros
-from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.recipes import Recipe
 from smallnet_core.recorded import Records
 from smallnet_core.records import Measurement, NotMeasured
 from smallnet_core.settings import Settings
@@ -69,9 +69,15 @@ class WrongWeights(Exception):  # noqa: N818 - says what they are
 class Workbench:
     """One session's device, datasets and models."""
 
-    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Progress | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.settings = settings
         self.progress = progress
+        self.stop = stop  # whether trainings are to end at a checkpoint
         self.device = resolve_device(settings.device)
         self.cache = ModelCache(settings.cache_dir)
         self.facts = environment(self.device)
@@ -110,15 +116,11 @@ class Workbench:
 
     def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
         """The recipe of each seed of this run; digits always takes its quick ones."""
-        kind = self.settings.kind_for(dataset)
-        return [
-            find_recipe(kind, dataset, network, optimizer, seed)
-            for seed in range(self.settings.num_seeds)
-        ]
+        return self.recipes_of({"dataset": dataset, "network": network, "optimizer": optimizer})
 
-    def pruned(self, name: str, dataset: str = "cifar10") -> list[Recipe]:
-        """The recipe of a named pruned network, for each seed of this run."""
-        return [find_pruned(name, dataset, seed) for seed in range(self.settings.num_seeds)]
+    def recipes_of(self, side: Mapping[str, Any]) -> list[Recipe]:
+        """The recipe of each seed of a side of a claim; raises NotMeasured where there is none."""
+        return recipes_of_side(side, self.settings.recipe_kind, self.settings.num_seeds)
 
     def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """Which of the recipes neither cache nor zoo can give, and so have to be trained.
@@ -135,11 +137,14 @@ class Workbench:
             self._check_budget(recipe)
         return list(missing)
 
-    def train(self, recipes: Sequence[Recipe]) -> None:
-        """Train and store each recipe; where another process is at it, wait and take its result."""
+    def train(self, recipes: Sequence[Recipe], *, blocking: bool = True) -> None:
+        """Train and store each recipe; where another process is at it, wait and take its result.
+
+        Without ``blocking`` it raises Busy instead of waiting; Interrupted where ``stop`` says so.
+        """
         for recipe in recipes:
             dataset = self.dataset(recipe.dataset)
-            with self.cache.lock(recipe, waits=self._note):
+            with self.cache.lock(recipe, waits=self._note, blocking=blocking):
                 other = None if self.settings.retrain else self.cache.load(recipe)
                 if other is not None:
                     self._models[recipe] = other
@@ -177,6 +182,7 @@ class Workbench:
                     progress=self.progress,
                     checkpoint=checkpoint,
                     sources={one: self._source(one) for one in recipe.ancestors()},
+                    stop=self.stop,
                 )
             )
 

@@ -38,7 +38,7 @@ NETWORKS = {
 }
 LIGHT_MODULES = {
     *("records", "settings", "claims", "recipes", "judging", "report", "svg", "figures"),
-    *("progress", "plugin"),
+    *("progress", "plugin", "cli", "needs"),
 }
 
 

@@ -70,6 +70,7 @@ class Fakes:
         progress: Any,
         checkpoint: Path,
         sources: Mapping[Recipe, Source],
+        stop: Callable[[], bool],
     ) -> Trained:
         assert dataset.name == recipe.dataset
         assert tuple(sources) == recipe.ancestors()

@@ -33,9 +33,7 @@ TECHNIQUES = {
 KINDS = ("counts", "accuracies", "numbers by class", "pruning", "sentences")
 OWN_GOALS = "our own goals"
 
-LEGEND = (
-    "r recorded, = reproduced, + exceeded, * refuted (said to fail, works), ! missed, ? undecided"
-)
+LEGEND = "r recorded, = reproduced, + exceeded, * refuted, ! missed, ? undecided"
 
 # What a row has at least; None counts as absent.
 _BLANK: Row = {
@@ -187,9 +185,9 @@ def headline_lines(
 ) -> list[str]:
     """The headline for a terminal, with what its marks say and with the known misses."""
     symbols = ["=", *MARKS.values()]
-    header = ("", "claims", "here", *symbols, "recorded", *symbols, "neither")
+    header = ("", "all", "here", *symbols, "rec.", *symbols, "none")
     return [
-        "Claims measured in this run (here), recorded in earlier runs, and neither",
+        "Claims measured in this run (here), recorded in earlier runs (rec.), and neither",
         *table(header, headline(rows, claims, goals)),
         f"  {LEGEND}",
         *wrapped(known_misses_line(rows, known_misses), "  "),

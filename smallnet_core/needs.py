@@ -1,0 +1,135 @@
+"""Which trained networks a claim is judged by, and which of them a command is to be about."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.pruned_recipes import find_pruned
+from smallnet_core.recipes import RECIPE_KINDS, Recipe, find_recipe
+from smallnet_core.records import Claim, NotMeasured
+
+__all__ = ["Selection", "recipes_of_claim", "recipes_of_side", "select", "sides_of"]
+
+Side = Mapping[str, Any]
+
+
+def recipes_of_side(side: Side, kind: str, num_seeds: int) -> list[Recipe]:
+    """The recipe of each seed of a side (see ``claims``); digits always takes its quick ones.
+
+    Raises NotMeasured where there is none of that kind: named networks have tuned ones only.
+    """
+    seeds = range(num_seeds)
+    if "recipe" in side:
+        if kind != "tuned":
+            raise NotMeasured("pruned networks are compared with those of tuned recipes")
+        return [find_pruned(side["recipe"], side["dataset"], seed) for seed in seeds]
+    dataset = side["dataset"]
+    kind = "quick" if dataset == "digits" else kind
+    return [find_recipe(kind, dataset, side["network"], side["optimizer"], s) for s in seeds]
+
+
+def sides_of(claim: Claim) -> list[Side]:
+    """The trained networks that a claim is about, those of a "best of" each; often none."""
+    details = claim.details
+    row = {"dataset": claim.dataset, "network": claim.network, "optimizer": claim.optimizer}
+    if claim.not_measured:
+        return []
+    if "recipes" in details:
+        return [{**row, "recipe": name} for name in details["recipes"]]
+    compared = [details[name] for name in ("minuend", "subtrahend") if name in details]
+    if compared:
+        return [one for side in compared for one in side.get("best_of", (side,))]
+    if "best_of" in details:
+        return list(details["best_of"])
+    if claim.optimizer is not None:
+        return [row]
+    if claim.metric == "accuracy_percent":  # with whichever optimizer
+        return [row | {"optimizer": optimizer} for optimizer in OPTIMIZER_NAMES]
+    return []
+
+
+def recipes_of_claim(claim: Claim, kind: str = "tuned", num_seeds: int = 1) -> list[Recipe]:
+    """The recipes that a claim needs, without their ancestors; none where that kind has none.
+
+    What is pruned in one shot is the network of the first seed.
+    """
+    sides = sides_of(claim)
+    if "recipes" not in claim.details and any("technique" in s for s in (claim.details, *sides)):
+        num_seeds = 1
+    num_seeds = max(num_seeds, claim.details.get("min_seeds", 1))
+    found: dict[Recipe, None] = {}
+    for side in sides:
+        try:
+            found |= dict.fromkeys(recipes_of_side(side, kind, num_seeds))
+        except NotMeasured:
+            continue
+    return list(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which claims, by globs on their ids (none: all), and which of the recipes they need."""
+
+    globs: tuple[str, ...] = ()
+    network: str | None = None
+    optimizer: str | None = None
+    dataset: str | None = None
+    recipe_kind: str = "tuned"
+    num_seeds: int = 1
+
+
+def select(selection: Selection) -> dict[Recipe, list[str]]:
+    """The recipes in the order of the globs, each after its ancestors, with who needs it.
+
+    Raises ValueError, with the nearest names, for what matches nothing.
+    """
+    claims = {**CLAIMS, **GOALS}
+    if selection.recipe_kind not in RECIPE_KINDS:
+        raise _unknown("recipe", selection.recipe_kind, RECIPE_KINDS)
+    ids: dict[str, None] = {}
+    for glob in selection.globs or ("*",):
+        found = fnmatch.filter(claims, glob)
+        if not found:
+            raise _unknown("claim", glob, claims)
+        ids |= dict.fromkeys(found)
+    wanted = {
+        i: recipes_of_claim(claims[i], selection.recipe_kind, selection.num_seeds) for i in ids
+    }
+    _check_names(selection)
+    out: dict[Recipe, list[str]] = {}
+    for claim_id, recipes in wanted.items():
+        for recipe in recipes:
+            if (
+                selection.network in (None, recipe.network)
+                and selection.optimizer in (None, recipe.optimizer.name)
+                and selection.dataset in (None, recipe.dataset)
+            ):
+                for one in (*recipe.ancestors(), recipe):
+                    needed_by = out.setdefault(one, [])
+                    if claim_id not in needed_by:
+                        needed_by.append(claim_id)
+    if not out:
+        raise ValueError("no trained network of that kind is needed for the claims that are named")
+    return out
+
+
+def _check_names(selection: Selection) -> None:
+    sides = [side for claim in (*CLAIMS.values(), *GOALS.values()) for side in sides_of(claim)]
+    for what in ("network", "optimizer", "dataset"):
+        given = getattr(selection, what)
+        known = dict.fromkeys(side[what] for side in sides if side[what])
+        if given is not None and given not in known:
+            raise _unknown(what, given, known)
+
+
+def _unknown(what: str, given: str, known: Iterable[str]) -> ValueError:
+    known = list(known)
+    nearest = difflib.get_close_matches(given, known, n=3, cutoff=0.4)
+    hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(known[:4])}, ..."
+    return ValueError(f"unknown {what} {given!r}; {hint}")

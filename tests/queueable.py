@@ -1,0 +1,100 @@
+"""Queues of tiny trainings in processes that a test may kill: see test_training_queue.
+
+A line of JSON on standard input is one queue: it is forked from this process, which has torch
+loaded already, in a session of its own, so that it can be killed together with its jobs. Its number
+is written to standard output, then how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+import time
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._dynamo  # loaded by the first optimizer: seconds, in every process that is forked
+
+from smallnet_core import training, training_queue, workbench
+from smallnet_core.progress import LogLines
+from smallnet_core.recipes import Augmentation, Pruning, Recipe
+from smallnet_core.settings import Settings
+from smallnet_core.training_queue import Job, LocalProcess, Running, train_all, work
+from tests.test_training import RECIPE, Tiny, synthetic
+
+STEP_SECONDS = 0.01
+
+DENSE = replace(RECIPE, epochs=5, augmentation=Augmentation(crop_padding=2, flip="alternating"))
+RECIPES: dict[str, Recipe] = {
+    "dense": DENSE,
+    "other": replace(DENSE, seed=7),
+    "third": replace(DENSE, seed=8),
+    "endless": replace(DENSE, epochs=1_000_000),
+    "diverging": replace(DENSE, optimizer=replace(DENSE.optimizer, lr=1e30)),
+    "pruned": replace(DENSE, pruning=Pruning(parent=DENSE, structure="weights", max_params=2640)),
+}
+_diverging_parent = RECIPES["diverging"]
+RECIPES["orphan"] = replace(
+    DENSE, pruning=Pruning(parent=_diverging_parent, structure="weights", max_params=2640)
+)
+
+
+class SlowTiny(Tiny):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        time.sleep(STEP_SECONDS)
+        return super().forward(x)
+
+
+def make_tiny() -> None:
+    """For the rest of this process: tiny networks on 64 images, whatever the recipe says."""
+    module: Any = training
+    module.build_model = lambda name, num_classes, **overrides: SlowTiny(**overrides)
+    for module in (training_queue, workbench):
+        module.load_dataset = lambda name, **options: synthetic(name=name)
+
+
+def tiny_work(job: Job, connection: Connection) -> None:
+    make_tiny()
+    work(job, connection)
+
+
+def spawned(job: Job) -> Running:
+    return LocalProcess(job, tiny_work)
+
+
+def forked(job: Job) -> Running:
+    return LocalProcess(job, tiny_work, multiprocessing.get_context("fork"))
+
+
+def run(names: list[str], cache: str, log: str, options: dict[str, Any]) -> int:
+    make_tiny()
+    start = spawned if options.pop("spawn", False) else forked
+    settings = Settings(cache_dir=Path(cache), device="cpu")
+    with open(log, "a", encoding="utf-8") as stream:
+        recipes = [RECIPES[name] for name in names]
+        return train_all(recipes, settings, LogLines(stream), start=start, **options)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            status = 99
+            try:
+                status = run(*json.loads(line))
+            finally:
+                os._exit(status)
+        print(child, flush=True)  # noqa: T201 - to the test
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

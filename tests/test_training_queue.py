@@ -1,0 +1,363 @@
+"""Queues of trainings: killed, stopped, shared, failing; and what is chosen for them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smallnet_core import training_queue
+from smallnet_core.cache import ModelCache
+from smallnet_core.checkpoints import CheckpointFile
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.cli import main
+from smallnet_core.needs import Selection, recipes_of_claim, select
+from smallnet_core.progress import LiveTable, LogLines
+from smallnet_core.pruned_recipes import find_pruned
+from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.settings import Settings
+from tests.queueable import RECIPES
+
+NUM_KILLS = 10
+
+
+# --- Queues in processes -------------------------------------------------------------------------
+
+
+class Server:
+    """A process that forks queues, a few milliseconds each."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.queueable"],
+            cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+        )
+
+
+class Queue:
+    """A folder with a cache and a log, and the queues that work in it."""
+
+    def __init__(self, folder: Path, server: Server) -> None:
+        folder.mkdir(exist_ok=True)
+        self.cache = folder / "cache"
+        self.log = folder / "log"
+        self.server = server.process
+
+    def _line(self) -> int:
+        assert self.server.stdout is not None
+        return int(self.server.stdout.readline())
+
+    def start(self, *names: str, **options: Any) -> int:
+        assert self.server.stdin is not None
+        request = [names, str(self.cache), str(self.log), options]
+        self.server.stdin.write(json.dumps(request) + "\n")
+        self.server.stdin.flush()
+        return self._line()
+
+    def end(self) -> int:
+        return self._line()
+
+    def result(self, name: str) -> tuple[bytes, list[Any], dict[str, Any]]:
+        path = self.cache / f"{RECIPES[name].name}.json"
+        record = json.loads(path.read_text())
+        curve = [{**epoch, "seconds": 0} for epoch in record["curve"]]
+        return path.with_suffix(".safetensors").read_bytes(), curve, record
+
+    def lines(self, part: str) -> list[str]:
+        if not self.log.exists():
+            return []
+        return [line for line in self.log.read_text().splitlines() if part in line]
+
+    def wait_for(self, part: str) -> None:
+        deadline = time.monotonic() + 60
+        while not self.lines(part):
+            assert time.monotonic() < deadline, f"no line with {part!r}"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[Server]]:
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    servers = [Server(), Server()]
+    yield servers
+    for server in servers:
+        server.process.kill()
+        server.process.communicate()
+
+
+@pytest.fixture
+def queue(servers: list[Server], tmp_path: Path) -> Queue:
+    return Queue(tmp_path / "a", servers[0])
+
+
+def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(
+    servers: list[Server], tmp_path: Path
+) -> None:
+    """SIGKILL to the queue and its jobs at random moments. Takes four queues of time."""
+    whole, killed = (Queue(tmp_path / name, servers[0]) for name in ("whole", "killed"))
+    start = time.monotonic()
+    whole.start("dense", "pruned")
+    assert whole.end() == 0
+    whole_seconds = time.monotonic() - start
+    rng = random.Random(0)
+    for _ in range(NUM_KILLS):
+        number = killed.start("dense", "pruned")
+        time.sleep(rng.uniform(0.1, 0.7) * whole_seconds)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(number, signal.SIGKILL)
+        killed.end()
+    killed.start("dense", "pruned")
+    assert killed.end() == 0
+    for name in ("dense", "pruned"):
+        assert killed.result(name)[:2] == whole.result(name)[:2]
+    assert killed.result("dense")[2]["interruptions"]
+    assert not list(killed.cache.glob("*.checkpoint"))
+
+
+def test_two_beside_each_other_train_each_recipe_once(
+    servers: list[Server], tmp_path: Path
+) -> None:
+    a, b = (Queue(tmp_path, server) for server in servers)
+    names = ("dense", "other", "third", "pruned")
+    a.start(*names)
+    b.start(*names)
+    assert (a.end(), b.end()) == (0, 0)
+    assert len(a.lines(": trained, ")) == len(names)
+    assert len(a.lines("another process has trained it")) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("number", "options", "status"),
+    [(signal.SIGTERM, {}, 130), (signal.SIGINT, {}, 130), (None, {"minutes": 0.01}, 0)],
+    ids=["SIGTERM", "SIGINT", "--for"],
+)
+def test_stopped_it_leaves_checkpoints(
+    queue: Queue, number: int | None, options: dict[str, Any], status: int
+) -> None:
+    process = queue.start("endless", "dense", **options)
+    if number is not None:
+        queue.wait_for("epoch 1 of")
+        os.kill(process, number)
+    assert queue.end() == status
+    assert queue.lines("of 2 to train: 1 stopped at a checkpoint, 1 not begun")
+    assert queue.lines("stopped after step")
+    assert [path.suffix for path in queue.cache.glob("*") if path.suffix != ".lock"] == [
+        ".checkpoint"
+    ]
+
+
+def test_without_its_parent_a_job_stops_at_a_checkpoint(queue: Queue) -> None:
+    """In a spawned process, as they are: it takes the seconds of importing torch."""
+    process = queue.start("endless", spawn=True)
+    queue.wait_for("epoch 1 of")
+    os.kill(process, signal.SIGKILL)
+    assert queue.end() == -signal.SIGKILL
+    cache = ModelCache(queue.cache)
+    with cache.lock(RECIPES["endless"]):  # held until the job has ended
+        assert cache.checkpoint(RECIPES["endless"]).exists()
+
+
+def test_what_fails_is_named_and_the_rest_goes_on(queue: Queue) -> None:
+    queue.start("diverging", "orphan", "dense", num_jobs=2)
+    assert queue.end() == 1
+    [line] = queue.lines("diverged at step")
+    assert line.startswith(f"{RECIPES['diverging']}: failed: diverged")
+    assert queue.lines(f"{RECIPES['orphan']}: failed: what it is pruned from failed")
+    assert queue.lines(f"{RECIPES['dense']}: trained, ")
+    assert queue.lines("of 3 to train: 1 trained, 2 failed")
+    assert len(queue.lines(": epoch 3 of 5, loss ")) == 1, "a line an epoch"
+
+
+# --- The order of a queue ------------------------------------------------------------------------
+
+
+class Fake:
+    """An executor whose jobs are done when they are asked; some die without a word."""
+
+    def __init__(self, dies: tuple[Recipe, ...] = ()) -> None:
+        self.started: list[Recipe] = []
+        self.dies = dies
+
+    def __call__(self, job: training_queue.Job) -> Any:
+        self.started.append(job.recipe)
+        status = "failed" if job.recipe in self.dies else "trained"
+        outcome = training_queue.Outcome(status=status, text="as told")
+
+        class Running:
+            def told(self) -> Iterator[tuple[str, Any]]:
+                yield "outcome", outcome
+
+            def ask_to_stop(self) -> None: ...
+
+        return Running()
+
+
+def test_what_is_pruned_waits_for_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_queue, "load_dataset", lambda name, **options: None)
+    monkeypatch.setattr(training_queue, "_LOOK_SECONDS", 0.0)
+    fake = Fake()
+    recipes = [RECIPES[name] for name in ("pruned", "other", "dense")]
+    settings = Settings(cache_dir=tmp_path / "cache")
+    stream = io.StringIO()
+    assert (
+        training_queue.train_all(recipes, settings, LogLines(stream), num_jobs=3, start=fake) == 0
+    )
+    assert fake.started == [RECIPES[name] for name in ("other", "dense", "pruned")]
+
+
+def test_the_cheapest_comes_first_and_ancestors_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = {RECIPES["pruned"]: 1.0, RECIPES["other"]: 2.0, RECIPES["dense"]: 3.0}
+    monkeypatch.setattr(training_queue, "estimate_seconds", lambda recipe, **options: costs[recipe])
+    nothing = training_queue.State(text="nothing", is_done=False, has_weights=False)
+    states = dict.fromkeys(costs, nothing)
+    found = training_queue.ordered(states, torch.device("cpu"))
+    assert found == [RECIPES[name] for name in ("dense", "pruned", "other")]
+
+
+# --- What claims need ----------------------------------------------------------------------------
+
+
+def tuned(network: str, optimizer: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:
+    return find_recipe("tuned", dataset, network, optimizer, seed)
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "expected"),
+    [
+        ("table3/vit-adam", None),
+        ("table5/vit-adam", [tuned("vit", "adam", "cifar100")]),
+        ("appendix-d.3/cat-support", [tuned("resnet18_s", "adam")]),
+        ("table7/l1_unstructured-0.5", [tuned("resnet18", "adabound")]),
+        ("section-5.2/vgg16", [tuned("vgg16", name) for name in ("sgdm", "adam", "adabound")]),
+        (
+            "section-6/no-better-than-smaller-replica",
+            [tuned("resnet18_s", "adabound"), tuned("resnet18", "sgdm"), tuned("resnet18", "adam")],
+        ),
+        (
+            "section-6/pruned-resnet18-under_1m",
+            [
+                find_pruned(f"resnet18-1m-{how}")
+                for how in ("channels", "channels-iterative", "weights")
+            ],
+        ),
+        ("section-1/lottery_ticket", [find_pruned("ticket-10"), find_pruned("ticket-dense")]),
+        ("digits/vit_s-adam", [find_recipe("quick", "digits", "vit_s", "adam")]),
+        ("beyond/speednet-muon", [tuned("speednet", "muon", seed=seed) for seed in range(5)]),
+        ("beyond/speednet-num_params", []),
+        ("section-1/vit_h_14", []),
+    ],
+)
+def test_the_recipes_that_a_claim_needs(claim_id: str, expected: list[Recipe] | None) -> None:
+    claims = {**CLAIMS, **GOALS}
+    if expected is None:
+        assert claim_id not in claims
+        return
+    assert recipes_of_claim(claims[claim_id]) == expected
+
+
+def test_seeds_and_kinds() -> None:
+    table = CLAIMS["table2/resnet18_s-adam"]
+    assert [recipe.seed for recipe in recipes_of_claim(table, "long", 3)] == [0, 1, 2]
+    one_shot = CLAIMS["table6/l1_unstructured-0.1"]
+    assert len(recipes_of_claim(one_shot, "tuned", 3)) == 1
+    assert recipes_of_claim(CLAIMS["section-1/lottery_ticket"], "paper") == []
+
+
+def test_a_selection_is_in_the_order_of_its_globs_with_ancestors_first() -> None:
+    found = select(Selection(globs=("pruning/resnet18_s-250k-channels", "table2/*adam")))
+    parent = tuned("resnet18_s", "sgdm")
+    pruned = find_pruned("resnet18_s-250k-channels")
+    assert list(found) == [parent, pruned, tuned("resnet18", "adam"), tuned("resnet18_s", "adam")]
+    assert found[parent] == ["pruning/resnet18_s-250k-channels"]
+    only = select(Selection(network="vit", optimizer="sgdm", dataset="cifar100"))
+    assert list(only) == [tuned("vit", "sgdm", "cifar100")]
+
+
+# --- States and publishing -----------------------------------------------------------------------
+
+
+def test_states(tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path / "cache", tmp_path / "zoo")
+    recipe = tuned("vit_s", "sgdm")
+    assert training_queue.state_of(cache, recipe).text == "nothing"
+    cache.folder.mkdir()
+    facts = {"done": 7 * (50_000 // recipe.batch_size) + 3, "time": 0.0}
+    CheckpointFile(cache.checkpoint(recipe), recipe, {}).write({"a": torch.zeros(9)}, facts)
+    assert training_queue.state_of(cache, recipe).text == "checkpoint at epoch 7 of 22"
+    cache.zoo.mkdir()
+    (cache.zoo / f"{recipe.name}.json").write_text('{"weights": false}')
+    assert training_queue.state_of(cache, recipe).text == "recorded"
+    assert training_queue.to_do([recipe], cache) == {}
+
+
+def test_a_list_is_80_columns_wide_and_cheap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_queue, "estimate_seconds", lambda recipe, **options: 7200.0)
+    settings = Settings(cache_dir=tmp_path / "cache", device="cpu")
+    lines = training_queue.listing(select(Selection()), settings, as_given=False)
+    assert {len(line) for line in lines[:-1]} == {80}
+    [row] = [line for line in lines if line.startswith("vgg16 adam cifar10 tuned 0 ")]
+    assert row.split()[-3:] == ["nothing", "1", "2.00"]
+    assert not settings.cache_dir.exists()
+
+
+# --- The command ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ("train --jobs 0", "--jobs 0: expected a whole number of at least 1"),
+        ("train --for 0", "--for 0: expected minutes, more than 0"),
+        ("train --threads 0", "--threads 0: expected"),
+        ("train --seeds none", "--seeds none: expected"),
+        ("train tabel3/resnet18-adam", "nearest: table3/resnet18-adam"),
+        ("train --network resnet19", "unknown network 'resnet19'; nearest: resnet18"),
+        ("train --recipe tund", "unknown recipe 'tund'; nearest: tuned"),
+        ("train table1/*", "no trained network"),
+        ("train --device gpu", "--device gpu: expected auto, cpu"),
+        ("publish --dataset cifar11", "unknown dataset 'cifar11'; nearest: cifar10"),
+    ],
+)
+def test_bad_input_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, part: str
+) -> None:
+    cache = tmp_path / "cache"
+    assert main([*arguments.split(), "--model-cache", str(cache)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    [line] = shown.err.splitlines()
+    assert part in line and line.startswith(f"smallnet {arguments.split()[0]}: ")
+    assert not cache.exists()
+
+
+def test_a_live_table_is_redrawn_in_place() -> None:
+    stream = io.StringIO()
+    table = LiveTable(stream)
+    table.draw(["one", "two"])
+    table.draw(["one", "two"])
+    table.line("happened")
+    table.draw([])
+    back = "\x1b[2F\x1b[J"
+    assert stream.getvalue() == f"one\ntwo\n{back}happened\none\ntwo\n{back}"
