@@ -165,6 +165,8 @@ class Workbench:
                     self._models[recipe] = self.cache.store(
                         trained, self.facts, dataset.digests, self.commit, peak
                     )
+                    if "weights_sha256" not in self._models[recipe].record:
+                        continue  # it could not be written: the checkpoint is all that is left
                 checkpoint.unlink(missing_ok=True)
 
     def _trained(

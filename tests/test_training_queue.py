@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from select import select as readable
 from typing import Any
 
 import pytest
@@ -74,6 +75,13 @@ class Queue:
     def end(self) -> int:
         return self._line()
 
+    def has_ended(self) -> bool:
+        assert self.server.stdout is not None
+        return bool(readable([self.server.stdout], [], [], 0)[0])
+
+    def checkpoints(self) -> list[Path]:
+        return list(self.cache.glob("*.checkpoint"))
+
     def result(self, name: str) -> tuple[bytes, list[Any], dict[str, Any]]:
         path = self.cache / f"{RECIPES[name].name}.json"
         record = json.loads(path.read_text())
@@ -111,16 +119,20 @@ def queue(servers: list[Server], tmp_path: Path) -> Queue:
 def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(
     servers: list[Server], tmp_path: Path
 ) -> None:
-    """SIGKILL to the queue and its jobs at random moments. Takes four queues of time."""
+    """SIGKILL to the queue and its jobs at random moments of a training."""
     whole, killed = (Queue(tmp_path / name, servers[0]) for name in ("whole", "killed"))
-    start = time.monotonic()
     whole.start("dense", "pruned")
     assert whole.end() == 0
-    whole_seconds = time.monotonic() - start
     rng = random.Random(0)
     for _ in range(NUM_KILLS):
+        started = time.time()
         number = killed.start("dense", "pruned")
-        time.sleep(rng.uniform(0.1, 0.7) * whole_seconds)
+        while not killed.has_ended():
+            with contextlib.suppress(FileNotFoundError):  # its training has ended
+                if any(path.stat().st_mtime > started for path in killed.checkpoints()):
+                    break
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.1))
         with contextlib.suppress(ProcessLookupError):
             os.killpg(number, signal.SIGKILL)
         killed.end()
