@@ -32,7 +32,7 @@ from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.estimates import estimate_seconds
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.figures.failures import FirstSteps, failures_figure
-from smallnet_core.figures.style import MatplotlibMissing
+from smallnet_core.figures.style import MatplotlibMissingError
 from smallnet_core.files import replace_file
 from smallnet_core.machine import environment, keep_freed_memory
 from smallnet_core.models.vit import Attention, ViT
@@ -580,7 +580,7 @@ def row_of(found: Trace) -> dict[str, Any]:
 
 
 def figure(network: str, traces: Sequence[Trace]) -> bytes:
-    """The SVG of a network's traces by step; raises MatplotlibMissing."""
+    """The SVG of a network's traces by step; raises MatplotlibMissingError."""
     return failures_figure(
         [
             FirstSteps(
@@ -626,7 +626,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = folder / f"figure-failures-{network}.svg"
         try:
             replace_file(path, figure(network, found))
-        except MatplotlibMissing as error:
+        except MatplotlibMissingError as error:
             sys.stderr.write(f"{error}\n")
             return 2
         sys.stdout.write(f"{path}\n")

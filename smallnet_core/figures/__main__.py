@@ -13,7 +13,7 @@ import smallnet_core
 from smallnet_core.figures.one_shot import OneShotCurve, one_shot_curve, one_shot_figures
 from smallnet_core.figures.records import Run, read_run
 from smallnet_core.figures.sizes import PrunedRow, pruned_rows, size_figure
-from smallnet_core.figures.style import MatplotlibMissing
+from smallnet_core.figures.style import MatplotlibMissingError
 from smallnet_core.figures.training import paper_figures
 from smallnet_core.files import replace_file
 from smallnet_core.recipes import RECIPE_KINDS
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             path = options.out_dir / f"{name}.svg"
             replace_file(path, figure)
             sys.stdout.write(f"{path}\n")
-    except MatplotlibMissing as error:
+    except MatplotlibMissingError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     except OSError as error:

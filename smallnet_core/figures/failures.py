@@ -32,13 +32,14 @@ class FirstSteps:
 
 def failures_figure(trainings: Sequence[FirstSteps], *, title: str, note: str) -> bytes:
     """The SVG of up to nine trainings by step, a panel a quantity."""
+    endings = "; ".join(f"{training.change}: {training.ending}" for training in trainings)
     return style.draw(
         [
             [Panel(title=name, unit=unit, x_label="step", plot=partial(_plot, trainings, quantity))]
             for quantity, (name, unit) in _QUANTITIES.items()
         ],
         title=title,
-        description=f"What each ends as. {'; '.join(f'{t.change}: {t.ending}' for t in trainings)}.",
+        description=f"What each ends as. {endings}.",
         note=note,
     )
 

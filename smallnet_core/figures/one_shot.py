@@ -1,4 +1,4 @@
-"""Figure 17 of the paper, accuracy after pruning in one shot, and the same of the small networks."""
+"""Figure 17 of the paper, accuracy after pruning in one shot; the same of the small networks."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def one_shot_curve(data: Any) -> OneShotCurve:
 
 
 def one_shot_figures(curves: Iterable[OneShotCurve]) -> dict[str, bytes]:
-    """ "figure-17", with our curve or without, and "figure-17-small" where there is one of those."""
+    """Draw "figure-17", with our curves or without, and "figure-17-small" where there are some."""
     # What has been pruned before is no dense network.
     curves = [curve for curve in curves if curve.dataset == _DATASET and curve.kind in RECIPE_KINDS]
     found = {network: _of_one_network(curves, network) for network in _OPTIMIZERS}

@@ -1,4 +1,4 @@
-"""Accuracy on CIFAR-10 against the number of parameters: ours, the paper's, and what is published."""
+"""Accuracy on CIFAR-10 against the number of parameters: ours, the paper's and the published."""
 
 from __future__ import annotations
 
@@ -301,7 +301,7 @@ _HEIGHT, _CLOSE_HEIGHT = 260, 420
 
 def _plot(
     dots: Sequence[_Dot],
-    links: Iterable[tuple[Point, Point]],
+    links: Sequence[tuple[Point, Point]],
     x_range: Point,
     y_range: Point,
     axes: Axes,
@@ -323,4 +323,4 @@ def _plot(
         and y_range[0] <= dot.place[1] <= y_range[1]
         and (close or not dot.kind.startswith("published"))
     }
-    style.names(axes, shown, height=_CLOSE_HEIGHT if close else _HEIGHT)
+    style.names(axes, shown, height=_CLOSE_HEIGHT if close else _HEIGHT, links=links)

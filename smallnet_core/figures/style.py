@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import math
 import re
 import textwrap
@@ -30,9 +31,9 @@ Point: TypeAlias = tuple[float, float]
 COLOURS = (
     *(("#0072b2", "#3f9ee0"), ("#d55e00", "#f07f35"), ("#008a64", "#21bd8d")),
     *(("#b8568f", "#e095c2"), ("#b07800", "#e69f00"), ("#2b8cc9", "#9bd6f7")),
-    *(("#000000", "#ffffff"), ("#767676", "#9a9a9a"), ("#857d00", "#f0e442")),
+    *(("#101418", "#ffffff"), ("#767676", "#9a9a9a"), ("#857d00", "#f0e442")),
 )
-PAPER, INK = ("#fffffe", "#0d1117"), ("#1f2328", "#f0f6fc")
+PAPER, INK = ("#ffffff", "#0d1117"), ("#1f2328", "#f0f6fc")
 MUTED, AXIS, GRID = ("#59636e", "#9aa4af"), ("#8b949e", "#6e7681"), ("#e1e5ea", "#272d35")
 # Lines differ without their colour too.
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
@@ -41,7 +42,7 @@ MARKERS = "os^DvXPp*"
 WIDTH = 600  # units, 390 pixels of a phone: 14 of them are letters of 9 pixels
 _MARGIN, _GAP, _TITLE = 12, 16, 22
 _TICKS, _END = 34, 8  # numbers at the left of a panel, and half of one at its right
-_HEAD, _FOOT = 46, 52  # of a panel: its title and unit above, numbers and label below
+_HEAD, _FOOT = 44, 46  # of a panel: its title and unit above, numbers and label below
 _LINE = 17  # from one line of text to the next
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 _RC = {
@@ -69,6 +70,7 @@ _RC = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "smallnet",  # the same ids, and bytes, each time
     "xtick.color": MUTED[0],
+    "xtick.major.pad": 7,
     "xtick.major.size": 0,
     "xtick.minor.size": 0,
     "ytick.color": MUTED[0],
@@ -77,7 +79,7 @@ _RC = {
 }
 
 
-class MatplotlibMissing(ImportError):
+class MatplotlibMissingError(ImportError):
     """Says how to get what draws the figures."""
 
     def __init__(self) -> None:
@@ -108,9 +110,10 @@ def hollow(number: int, **changes: Any) -> dict[str, Any]:
     return line(number, markerfacecolor=PAPER[0], **changes)
 
 
-def plot(axes: Axes, x: Sequence[float], y: Sequence[float | None], **look: Any) -> None:
+def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **look: Any) -> None:
     """Draw the points that there are, about eight of them marked; nothing where there is none."""
-    points = [(a, b) for a, b in zip(x, y, strict=True) if b is not None and math.isfinite(b)]
+    pairs = zip(x, y, strict=True)
+    points = [pair for pair in pairs if all(v is not None and math.isfinite(v) for v in pair)]
     if points:
         step = max(1, len(points) // 8)
         start = MARKERS.index(look["marker"]) * step // len(MARKERS)
@@ -135,7 +138,13 @@ def references(axes: Axes, lines: Iterable[tuple[float, str, str]], height: floa
             textcoords="axes fraction",
             verticalalignment="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "shrinkA": 0, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "relpos": (0, 0.5),
+                "shrinkA": 2,
+                "shrinkB": 0,
+            },
         )
 
 
@@ -162,34 +171,56 @@ def spread(wanted: Sequence[float], distance: float, high: float) -> list[float]
     ]
 
 
-def names(axes: Axes, places: Mapping[Point, tuple[str, str]], height: float) -> None:
-    """Write a number beside each point, and its name too where there is room for it.
+def names(
+    axes: Axes,
+    places: Mapping[Point, tuple[str, str]],
+    height: float,
+    links: Iterable[tuple[Point, Point]],
+) -> None:
+    """Write a number beside each point, and a name instead where it has one and there is room.
 
-    The axes are ``height`` high and have their limits. Nothing is written over a point or another
-    label: what finds no room is left out, and the figure's key has it.
+    The axes are ``height`` high and have their limits. Nothing is written over a point, a link or
+    another label: what finds no room is left out, and the figure's key has it.
     """
     to_share = axes.transData + axes.transAxes.inverted()
-    width = WIDTH - 2 * _MARGIN - _TICKS - _END
-    at = {place: to_share.transform(place) * (width, height) for place in places}
-    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in at.values()]
+    size = WIDTH - 2 * _MARGIN - _TICKS - _END, height
+
+    def units(place: Point) -> Point:
+        x, y = to_share.transform(place)
+        return x * size[0], y * size[1]
+
+    taken = [_box(units(place), 6, 6) for place in places]
+    for one, other in links:
+        (x0, y0), (x1, y1) = units(one), units(other)
+        taken += [_box((x0 + (x1 - x0) * k / 50, y0 + (y1 - y0) * k / 50), 1, 1) for k in range(51)]
     for place, (number, name) in places.items():
-        x, y = at[place]
-        for text in filter(None, (name, number)):
-            half = 3.9 * len(text)  # of its width, generously
-            beside = [(side * (half + 7), 0) for side in (1, -1)]
-            around = [(k * half, side * 13) for side in (1, -1) for k in (0, 0.9, -0.9)]
-            for dx, dy in (*beside, *around):
-                box = (x + dx - half, y + dy - 6.5, x + dx + half, y + dy + 6.5)
-                if box[0] >= 0 and box[2] <= width and not any(_overlap(box, b) for b in taken):
-                    taken.append(box)
-                    centre = ((x + dx) / width, (y + dy) / height)
-                    look = {"horizontalalignment": "center", "verticalalignment": "center"}
-                    colour = INK[0] if name else MUTED[0]
-                    _write(axes, text, centre, (0, 0), fontsize=12, color=colour, **look)
-                    break
-            else:
-                continue
-            break
+        for text, (side, up) in itertools.product(filter(None, (name, number)), _AROUND):
+            x, y = units(place)
+            half = 3.4 * len(text) + 2  # of its width, in the wide letters of DejaVu Sans
+            centre = x + side * (half + 7 * (up == 0)), y + 13 * up
+            box = _box(centre, half, 6.5)
+            if box[0] >= 0 and box[2] <= size[0] and not any(_overlap(box, b) for b in taken):
+                taken.append(box)
+                axes.text(
+                    (centre[0] - round(side) * half) / size[0],
+                    centre[1] / size[1],
+                    text,
+                    transform=axes.transAxes,
+                    horizontalalignment=("right", "center", "left")[round(side) + 1],
+                    verticalalignment="center",
+                    fontsize=12,
+                    color=INK[0] if name else MUTED[0],
+                )
+                break
+
+
+# To the right of a point, to its left, above and below, by half of a label's width and by lines.
+_AROUND = ((1, 0), (-1, 0), *((k, up) for up in (1, -1) for k in (0, 0.9, -0.9)))
+
+
+def _box(centre: Point, width: float, height: float) -> tuple[float, float, float, float]:
+    (x, y) = centre
+    return x - width, y - height, x + width, y + height
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -206,14 +237,14 @@ def draw(
 ) -> bytes:
     """The SVG of rows of panels: title, a legend of all lines, the panels, ``key`` in two columns.
 
-    ``description`` is for screen readers, which read ``note`` too. Raises MatplotlibMissing.
+    ``description`` is for screen readers, which read ``note`` too. Raises MatplotlibMissingError.
     """
     try:
         import matplotlib.style
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MatplotlibMissing from error
+        raise MatplotlibMissingError from error
     with matplotlib.style.context(["default", _RC]):
         titles, notes = textwrap.wrap(title, 54), textwrap.wrap(note, 78)
         figure = Figure(figsize=(WIDTH / 72, 1), dpi=72)
@@ -225,19 +256,26 @@ def draw(
             panel.plot(one)
             one.set_title(panel.title, loc="left", pad=24)
             one.set_xlabel(panel.x_label)
-            _write(one, panel.unit, (0, 1), (0, 8), color=MUTED[0])
+            one.annotate(
+                panel.unit,
+                (0, 1),
+                (0, 8),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                color=MUTED[0],
+            )
         legend = _legend(figure, axes)
-        top = _MARGIN + _TITLE * len(titles)
-        legend_top, top = (
-            top + 4,
-            top + 4 + legend.get_window_extent().height + 8 if legend else top,
-        )
-        bottom = top + plot_height + _LINE * (math.ceil(len(key) / 2) + len(notes)) + _MARGIN
+        top: float = _MARGIN + _TITLE * len(titles) + 4
+        legend_top = top
+        if legend:
+            top += legend.get_window_extent().height + 8
+        end = top + plot_height + 6
+        bottom = end + _LINE * (math.ceil(len(key) / 2) + len(notes)) + 2 * _MARGIN
         figure.set_size_inches(WIDTH / 72, bottom / 72)
         if legend:
             legend.set_bbox_to_anchor((_MARGIN / WIDTH, 1 - legend_top / bottom))
         _place(rows, axes, top, bottom)
-        for text, y, look in _texts(titles, notes, key, top + plot_height):
+        for text, y, look in _texts(titles, notes, key, end):
             x = look.pop("x", _MARGIN) / WIDTH
             figure.text(x, 1 - y / bottom, text, verticalalignment="top", **look)
         buffer = io.StringIO()
@@ -282,12 +320,6 @@ def _legend(figure: Figure, axes: Sequence[Axes]) -> Legend | None:
     return legend
 
 
-def _write(axes: Axes, text: str, at: Point, offset: Point, **look: Any) -> None:
-    """Write beside a place in the axes, of which 0, 0 is the lower left and 1, 1 the other end."""
-    places = {"xycoords": "axes fraction", "textcoords": "offset points"}
-    axes.annotate(text, at, offset, annotation_clip=False, **places, **look)
-
-
 def _texts(
     titles: Sequence[str], notes: Sequence[str], key: Sequence[str], top: float
 ) -> Iterator[tuple[str, float, dict[str, Any]]]:
@@ -296,15 +328,18 @@ def _texts(
     half = math.ceil(len(key) / 2)
     for k, text in enumerate(key):
         column, row = divmod(k, half)
-        yield text, top + _LINE * row, {"x": _MARGIN + column * WIDTH / 2, "fontsize": 12}
+        yield text, top + _LINE * row, {"x": _MARGIN + column * 0.48 * WIDTH, "fontsize": 12}
     for k, text in enumerate(notes):
-        yield text, top + _LINE * (half + k), {"color": MUTED[0]}
+        yield text, top + _LINE * (half + k) + (8 if half else 0), {"color": MUTED[0]}
 
 
 def _finished(svg: str, title: str, description: str) -> str:
     """matplotlib's file with a name and a description, the dark colours, and no rule for others."""
     name = f"snf-{hashlib.sha256(svg.encode()).hexdigest()[:8]}"
     svg = svg[svg.index("<svg ") :].replace("*{stroke-linejoin", ".snf *{stroke-linejoin", 1)
+    # Marks are drawn by reference, and take their colours from there: no rule reaches the original.
+    svg = re.sub(r'(<path id="m\w+" d="[^"]*") style="[^"]*"', r"\1", svg)
+    svg = re.sub(r' (d|x|y)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
     svg = re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', svg, count=2)
     dark = "".join(
         f'.snf [style*="{what}: {light}"]{{{what}:{dark}!important}}'

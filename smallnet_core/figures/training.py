@@ -67,7 +67,7 @@ def paper_figures(runs: Iterable[Run], *, kind: str | None = None) -> dict[str, 
     return figures
 
 
-_SHOWN = {"train_loss": "loss", "train_accuracy_percent": "training accuracy"}
+_SHOWN = {"train_loss": "training loss", "train_accuracy_percent": "training accuracy"}
 _SHOWN["test_accuracy_percent"] = "test accuracy"
 
 
@@ -109,7 +109,7 @@ def _paper_figure(figure: _PaperFigure, claims: Sequence[Claim], runs: Sequence[
         part = {row: of_row for row, of_row in drawn.items() if row[1] in optimizers}
         if part:
             of_part = [claim for claim in claims if claim.optimizer in (None, *optimizers)]
-            panels += _three_panels(head, part, of_part, limits)
+            panels += _three_panels(head, part, of_part, limits, 130 if head else 200)
 
     names = listed([NETWORK_NAMES[network] for network in dict.fromkeys(row[0] for row in drawn)])
     unnamed = claims[0].optimizer is None  # Section 5.2 has neither optimizers nor numbers
@@ -148,6 +148,7 @@ def _three_panels(
     rows: Mapping[tuple[str, str], Sequence[Run]],
     claims: Sequence[Claim],
     limits: tuple[float, float],
+    test_height: int,
 ) -> list[list[Panel]]:
     """Loss and training accuracy side by side, and below them the test accuracy."""
 
@@ -161,9 +162,9 @@ def _three_panels(
         if name != "train_loss":
             axes.set_ylim(*limits)
         if name == "test_accuracy_percent":
-            style.references(axes, _references(claims), height=_TEST_HEIGHT)
+            style.references(axes, _references(claims), height=test_height)
 
-    def panel(name: str, unit: str, height: int = 150, room: int = 0) -> Panel:
+    def panel(name: str, unit: str, height: int = 130, room: int = 0) -> Panel:
         title = f"{head}{_SHOWN[name]}" if head else _SHOWN[name].capitalize()
         return Panel(
             title=title,
@@ -179,11 +180,8 @@ def _three_panels(
             panel("train_loss", "cross entropy"),
             panel("train_accuracy_percent", "% of training images"),
         ],
-        [panel("test_accuracy_percent", "% of test images", _TEST_HEIGHT, room=190)],
+        [panel("test_accuracy_percent", "% of test images", test_height, room=190)],
     ]
-
-
-_TEST_HEIGHT = 200
 
 
 def _references(claims: Sequence[Claim]) -> list[tuple[float, str, str]]:
@@ -203,7 +201,7 @@ def _printed(claim: Claim) -> str:
 
 
 def _look(network: str, optimizer: str, **changes: float) -> dict[str, Any]:
-    """An optimizer's colour and mark; the small networks, this suite's subject, have whole lines."""
+    """An optimizer's colour and mark; whole lines for the small networks, this suite's subject."""
     number = list(OPTIMIZER_NAMES).index(optimizer)
     if network.endswith("_s"):
         return style.line(number, linestyle="-", **changes)
