@@ -32,7 +32,7 @@ from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.estimates import estimate_seconds
 from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.figures.failures import FirstSteps, failures_figure
-from smallnet_core.figures.style import MatplotlibMissingError
+from smallnet_core.figures.style import Drawing, MatplotlibMissingError
 from smallnet_core.files import replace_file
 from smallnet_core.machine import environment, keep_freed_memory
 from smallnet_core.models.vit import Attention, ViT
@@ -579,8 +579,8 @@ def row_of(found: Trace) -> dict[str, Any]:
 # Figures
 
 
-def figure(network: str, traces: Sequence[Trace]) -> bytes:
-    """The SVG of a network's traces by step; raises MatplotlibMissingError."""
+def figure(network: str, traces: Sequence[Trace]) -> Drawing:
+    """Show a network's traces by step."""
     return failures_figure(
         [
             FirstSteps(
@@ -625,7 +625,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         path = folder / f"figure-failures-{network}.svg"
         try:
-            replace_file(path, figure(network, found))
+            replace_file(path, figure(network, found).svg())
         except MatplotlibMissingError as error:
             sys.stderr.write(f"{error}\n")
             return 2

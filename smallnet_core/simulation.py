@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from smallnet_core.compare import Change, Comparison, Thresholds, compare
 from smallnet_core.figures import style
-from smallnet_core.figures.style import Panel
+from smallnet_core.figures.style import Drawing, Panel
 from smallnet_core.files import replace_file
 from smallnet_core.runfile import RunFile, check_document
 
@@ -310,7 +310,7 @@ _POINTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 _PERCENTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)
 
 
-def _figure(found: Sequence[Rates]) -> bytes:
+def _figure(found: Sequence[Rates]) -> Drawing:
     by_setting: dict[tuple[str, int], list[Rates]] = {}
     for rates in found:
         by_setting.setdefault((rates.what, rates.num_seeds), []).append(rates)
@@ -334,7 +334,7 @@ def _figure(found: Sequence[Rates]) -> bytes:
             plot=partial(_plot, {rule: (timed, rule) for rule in timed[0].rates}),
         ),
     ]
-    return style.draw(
+    return Drawing(
         [[panel] for panel in panels],
         title="False alarms and power of smallnet compare",
         description=" ".join(
@@ -381,7 +381,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rates": [vars(rates) for rates in found],
     }
     replace_file(args.folder / "simulation.json", (json.dumps(record, indent=1) + "\n").encode())
-    replace_file(args.folder / "simulation.svg", _figure(found))
+    replace_file(args.folder / "simulation.svg", _figure(found).svg())
     return 0
 
 

@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures |= one_shot_figures(found.curves)
         for name, figure in sorted(figures.items()):
             path = options.out_dir / f"{name}.svg"
-            replace_file(path, figure)
+            replace_file(path, figure.svg())
             sys.stdout.write(f"{path}\n")
     except MatplotlibMissingError as error:
         sys.stderr.write(f"{error}\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from smallnet_core.claims import NETWORK_NAMES, OPTIMIZER_NAMES, by_source
 from smallnet_core.figures import style
 from smallnet_core.figures.records import as_number, count
-from smallnet_core.figures.style import Panel, Point, listed
+from smallnet_core.figures.style import Drawing, Panel, Point, listed
 from smallnet_core.recipes import RECIPE_KINDS, find_recipe
 from smallnet_core.records import NotMeasured
 
@@ -93,7 +93,7 @@ def one_shot_curve(data: Any) -> OneShotCurve:
         raise ValueError(f"not a curve of pruning: {error}") from error
 
 
-def one_shot_figures(curves: Iterable[OneShotCurve]) -> dict[str, bytes]:
+def one_shot_figures(curves: Iterable[OneShotCurve]) -> dict[str, Drawing]:
     """Draw "figure-17", with our curves or without, and "figure-17-small" where there are some."""
     # What has been pruned before is no dense network.
     curves = [curve for curve in curves if curve.dataset == _DATASET and curve.kind in RECIPE_KINDS]
@@ -181,7 +181,7 @@ Found: TypeAlias = Mapping[str, Sequence[OneShotCurve]]  # by technique
 
 def _figure(
     title: str, networks: Mapping[str, Found], paper: Mapping[str, Sequence[Point]], remark: str
-) -> bytes:
+) -> Drawing:
     """A panel for each network that has curves, or that the paper has values of."""
     drawn = {network: found for network, found in networks.items() if found}
     titles = {}
@@ -216,7 +216,7 @@ def _figure(
     ]
     if paper:
         said += ["The paper:", *(_sentence(name, points) for name, points in paper.items())]
-    return style.draw(
+    return Drawing(
         [
             [
                 Panel(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from smallnet_core.claims import CLAIMS, NETWORK_NAMES
 from smallnet_core.figures import style
 from smallnet_core.figures.records import Run, as_number, count, current, settings_of
-from smallnet_core.figures.style import Panel, Point, listed
+from smallnet_core.figures.style import Drawing, Panel, Point, listed
 from smallnet_core.pruned_recipes import DENSE, PRUNED_NAMES, find_pruned
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ _KINDS = {
 }
 
 
-def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, bytes]:
+def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, Drawing]:
     """ "figure-accuracy-parameters"; nothing where no network of ours has an accuracy.
 
     Of ``runs`` those count that were judged on CIFAR-10's test set after their last epoch.
@@ -209,7 +209,7 @@ def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, byt
         "Published: other networks by other recipes, none run here.",
         f"Not trained here: {listed(missing)}." if missing else "",
     )
-    figure = style.draw(
+    figure = Drawing(
         [[panel] for panel in panels],
         title="Accuracy on CIFAR-10 against the number of parameters",
         description="Test accuracy by size, twice: all networks, and those of about a million "

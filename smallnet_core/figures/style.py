@@ -227,61 +227,68 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def draw(
-    rows: Sequence[Sequence[Panel]],
-    *,
-    title: str,
-    description: str,
-    note: str,
-    key: Sequence[str] = (),
-) -> bytes:
-    """The SVG of rows of panels: title, a legend of all lines, the panels, ``key`` in two columns.
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A title, a legend of all lines, rows of panels, a key in two columns, and a note."""
 
-    ``description`` is for screen readers, which read ``note`` too. Raises MatplotlibMissingError.
-    """
-    try:
-        import matplotlib.style
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MatplotlibMissingError from error
-    with matplotlib.style.context(["default", _RC]):
-        titles, notes = textwrap.wrap(title, 54), textwrap.wrap(note, 78)
-        figure = Figure(figsize=(WIDTH / 72, 1), dpi=72)
-        FigureCanvasAgg(figure)
-        panels = [panel for row in rows for panel in row]
-        axes = [figure.add_axes((0, 0, 1, 1), label=str(k)) for k in range(len(panels))]
-        plot_height = sum(max(panel.height for panel in row) + _HEAD + _FOOT for row in rows)
-        for panel, one in zip(panels, axes, strict=True):
-            panel.plot(one)
-            one.set_title(panel.title, loc="left", pad=24)
-            one.set_xlabel(panel.x_label)
-            one.annotate(
-                panel.unit,
-                (0, 1),
-                (0, 8),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                color=MUTED[0],
+    rows: Sequence[Sequence[Panel]]
+    title: str
+    description: str  # for screen readers, which read the note too
+    note: str
+    key: Sequence[str] = ()
+
+    @property
+    def said(self) -> str:
+        """What screen readers say after the title."""
+        return f"{self.description} {self.note}".strip()
+
+    def svg(self) -> bytes:
+        """The file; raises MatplotlibMissingError."""
+        try:
+            import matplotlib.style
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise MatplotlibMissingError from error
+        with matplotlib.style.context(["default", _RC]):
+            titles, notes = textwrap.wrap(self.title, 54), textwrap.wrap(self.note, 78)
+            figure = Figure(figsize=(WIDTH / 72, 1), dpi=72)
+            FigureCanvasAgg(figure)
+            panels = [panel for row in self.rows for panel in row]
+            axes = [figure.add_axes((0, 0, 1, 1), label=str(k)) for k in range(len(panels))]
+            plot_height = sum(
+                max(panel.height for panel in row) + _HEAD + _FOOT for row in self.rows
             )
-        legend = _legend(figure, axes)
-        top: float = _MARGIN + _TITLE * len(titles) + 4
-        legend_top = top
-        if legend:
-            top += legend.get_window_extent().height + 8
-        end = top + plot_height + 6
-        bottom = end + _LINE * (math.ceil(len(key) / 2) + len(notes)) + 2 * _MARGIN
-        figure.set_size_inches(WIDTH / 72, bottom / 72)
-        if legend:
-            legend.set_bbox_to_anchor((_MARGIN / WIDTH, 1 - legend_top / bottom))
-        _place(rows, axes, top, bottom)
-        for text, y, look in _texts(titles, notes, key, end):
-            x = look.pop("x", _MARGIN) / WIDTH
-            figure.text(x, 1 - y / bottom, text, verticalalignment="top", **look)
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    return _finished(buffer.getvalue(), title, f"{description} {note}").encode()
+            for panel, one in zip(panels, axes, strict=True):
+                panel.plot(one)
+                one.set_title(panel.title, loc="left", pad=24)
+                one.set_xlabel(panel.x_label)
+                one.annotate(
+                    panel.unit,
+                    (0, 1),
+                    (0, 8),
+                    xycoords="axes fraction",
+                    textcoords="offset points",
+                    color=MUTED[0],
+                )
+            legend = _legend(figure, axes)
+            top: float = _MARGIN + _TITLE * len(titles) + 4
+            legend_top = top
+            if legend:
+                top += legend.get_window_extent().height + 8
+            end = top + plot_height + 6
+            bottom = end + _LINE * (math.ceil(len(self.key) / 2) + len(notes)) + 2 * _MARGIN
+            figure.set_size_inches(WIDTH / 72, bottom / 72)
+            if legend:
+                legend.set_bbox_to_anchor((_MARGIN / WIDTH, 1 - legend_top / bottom))
+            _place(self.rows, axes, top, bottom)
+            for text, y, look in _texts(titles, notes, self.key, end):
+                x = look.pop("x", _MARGIN) / WIDTH
+                figure.text(x, 1 - y / bottom, text, verticalalignment="top", **look)
+            buffer = io.StringIO()
+            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+            figure.savefig(buffer, format="svg", metadata=nothing)
+        return _finished(buffer.getvalue(), self.title, self.said).encode()
 
 
 def _place(rows: Sequence[Sequence[Panel]], axes: Sequence[Axes], top: float, total: float) -> None:
@@ -349,7 +356,7 @@ def _finished(svg: str, title: str, description: str) -> str:
     head = (
         f'class="snf" role="img" aria-labelledby="{name}-title {name}-desc">\n'
         f'<title id="{name}-title">{escape(title)}</title>\n'
-        f'<desc id="{name}-desc">{escape(description.strip())}</desc>\n'
+        f'<desc id="{name}-desc">{escape(description)}</desc>\n'
         f"<style>.snf text{{font-family:{_FONT}!important}}"
         f"@media screen and (prefers-color-scheme: dark){{{dark}}}</style>"
     )

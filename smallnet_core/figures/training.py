@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from smallnet_core.claims import DATASET_NAMES, NETWORK_NAMES, OPTIMIZER_NAMES, by_source
 from smallnet_core.figures import style
 from smallnet_core.figures.records import Run, current
-from smallnet_core.figures.style import Panel, listed
+from smallnet_core.figures.style import Drawing, Panel, listed
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Rule
 
@@ -43,7 +43,7 @@ _PAPER_FIGURES = (
 )
 
 
-def paper_figures(runs: Iterable[Run], *, kind: str | None = None) -> dict[str, bytes]:
+def paper_figures(runs: Iterable[Run], *, kind: str | None = None) -> dict[str, Drawing]:
     """The figures of the paper that ``runs`` have a curve of, by name: "figure-08" to "-16".
 
     A figure is of one ``kind`` of recipe: without one, of that with the most curves for it. Of
@@ -79,7 +79,7 @@ def _is_of(claim: Claim, run: Run) -> bool:
     )
 
 
-def _paper_figure(figure: _PaperFigure, claims: Sequence[Claim], runs: Sequence[Run]) -> bytes:
+def _paper_figure(figure: _PaperFigure, claims: Sequence[Claim], runs: Sequence[Run]) -> Drawing:
     def num_rows(kind: str) -> tuple[int, bool]:
         return len({run.row for run in runs if run.kind == kind}), kind == "paper"
 
@@ -126,7 +126,7 @@ def _paper_figure(figure: _PaperFigure, claims: Sequence[Claim], runs: Sequence[
         else f"Dotted: the paper's values, {figure.source}, each the best epoch on the test set.",
         figure.remark,
     )
-    return style.draw(
+    return Drawing(
         panels,
         title=f"Figure {figure.number} redrawn: {names} on {DATASET_NAMES[claims[0].dataset or '']}"
         + (", by optimizer" if figure.by_optimizer else ""),
