@@ -335,7 +335,7 @@ def _figure(found: Sequence[Rates]) -> Drawing:
         ),
     ]
     return Drawing(
-        [[panel] for panel in panels],
+        rows=[[panel] for panel in panels],
         title="False alarms and power of smallnet compare",
         description=" ".join(
             f"{r.what}, worse by {r.worse_by:g}, {r.num_seeds} a side: "

@@ -34,7 +34,7 @@ def failures_figure(trainings: Sequence[FirstSteps], *, title: str, note: str) -
     """Show up to nine trainings by step, a panel a quantity."""
     endings = "; ".join(f"{training.change}: {training.ending}" for training in trainings)
     return Drawing(
-        [
+        rows=[
             [Panel(title=name, unit=unit, x_label="step", plot=partial(_plot, trainings, quantity))]
             for quantity, (name, unit) in _QUANTITIES.items()
         ],

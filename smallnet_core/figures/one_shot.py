@@ -217,7 +217,7 @@ def _figure(
     if paper:
         said += ["The paper:", *(_sentence(name, points) for name, points in paper.items())]
     return Drawing(
-        [
+        rows=[
             [
                 Panel(
                     title=titles[network],

@@ -210,7 +210,7 @@ def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, Dra
         f"Not trained here: {listed(missing)}." if missing else "",
     )
     figure = Drawing(
-        [[panel] for panel in panels],
+        rows=[[panel] for panel in panels],
         title="Accuracy on CIFAR-10 against the number of parameters",
         description="Test accuracy by size, twice: all networks, and those of about a million "
         f"parameters and less. {' '.join(map(_said, dots))}",

@@ -276,7 +276,7 @@ class Drawing:
             legend_top = top
             if legend:
                 top += legend.get_window_extent().height + 8
-            end = top + plot_height + 6
+            end = top + sum(heights) + (_HEAD + _FOOT) * len(heights) + 6
             bottom = end + _LINE * (math.ceil(len(self.key) / 2) + len(notes)) + 2 * _MARGIN
             figure.set_size_inches(WIDTH / 72, bottom / 72)
             if legend:

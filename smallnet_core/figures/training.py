@@ -127,7 +127,7 @@ def _paper_figure(figure: _PaperFigure, claims: Sequence[Claim], runs: Sequence[
         figure.remark,
     )
     return Drawing(
-        panels,
+        rows=panels,
         title=f"Figure {figure.number} redrawn: {names} on {DATASET_NAMES[claims[0].dataset or '']}"
         + (", by optimizer" if figure.by_optimizer else ""),
         description="Training loss, training accuracy and test accuracy by epoch. "
