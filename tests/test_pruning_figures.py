@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from smallnet_core.claims import by_source
-from smallnet_core.figures import one_shot, sizes
+from smallnet_core.figures import sizes
 from smallnet_core.figures.__main__ import main
 from smallnet_core.figures.one_shot import (
     TECHNIQUE_NAMES,
@@ -224,9 +224,8 @@ def test_of_several_networks_the_suites_own_is_drawn() -> None:
     elsewhere = replace(own, dataset="cifar100", accuracy_percent=(40.0,) * 21)
     for curves in itertools.permutations([own, *others]):
         given = [pruned_once, *curves, elsewhere]
-        assert "Unpruned: ResNet18_S AdaBound 90.00 %." in 
-            one_shot_figures(given)["figure-17-small"]
-        .said
+        small = one_shot_figures(given)["figure-17-small"]
+        assert "Unpruned: ResNet18_S AdaBound 90.00 %." in small.said
     left = one_shot_figures(others[2:])["figure-17-small"]
     assert titles(left) == ["ResNet18_S SGDM"]
 
@@ -316,7 +315,8 @@ def test_the_paper_and_what_is_published_are_in_it() -> None:
         assert f"{anchor.name}: {anchor.accuracy_percent:.2f} %" in key
     for panel in range(2):
         found = series(figure, panel)
-        assert sum(len(found[kind]) for kind in ("published", "published, pruned")) == len(PUBLISHED)
+        others = [*found["published"], *found["published, pruned"]]
+        assert len(others) == len(PUBLISHED)
 
 
 def test_names_and_numbers_stand_beside_their_points_and_not_on_each_other() -> None:

@@ -256,9 +256,7 @@ class Drawing:
             FigureCanvasAgg(figure)
             panels = [panel for row in self.rows for panel in row]
             axes = [figure.add_axes((0, 0, 1, 1), label=str(k)) for k in range(len(panels))]
-            plot_height = sum(
-                max(panel.height for panel in row) + _HEAD + _FOOT for row in self.rows
-            )
+            heights = [max(panel.height for panel in row) for row in self.rows]
             for panel, one in zip(panels, axes, strict=True):
                 panel.plot(one)
                 one.set_title(panel.title, loc="left", pad=24)
