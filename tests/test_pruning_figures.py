@@ -287,8 +287,8 @@ def test_every_network_has_its_mark_its_accuracy_and_its_size() -> None:
     records += [pruned(name, 80.0 + k / 2) for k, name in enumerate(PRUNED_NAMES)]
     figure = size_figure(records)
     text = figure.said
-    assert "ResNet18 (dense): 90.00 %, 11,173,962 parameters." in text
-    assert "SpeedNet (dense): 94.00 %, 991,032 parameters." in text
+    assert "ResNet18 (ours, dense): 90.00 %, 11,173,962 parameters." in text
+    assert "SpeedNet (ours, dense): 94.00 %, 991,032 parameters." in text
     for k, name in enumerate(PRUNED_NAMES):
         pruning = find_pruned(name).pruning
         size = 701_466 if pruning is None else pruning.max_params
@@ -350,16 +350,16 @@ def test_a_pruned_network_is_linked_with_what_it_was_pruned_from() -> None:
 def test_seeds_are_averaged_and_counted() -> None:
     records = [tuned("vgg16_s", 80.0 + run, run) for run in (0, 1, 2, 1)]
     text = size_figure(records).said
-    assert "VGG16_S (dense): 81.00 %, 955,098 parameters, 3 seeds." in text
+    assert "VGG16_S (ours, dense): 81.00 %, 955,098 parameters, 3 seeds." in text
     assert "the mean of up to 3 seeds each" in text
 
 
 def test_the_rows_of_a_benchmark_give_the_sizes() -> None:
     name = "resnet18-1m-channels"
     text = size_figure([pruned(name, 92.5)], row(name)).said
-    assert "ResNet18 (channels removed): 92.50 %, 987,654 parameters." in text
+    assert "ResNet18 (ours, channels removed): 92.50 %, 987,654 parameters." in text
     text = size_figure([], row("resnet18-1m-weights", "weights")).said
-    assert "ResNet18 (weights masked): 91.23 %, 876,543 parameters." in text
+    assert "ResNet18 (ours, weights masked): 91.23 %, 876,543 parameters." in text
     figures = one_shot_figures([], pruned_rows(bench_json(row(name, accuracy_percent=None))))
     assert figures.keys() == {"figure-17"}
     assert pruned_rows(bench_json(row("no longer there"))) == []
@@ -400,8 +400,8 @@ def test_the_current_recipe_counts_or_else_the_latest() -> None:
         record(replace(current, epochs=4), 50.0, time="2025-01-01T00:00:00Z"),
     ]
     for given in itertools.permutations(records):
-        assert "ViT_S (dense): 70.00 %" in size_figure(given).said
-    assert "ViT_S (dense): 60.00 %" in size_figure(records[1:]).said
+        assert "ViT_S (ours, dense): 70.00 %" in size_figure(given).said
+    assert "ViT_S (ours, dense): 60.00 %" in size_figure(records[1:]).said
 
 
 @pytest.mark.parametrize(
@@ -454,7 +454,7 @@ def test_the_command_reads_curves_records_and_benchmarks(
     assert {path.stem for path in out.iterdir()} == names
     assert {Path(text).stem for text in shown.out.splitlines()} == names
     size = (out / f"{SIZE_FIGURE}.svg").read_text("utf-8")
-    assert "VGG16 (channels removed): 90.00 %, 987,654 parameters." in size
+    assert "VGG16 (ours, channels removed): 90.00 %, 987,654 parameters." in size
 
 
 def test_bad_files_are_left_out_with_a_line_each(
