@@ -312,7 +312,7 @@ def test_the_paper_and_what_is_published_are_in_it() -> None:
     for anchor in PUBLISHED:
         about = f"{anchor.accuracy_percent:.2f} %, {anchor.num_params:,} parameters."
         assert f"{anchor.name} ({anchor.kind}, {anchor.source}): {about}" in text
-        assert f"{anchor.name}: {anchor.accuracy_percent:.2f} %" in key
+        assert f"{anchor.name} {anchor.accuracy_percent:.2f} %" in key
     for panel in range(2):
         found = series(figure, panel)
         others = [*found["published"], *found["published, pruned"]]

@@ -146,6 +146,9 @@ _KINDS = {
 }
 
 
+_SIGNS = dict(zip(_KINDS, "●■▲▼★○□", strict=True))  # the same marks, in a line of text
+
+
 def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, Drawing]:
     """ "figure-accuracy-parameters"; nothing where no network of ours has an accuracy.
 
@@ -216,7 +219,7 @@ def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, Dra
         f"parameters and less. {' '.join(map(_said, dots))}",
         note=" ".join(filter(None, note)),
         key=[
-            f"{k}  {dot.name}: {dot.accuracy_percent:.2f} %, {dot.num_params / 1e6:.2f} M"
+            f"{k} {_SIGNS[dot.kind]} {dot.name} {dot.accuracy_percent:.2f} %, {dot.num_params / 1e6:.2f} M"
             for k, dot in enumerate(dots, 1)
         ],
     )
@@ -316,11 +319,10 @@ def _plot(
         places = [dot.place for dot in dots if dot.kind == kind]
         if places:
             axes.plot(*zip(*places, strict=True), **{**look, "linestyle": "none"}, label=label)
-    shown = {
-        dot.place: (f"{k}", f"{k} {dot.name}" if not dot.kind.startswith("published") else "")
-        for k, dot in enumerate(dots, 1)
-        if x_range[0] <= dot.place[0] <= x_range[1]
-        and y_range[0] <= dot.place[1] <= y_range[1]
-        and (close or not dot.kind.startswith("published"))
-    }
+    shown = {}
+    for number, dot in enumerate(dots, 1):
+        (x, y), published = dot.place, dot.kind.startswith("published")
+        if x_range[0] <= x <= x_range[1] and y_range[0] <= y <= y_range[1]:
+            label = f"{number}" if close or not published else ""
+            shown[x, y] = label, "" if published else f"{number} {dot.name}"
     style.names(axes, shown, height=_CLOSE_HEIGHT if close else _HEIGHT, links=links)

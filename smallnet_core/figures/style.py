@@ -333,7 +333,7 @@ def _texts(
     half = math.ceil(len(key) / 2)
     for k, text in enumerate(key):
         column, row = divmod(k, half)
-        yield text, top + _LINE * row, {"x": _MARGIN + column * 0.48 * WIDTH, "fontsize": 12}
+        yield text, top + _LINE * row, {"x": _MARGIN + column * 0.475 * WIDTH, "fontsize": 12}
     for k, text in enumerate(notes):
         yield text, top + _LINE * (half + k) + (8 if half else 0), {"color": MUTED[0]}
 
