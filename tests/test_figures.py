@@ -179,7 +179,7 @@ def test_lines_differ_without_their_colour_too() -> None:
         assert len({tuple(str(look[name]) for name in part) for look in looks}) == 9
 
 
-@pytest.mark.parametrize("missing", [math.nan, math.inf, None])
+@pytest.mark.parametrize("missing", [math.nan, math.inf, 1e308, None])
 def test_a_point_that_was_not_measured_is_skipped(missing: float | None) -> None:
     (line,) = lines(parsed(drawn([1, missing, 4, missing, missing])), 0)
     assert (line.count("M"), line.count("L")) == (1, 1)

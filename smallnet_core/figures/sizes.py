@@ -141,8 +141,8 @@ _KINDS = {
     "weights": ("ours, weights masked", style.line(2)),
     "fresh": ("ours, pruned shape, fresh weights", style.line(4)),
     "paper": ("the paper's", style.line(8, markersize=10)),
-    "published": ("published", style.hollow(7, marker="o")),
-    "published, pruned": ("published, pruned", style.hollow(7, marker="s")),
+    "published": ("published", style.hollow(7, marker="o", zorder=1.9)),  # behind ours
+    "published, pruned": ("published, pruned", style.hollow(7, marker="s", zorder=1.9)),
 }
 
 
@@ -219,8 +219,9 @@ def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, Dra
         f"parameters and less. {' '.join(map(_said, dots))}",
         note=" ".join(filter(None, note)),
         key=[
-            f"{k} {_SIGNS[dot.kind]} {dot.name} {dot.accuracy_percent:.2f} %, {dot.num_params / 1e6:.2f} M"
-            for k, dot in enumerate(dots, 1)
+            f"{number} {_SIGNS[dot.kind]} {dot.name} "
+            f"{dot.accuracy_percent:.2f} %, {dot.num_params / 1e6:.2f} M"
+            for number, dot in enumerate(dots, 1)
         ],
     )
     return {"figure-accuracy-parameters": figure}

@@ -113,7 +113,8 @@ def hollow(number: int, **changes: Any) -> dict[str, Any]:
 def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **look: Any) -> None:
     """Draw the points that there are, about eight of them marked; nothing where there is none."""
     pairs = zip(x, y, strict=True)
-    points = [pair for pair in pairs if all(v is not None and math.isfinite(v) for v in pair)]
+    # Neither nan, nor what matplotlib can't divide into ticks.
+    points = [pair for pair in pairs if all(v is not None and abs(v) < 1e12 for v in pair)]
     if points:
         step = max(1, len(points) // 8)
         start = MARKERS.index(look["marker"]) * step // len(MARKERS)

@@ -137,8 +137,8 @@ def _paper_figure(figure: _PaperFigure, claims: Sequence[Claim], runs: Sequence[
 
 
 def _percent_range(values: Iterable[float]) -> tuple[float, float]:
-    """Tens around all values, with room for a line at the edge; within 0 to 100."""
-    found = [value for value in values if math.isfinite(value)]
+    """Tens around all percentages, with room for a line at the edge; within 0 to 100."""
+    found = [value for value in values if 0 <= value <= 100]
     low = max(0, 10 * math.floor((min(found) - 1) / 10))
     return low, max(low + 10, min(100, 10 * math.ceil((max(found) + 1) / 10)))
 
