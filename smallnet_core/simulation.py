@@ -325,13 +325,13 @@ def _figure(found: Sequence[Rates]) -> Drawing:
             title=f"Accuracy: alarms about a table of {NUM_NETWORKS} networks",
             unit="% of pairs of runs",
             x_label="points that one network lost; at 0 any alarm is false",
-            plot=partial(_plot, accuracy),
+            plot=partial(_plot, accuracy, 0),
         ),
         Panel(
             title=f"Time: alarms about a table of {NUM_TIMINGS} timings",
             unit="% of pairs of runs",
             x_label="% that one became slower by; at 0 any alarm is false",
-            plot=partial(_plot, {rule: (timed, rule) for rule in timed[0].rates}),
+            plot=partial(_plot, {rule: (timed, rule) for rule in timed[0].rates}, len(accuracy)),
         ),
     ]
     return Drawing(
@@ -347,11 +347,11 @@ def _figure(found: Sequence[Rates]) -> Drawing:
     )
 
 
-def _plot(lines: Mapping[str, tuple[Sequence[Rates], str]], axes: Axes) -> None:
-    for number, (label, (found, rule)) in enumerate(lines.items()):
+def _plot(lines: Mapping[str, tuple[Sequence[Rates], str]], first: int, axes: Axes) -> None:
+    for number, (label, (found, rule)) in enumerate(lines.items(), first):
         x, y = [r.worse_by for r in found], [100 * r.rates[rule] for r in found]
         style.plot(axes, x, y, label=label, **style.line(number))
-    axes.set_ylim(-1, 101)
+    axes.set_ylim(-3, 103)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

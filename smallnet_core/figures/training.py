@@ -159,7 +159,7 @@ def _three_panels(
                 look = _look(network, optimizer, linewidth=1 if seeds else 1.8)
                 label = _row_label(run.row) + seeds
                 style.plot(axes, run.curve["epoch"], run.curve[name], label=label, **look)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         if name != "train_loss":
             axes.set_ylim(*limits)
         if name == "test_accuracy_percent":
