@@ -345,7 +345,7 @@ def _finished(svg: str, title: str, description: str) -> str:
     svg = svg[svg.index("<svg ") :].replace("*{stroke-linejoin", ".snf *{stroke-linejoin", 1)
     # Marks are drawn by reference, and take their colours from there: no rule reaches the original.
     svg = re.sub(r'(<path id="m\w+" d="[^"]*") style="[^"]*"', r"\1", svg)
-    svg = re.sub(r' (d|x|y)="[^"]*"', lambda m: re.sub(r"(\.\d\d)\d+", r"\1", m[0]), svg)
+    svg = re.sub(r'(?<= )(d|x|y)="[^"]*"', _shorter, svg)
     svg = re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', svg, count=2)
     dark = "".join(
         f'.snf [style*="{what}: {light}"]{{{what}:{dark}!important}}'
@@ -361,6 +361,11 @@ def _finished(svg: str, title: str, description: str) -> str:
     )
     start, rest = svg.split(">", 1)
     return f"{start} {head}{rest}"
+
+
+def _shorter(coordinates: re.Match[str]) -> str:
+    """To hundredths of a unit, in one line."""
+    return " ".join(re.sub(r"(\.\d\d)\d+", r"\1", coordinates[0]).split())
 
 
 def listed(names: Sequence[str]) -> str:
