@@ -31,13 +31,14 @@ from smallnet_core.data.batches import TrainingBatches, normalise
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.estimates import estimate_seconds
 from smallnet_core.evaluation import accuracy_percent, predict
+from smallnet_core.figures.failures import FirstSteps, failures_figure
+from smallnet_core.figures.style import Drawing, MatplotlibMissingError
 from smallnet_core.files import replace_file
 from smallnet_core.machine import environment, keep_freed_memory
 from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.optimizers import learning_rate_factor
 from smallnet_core.recipes import Recipe, Schedule, find_recipe
 from smallnet_core.records import NotMeasured
-from smallnet_core.svg import STYLE_KEYS, Panel, Series, svg
 from smallnet_core.training import set_up
 
 __all__ = [
@@ -578,61 +579,44 @@ def row_of(found: Trace) -> dict[str, Any]:
 # Figures
 
 
-def figure(network: str, traces: Sequence[Trace]) -> str:
-    """The SVG of a network's traces by step, a panel a quantity; ValueError without any trace."""
-    panels = [
-        Panel(
-            title=title,
-            x_label="step",
-            y_label=y_label,
-            series=[
-                Series(
-                    label=found.variant.change,
-                    x=[point.step for point in found.points],
-                    y=[getattr(point, field) for point in found.points],
-                    style=style,
+def figure(network: str, traces: Sequence[Trace]) -> Drawing:
+    """Show a network's traces by step."""
+    return failures_figure(
+        [
+            FirstSteps(
+                change=found.variant.change,
+                ending=found.outcome.value
+                + (
+                    ", one class from step {} to {}".format(*found.collapse)
+                    if found.collapse
+                    else ""
                 )
-                for style, found in zip(STYLE_KEYS, traces, strict=False)
-            ],
-            y_range=(0, 100) if "%" in y_label else None,
-            log_y=field == "gradient_norm",
-        )
-        for field, title, y_label in (
-            ("loss", "Training loss", "cross entropy"),
-            ("gradient_norm", "Norm of the gradient", "logarithmic"),
-            ("worst_layer_dead_percent", "Dead units", "% of the layer that has the most"),
-            ("most_predicted_percent", "Most predicted class", "% of predictions"),
-        )
-    ]
-    ends = "; ".join(
-        f"{found.variant.change}: {found.outcome.value}"
-        + (
-            ""
-            if found.collapse is None
-            else ", one class from step {} to {}".format(*found.collapse)
-        )
-        + f", {found.accuracy_percent:.2f} % of held-out images right"
-        for found in traces
-    )
-    return svg(
-        panels,
+                + f", {found.accuracy_percent:.2f} % of held-out images right",
+                columns={
+                    field.name: [getattr(point, field.name) for point in found.points]
+                    for field in fields(Point)
+                },
+            )
+            for found in traces
+        ],
         title=f"The first steps of {NETWORK_NAMES[network]} on CIFAR-10: the paper's SGDM "
         "(rate 0.1, batch 8), and one change of it each",
-        description=f"What each ends as. {ends}.",
         note=f"Loss: mean of {RECORD_EVERY} steps; gradient: the largest norm of them, before "
         f"clipping. Dead units and predictions: of {NUM_PROBE} training images.",
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw figure-failures-NETWORK.svg from the shipped traces; exit status 1 without any."""
+    """Draw figure-failures-NETWORK.svg from the shipped traces.
+
+    The exit status: 1 without any, 2 without matplotlib.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m smallnet_core.failures",
         description="Draw the first steps of the paper's failed trainings from the shipped traces.",
     )
     parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="where the figures go")
     folder = parser.parse_args(argv).out_dir
-    folder.mkdir(parents=True, exist_ok=True)
     for network in NETWORKS:
         drawn = [v for v in VARIANTS.values() if v.recipe.network == network and v.drawn]
         found = [trace for v in drawn if (trace := read_trace(TRACES, v)) is not None]
@@ -640,7 +624,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"{TRACES}: no trace of {network}\n")
             return 1
         path = folder / f"figure-failures-{network}.svg"
-        path.write_bytes(figure(network, found).encode())
+        try:
+            replace_file(path, figure(network, found).svg())
+        except MatplotlibMissingError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
         sys.stdout.write(f"{path}\n")
     return 0
 

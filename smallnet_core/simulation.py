@@ -17,18 +17,23 @@ import base64
 import json
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from smallnet_core.compare import Change, Comparison, Thresholds, compare
+from smallnet_core.figures import style
+from smallnet_core.figures.style import Drawing, Panel
 from smallnet_core.files import replace_file
 from smallnet_core.runfile import RunFile, check_document
-from smallnet_core.svg import STYLE_KEYS, Panel, Series, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Rates", "document", "main", "simulate_accuracy", "simulate_time"]
 
@@ -305,34 +310,32 @@ _POINTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 _PERCENTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)
 
 
-def _figure(found: Sequence[Rates]) -> str:
+def _figure(found: Sequence[Rates]) -> Drawing:
     by_setting: dict[tuple[str, int], list[Rates]] = {}
     for rates in found:
         by_setting.setdefault((rates.what, rates.num_seeds), []).append(rates)
-    accuracy = [
-        _series(f"compare, {n} seed{'s' if n > 1 else ''} a side", by_setting["accuracy", n], OURS)
-        for n in _SEEDS
-    ]
     one_seed, timed = by_setting["accuracy", 1], by_setting["time", 1]
-    accuracy += [_series(rule, one_seed, rule) for rule in one_seed[0].rates if rule != OURS]
+    accuracy = {
+        f"compare, {n} seed{'s' if n > 1 else ''} a side": (by_setting["accuracy", n], OURS)
+        for n in _SEEDS
+    }
+    accuracy |= {rule: (one_seed, rule) for rule in one_seed[0].rates if rule != OURS}
     panels = [
         Panel(
             title=f"Accuracy: alarms about a table of {NUM_NETWORKS} networks",
+            unit="% of pairs of runs",
             x_label="points that one network lost; at 0 any alarm is false",
-            y_label="% of pairs of runs",
-            series=_styled(accuracy),
-            y_range=(0, 100),
+            plot=partial(_plot, accuracy, 0),
         ),
         Panel(
             title=f"Time: alarms about a table of {NUM_TIMINGS} timings",
+            unit="% of pairs of runs",
             x_label="% that one became slower by; at 0 any alarm is false",
-            y_label="% of pairs of runs",
-            series=_styled([_series(rule, timed, rule) for rule in timed[0].rates]),
-            y_range=(0, 100),
+            plot=partial(_plot, {rule: (timed, rule) for rule in timed[0].rates}, len(accuracy)),
         ),
     ]
-    return svg(
-        panels,
+    return Drawing(
+        rows=[[panel] for panel in panels],
         title="False alarms and power of smallnet compare",
         description=" ".join(
             f"{r.what}, worse by {r.worse_by:g}, {r.num_seeds} a side: "
@@ -344,17 +347,11 @@ def _figure(found: Sequence[Rates]) -> str:
     )
 
 
-def _series(label: str, found: Sequence[Rates], rule: str) -> Series:
-    return Series(
-        label=label,
-        x=tuple(r.worse_by for r in found),
-        y=tuple(100 * r.rates[rule] for r in found),
-        style=STYLE_KEYS[0],
-    )
-
-
-def _styled(series: Sequence[Series]) -> list[Series]:
-    return [replace(one, style=key) for one, key in zip(series, STYLE_KEYS, strict=False)]
+def _plot(lines: Mapping[str, tuple[Sequence[Rates], str]], first: int, axes: Axes) -> None:
+    for number, (label, (found, rule)) in enumerate(lines.items(), first):
+        x, y = [r.worse_by for r in found], [100 * r.rates[rule] for r in found]
+        style.plot(axes, x, y, label=label, **style.line(number))
+    axes.set_ylim(-3, 103)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -384,7 +381,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rates": [vars(rates) for rates in found],
     }
     replace_file(args.folder / "simulation.json", (json.dumps(record, indent=1) + "\n").encode())
-    replace_file(args.folder / "simulation.svg", _figure(found).encode())
+    replace_file(args.folder / "simulation.svg", _figure(found).svg())
     return 0
 
 

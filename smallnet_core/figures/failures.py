@@ -1,0 +1,55 @@
+"""The first steps of trainings that fail: loss, gradient, dead units and what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from smallnet_core.figures import style
+from smallnet_core.figures.style import Drawing, Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_QUANTITIES = {
+    "loss": ("Training loss", "cross entropy"),
+    "most_predicted_percent": ("Most predicted class", "% of predictions"),
+    "gradient_norm": ("Norm of the gradient", "logarithmic"),
+    "worst_layer_dead_percent": ("Dead units", "% of the layer that has the most"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstSteps:
+    """A training's first steps, and what they end as."""
+
+    change: str  # what is other than in the paper's way
+    ending: str
+    columns: Mapping[str, Sequence[float | None]]  # "step", and what _QUANTITIES names
+
+
+def failures_figure(trainings: Sequence[FirstSteps], *, title: str, note: str) -> Drawing:
+    """Show up to nine trainings by step, a panel a quantity."""
+    endings = "; ".join(f"{training.change}: {training.ending}" for training in trainings)
+    return Drawing(
+        rows=[
+            [Panel(title=name, unit=unit, x_label="step", plot=partial(_plot, trainings, quantity))]
+            for quantity, (name, unit) in _QUANTITIES.items()
+        ],
+        title=title,
+        description=f"What each ends as. {endings}.",
+        note=note,
+    )
+
+
+def _plot(trainings: Sequence[FirstSteps], quantity: str, axes: Axes) -> None:
+    for number, training in enumerate(trainings):
+        look = style.line(number, label=training.change, linewidth=1.4)
+        style.plot(axes, training.columns["step"], training.columns[quantity], **look)
+    if quantity.endswith("_percent"):
+        axes.set_ylim(-2, 102)
+    if quantity == "gradient_norm":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
