@@ -269,7 +269,7 @@ def test_nan_stays_in_a_difference_and_misses() -> None:
 def test_not_measured_never_passes() -> None:
     for rule in Rule:
         verdict = not_measured(claim(rule, 10.0), "no GPU here:\n  --device cuda")
-        assert verdict.status is Status.UNDECIDED
+        assert verdict.status is Status.NOT_MEASURED
         assert verdict.status not in PASSES
         assert verdict.reason == "no GPU here: --device cuda"
         assert (verdict.measurement, verdict.measured, verdict.interval) == (None,) * 3
@@ -781,7 +781,7 @@ def test_the_papers_own_value_reproduces_its_claim(claim_id: str) -> None:
     if paper.rule not in (Rule.ABOVE, Rule.BELOW):
         assert verdict.status is Status.REPRODUCED
     elif paper.unit in ("%", "points"):  # a threshold itself is on neither side of it
-        assert verdict.status is Status.NOT_MEASURED
+        assert verdict.status is Status.UNDECIDED
     else:
         assert verdict.status is Status.MISSED
     assert "\n" not in verdict.reason
