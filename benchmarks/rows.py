@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from smallnet_core.records import NotMeasured
 
 if TYPE_CHECKING:
-    from smallnet_core.judged import Evaluated
-    from smallnet_core.workbench import Workbench
+    from smallnet_core.lab.judged import Evaluated
+    from smallnet_core.lab.workbench import Workbench
 
 # {"dataset", "network", "optimizer"}: a row of the paper's tables; with "recipe" a named network
 # of pruned_recipes instead.

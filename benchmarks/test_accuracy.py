@@ -23,7 +23,7 @@ from smallnet_core.plugin import claim_params
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status
 
 if TYPE_CHECKING:
-    from smallnet_core.workbench import Workbench
+    from smallnet_core.lab.workbench import Workbench
 
 pytestmark = pytest.mark.accuracy
 
@@ -97,7 +97,7 @@ def test_vgg_learns(claim_id, workbench, judge, benchmark):
 def test_per_class(claim_id, workbench, judge, benchmark):
     import torch
 
-    from smallnet_core.evaluation import per_class_report
+    from smallnet_core.training.evaluation import per_class_report
 
     claim = CLAIMS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from smallnet_core.workbench import Workbench
+    from smallnet_core.lab.workbench import Workbench
 
 pytestmark = pytest.mark.failures
 
-# What each variant of smallnet_core.failures was found to end as, a failures.Outcome.
+# What each variant of smallnet_core.lab.failures was found to end as, a failures.Outcome.
 FINDINGS = {
     "vgg16_s-paper": "one class",
     "vgg16_s-paper-cifar100": "one class",
@@ -57,7 +57,7 @@ FINDINGS = {
     ],
 )
 def test_first_steps(name, workbench, record_row, benchmark):
-    from smallnet_core import failures
+    from smallnet_core.lab import failures
 
     variant = failures.VARIANTS[name]
     found = None
@@ -86,7 +86,7 @@ def traced(variant: Any, workbench: Workbench, benchmark: Any) -> Any:
 
     Raises NotMeasured without the data, or the time.
     """
-    from smallnet_core import failures
+    from smallnet_core.lab import failures
 
     dataset = workbench.dataset(variant.recipe.dataset)
     failures.check_budget(variant, workbench.device, workbench.settings.train_budget_minutes)

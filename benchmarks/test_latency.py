@@ -22,7 +22,7 @@ MAX_CPU_MULTIPLY_ADDS = 50e9  # of a pass: over a second of two cores with AVX2
 def test_forward_pass(network, batch_size, workbench, record_row, benchmark):
     import torch
 
-    from smallnet_core.latency import forward_pass, num_rounds
+    from smallnet_core.lab.latency import forward_pass, num_rounds
     from smallnet_core.models import build_model
     from smallnet_core.models.layer_table import count_parameters, multiply_adds
 

@@ -21,12 +21,12 @@ from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, by_source
 from smallnet_core.claims.goals import PRUNING_GOALS
 from smallnet_core.plugin import claim_params
-from smallnet_core.pruned_recipes import DENSE, PRUNED_NAMES
+from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
 from smallnet_core.records import Claim, Measurement, NotMeasured
 
 if TYPE_CHECKING:
-    from smallnet_core.pruning.curves import Curve
-    from smallnet_core.workbench import Workbench
+    from smallnet_core.lab.curves import Curve
+    from smallnet_core.lab.workbench import Workbench
 
 pytestmark = pytest.mark.pruning
 
@@ -119,7 +119,7 @@ def test_one_shot(claim_id, workbench, judge, benchmark):
 )
 def test_lost_at(claim_id, workbench, judge, benchmark):
     """At which proportion one and five points are lost, and between which it may be."""
-    from smallnet_core.pruning.curves import lost_at
+    from smallnet_core.lab.curves import lost_at
 
     claim = CLAIMS[claim_id]
     side = side_of(claim)
@@ -195,7 +195,7 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
     """
     import torch
 
-    from smallnet_core.evaluation import accuracy_percent, predict
+    from smallnet_core.training.evaluation import accuracy_percent, predict
 
     side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
     [recipe, *_] = recipes_of(workbench, side)
@@ -300,10 +300,10 @@ def dense_side(name: str) -> Side:
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_what_it_buys(name, workbench, record_row, benchmark):
     """Size, arithmetic, bytes and time of a pruned network beside the dense one, and accuracy."""
-    from smallnet_core.cache import in_float16
-    from smallnet_core.latency import forward_pass_of, interleaved_seconds
+    from smallnet_core.lab.cache import in_float16
+    from smallnet_core.lab.latency import forward_pass_of, interleaved_seconds
+    from smallnet_core.lab.sparse import stored_bytes
     from smallnet_core.models.layer_table import count_parameters, multiply_adds
-    from smallnet_core.packing import stored_bytes
     from smallnet_core.pruning.masks import count_nonzeros
 
     side = {"dataset": "cifar10", "recipe": name}

@@ -30,9 +30,16 @@ SECONDS = {"plain": 0.3, "papers": 0.3, "batches": 0.1, "ours": 0.3}
 )
 def test_images_per_second(network, optimizer, workbench, record_row, benchmark):
     """The tuned recipe in our loop and in a plain one, and the paper's recipe in the paper's."""
-    from smallnet_core.machine import energy_meter, matmul_gflops, peak_memory_mib
-    from smallnet_core.speed import our_batches, our_way, papers_way, plain_way, steps_in, summary
-    from smallnet_core.training import dtype_of
+    from smallnet_core.lab.speed import (
+        our_batches,
+        our_way,
+        papers_way,
+        plain_way,
+        steps_in,
+        summary,
+    )
+    from smallnet_core.system.machine import energy_meter, matmul_gflops, peak_memory_mib
+    from smallnet_core.training.loop import dtype_of
 
     device = workbench.device
     data = workbench.dataset("digits")
@@ -93,7 +100,7 @@ def test_adabound_step(network, workbench, record_row, benchmark):
     """One update of all parameters: our AdaBound against the authors' package."""
     import time
 
-    from smallnet_core.speed import optimizer_step
+    from smallnet_core.lab.speed import optimizer_step
 
     ours = optimizer_step("adabound", network, workbench.device)
     package = optimizer_step("adabound_package", network, workbench.device)

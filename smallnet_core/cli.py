@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from smallnet_core.compare import Comparison, Thresholds
-    from smallnet_core.needs import Selection
-    from smallnet_core.progress import LogLines
-    from smallnet_core.settings import Settings
+    from smallnet_core.lab.needs import Selection
+    from smallnet_core.lab.settings import Settings
+    from smallnet_core.runs.compare import Comparison, Thresholds
+    from smallnet_core.training.progress import LogLines
 
 __all__ = ["FAIL_ON", "fail_on_default", "fails", "main", "read_thresholds"]
 
@@ -132,8 +132,8 @@ def _number(option: str, text: str, kind: Callable[[str], Any], what: str) -> An
 
 
 def _selected(args: argparse.Namespace) -> tuple[Selection, Settings]:
-    from smallnet_core.needs import Selection
-    from smallnet_core.settings import Settings, cache_folder, check_device, data_folder
+    from smallnet_core.lab.needs import Selection
+    from smallnet_core.lab.settings import Settings, cache_folder, check_device, data_folder
 
     selection = Selection(
         globs=tuple(args.claims),
@@ -153,13 +153,13 @@ def _selected(args: argparse.Namespace) -> tuple[Selection, Settings]:
 
 
 def _display() -> LogLines:
-    from smallnet_core.progress import LiveTable, LogLines
+    from smallnet_core.training.progress import LiveTable, LogLines
 
     return (LiveTable if sys.stderr.isatty() else LogLines)(sys.stderr)
 
 
 def _train(args: argparse.Namespace) -> int:
-    from smallnet_core.needs import select
+    from smallnet_core.lab.needs import select
 
     whole = "a whole number of at least 1"
     num_jobs = _number("--jobs", args.jobs, int, whole)
@@ -174,9 +174,9 @@ def _train(args: argparse.Namespace) -> int:
 
     import torch
 
-    from smallnet_core import training_queue
-    from smallnet_core.cache import ModelCache
-    from smallnet_core.machine import resolve_device
+    from smallnet_core.lab import queue as training_queue
+    from smallnet_core.lab.cache import ModelCache
+    from smallnet_core.system.machine import resolve_device
 
     torch.set_num_threads(num_threads)
     device = resolve_device(settings.device)
@@ -197,12 +197,12 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from smallnet_core.needs import select
+    from smallnet_core.lab.needs import select
 
     selection, settings = _selected(args)
     wanted = select(selection)
 
-    from smallnet_core import training_queue
+    from smallnet_core.lab import queue as training_queue
 
     return training_queue.publish(wanted, settings, _display())
 
@@ -218,7 +218,7 @@ def read_thresholds(path: Path | None) -> Thresholds:
     ValueError, with the file, for what is no TOML or no threshold; OSError for a file that is named
     and cannot be read.
     """
-    from smallnet_core.compare import Thresholds
+    from smallnet_core.runs.compare import Thresholds
 
     if path is None:
         path = Path("pyproject.toml")
@@ -233,7 +233,7 @@ def read_thresholds(path: Path | None) -> Thresholds:
 
 def fails(comparison: Comparison, fail_on: str) -> bool:
     """Whether what changed is what ``fail_on`` names."""
-    from smallnet_core.compare import Change
+    from smallnet_core.runs.compare import Change
 
     quiet = {Change.UNCHANGED, Change.SIMILAR, Change.NOT_JUDGED, Change.NOT_MEASURED}
     if fail_on == "nothing":
@@ -246,10 +246,10 @@ def fails(comparison: Comparison, fail_on: str) -> bool:
 def _compare(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from smallnet_core import compare_report
-    from smallnet_core.compare import Change, compare, history
-    from smallnet_core.files import replace_file
-    from smallnet_core.runfile import read_run_file
+    from smallnet_core.report import compare as compare_report
+    from smallnet_core.runs.compare import Change, compare, history
+    from smallnet_core.runs.file import read_run_file
+    from smallnet_core.system.files import replace_file
 
     thresholds = read_thresholds(args.config)
     if args.alpha is not None:

@@ -16,15 +16,15 @@ from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.cli import FAIL_ON
+from smallnet_core.lab.settings import Settings, cache_folder, check_device, data_folder
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Measurement, NotMeasured, Status, Verdict
-from smallnet_core.runfile import SCHEMA, RunFile, check_document, read_run_file
-from smallnet_core.settings import Settings, cache_folder, check_device, data_folder
+from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-    from smallnet_core.workbench import Workbench
+    from smallnet_core.lab.workbench import Workbench
 
 __all__ = ["claim_params"]
 
@@ -210,7 +210,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 def _make_workbench(config: pytest.Config) -> Workbench:
     if _workbench_key not in config.stash:
-        from smallnet_core.workbench import Workbench
+        from smallnet_core.lab.workbench import Workbench
 
         try:
             config.stash[_workbench_key] = Workbench(config.stash[_settings_key], _progress(config))
@@ -224,7 +224,7 @@ def _progress(config: pytest.Config) -> Any:
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-    from smallnet_core.progress import Notes, ProgressBar
+    from smallnet_core.training.progress import Notes, ProgressBar
 
     config.add_cleanup(stream.close)
     return ProgressBar(stream) if stream.isatty() else Notes(stream)
@@ -425,7 +425,7 @@ def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
     if config.stash[_rows_key]:  # not when an older run is loaded to compare with: torch is slow
-        from smallnet_core.machine import environment
+        from smallnet_core.system.machine import environment
 
         device = _make_workbench(config).device
         machine_info["smallnet"] = environment(device).as_dict()
@@ -451,9 +451,9 @@ def pytest_sessionfinish() -> Generator[None, object, object]:
 
 def _compare(config: pytest.Config, old: RunFile) -> tuple[list[str], bool]:
     """What changed since the old run, in lines, and whether that fails the run."""
-    from smallnet_core import compare_report
     from smallnet_core.cli import fail_on_default, fails, read_thresholds
-    from smallnet_core.compare import compare
+    from smallnet_core.report import compare as compare_report
+    from smallnet_core.runs.compare import compare
 
     document = check_document(_document(config))
     new = RunFile(path=Path("this run"), document=document)

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from smallnet_core import checkpoints
-from smallnet_core.cache import write_entry
+from smallnet_core.lab.cache import write_entry
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
-from smallnet_core.training import train
+from smallnet_core.training import checkpoints
+from smallnet_core.training.loop import train
 from tests.test_training import RECIPE, synthetic
 
 CPU = torch.device("cpu")

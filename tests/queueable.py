@@ -20,11 +20,13 @@ from typing import Any
 import torch
 import torch._dynamo  # loaded by the first optimizer: seconds, in every process that is forked
 
-from smallnet_core import training, training_queue, workbench
-from smallnet_core.progress import LogLines
+from smallnet_core.lab import queue as training_queue
+from smallnet_core.lab import workbench
+from smallnet_core.lab.queue import Job, LocalProcess, Running, train_all, work
+from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
-from smallnet_core.settings import Settings
-from smallnet_core.training_queue import Job, LocalProcess, Running, train_all, work
+from smallnet_core.training import loop as training
+from smallnet_core.training.progress import LogLines
 from tests.test_training import RECIPE, Tiny, synthetic
 
 STEP_SECONDS = 0.01

@@ -1,4 +1,4 @@
-"""smallnet_core.cache: what is written comes back, what is damaged is named and never loaded."""
+"""The model cache: what is written comes back, what is damaged is named and never loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from smallnet_core.cache import (
+from smallnet_core.lab.cache import (
     RECORD_SCHEMA,
     ZOO_DIR,
     ModelCache,
@@ -26,14 +26,14 @@ from smallnet_core.cache import (
     record_of,
     write_entry,
 )
-from smallnet_core.pruned_recipes import PRUNED_NAMES, find_pruned
+from smallnet_core.lab.curves import PROPORTIONS, curve_path, read_curve
+from smallnet_core.lab.recorded import Records
+from smallnet_core.lab.settings import Settings
 from smallnet_core.pruning.channels import apply_plan
-from smallnet_core.pruning.curves import PROPORTIONS, curve_path, read_curve
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.recorded import Records
+from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
 from smallnet_core.records import Environment
-from smallnet_core.settings import Settings
-from smallnet_core.training import Epoch, Interruption, Trained, network_of
+from smallnet_core.training.loop import Epoch, Interruption, Trained, network_of
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
 ENVIRONMENT = Environment(

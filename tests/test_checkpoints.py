@@ -21,10 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from smallnet_core import checkpoints, files, training
-from smallnet_core.checkpoints import CheckpointFile, UnusableCheckpoint
 from smallnet_core.recipes import Optimizer, Recipe
-from smallnet_core.training import Diverged, Trained, train
+from smallnet_core.system import files
+from smallnet_core.training import checkpoints
+from smallnet_core.training import loop as training
+from smallnet_core.training.checkpoints import CheckpointFile, UnusableCheckpoint
+from smallnet_core.training.loop import Diverged, Trained, train
 from tests.killable import RECIPES
 from tests.test_training import RECIPE, Tiny, Watcher, exploding, same_weights, synthetic
 

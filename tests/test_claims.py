@@ -21,7 +21,7 @@ from smallnet_core.claims.goals import GOAL_SOURCES, GOALS, PRUNING_GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES, load_reasons
 from smallnet_core.claims.load import load_claims, load_tables
 from smallnet_core.models import MODEL_NAMES, OWN_MODEL_NAMES
-from smallnet_core.pruned_recipes import DENSE, PRUNED_NAMES
+from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
 from smallnet_core.records import Claim, Rule
 
 # Of every field of every claim and goal, and of the known misses, all in order. Compute it anew

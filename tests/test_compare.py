@@ -1,4 +1,4 @@
-"""smallnet_core.compare, its reports and its command: what changed is said, and nothing else is."""
+"""Comparing, its reports and its command: what changed is said, and nothing else is."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smallnet_core import compare_report
 from smallnet_core.cli import main, read_thresholds
-from smallnet_core.compare import (
+from smallnet_core.report import compare as compare_report
+from smallnet_core.runs.compare import (
     Change,
     Comparison,
     ComparisonError,
@@ -26,8 +26,8 @@ from smallnet_core.compare import (
     compare,
     history,
 )
-from smallnet_core.runfile import RunFile, check_document, read_run_file
-from smallnet_core.simulation import document, simulate_accuracy, simulate_time
+from smallnet_core.runs.file import RunFile, check_document, read_run_file
+from smallnet_core.studies.compare_power import document, simulate_accuracy, simulate_time
 
 FILES = Path(__file__).parent / "files"
 SCHEMA_1, SCHEMA_2 = FILES / "run-schema-1.json", FILES / "run-schema-2.json"

@@ -11,7 +11,7 @@ from sklearn import metrics
 from torch import Tensor, nn
 
 from smallnet_core.data.batches import normalise
-from smallnet_core.evaluation import (
+from smallnet_core.training.evaluation import (
     FLIPS,
     PerClassReport,
     accuracy_percent,

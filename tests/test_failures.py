@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import test_failures as bench
-from smallnet_core import failures, files
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
-from smallnet_core.failures import (
+from smallnet_core.lab import failures
+from smallnet_core.lab.failures import (
     TRACES,
     VARIANTS,
     Outcome,
@@ -34,6 +34,7 @@ from smallnet_core.models import build_model
 from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.recipes import Schedule
 from smallnet_core.records import NotMeasured
+from smallnet_core.system import files
 
 CPU = torch.device("cpu")
 MADE = {

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from smallnet_core import training
 from smallnet_core.data.datasets import load_dataset
-from smallnet_core.evaluation import predict
 from smallnet_core.recipes import find_recipe
-from smallnet_core.training import dtype_of, network_of, set_up, train
+from smallnet_core.training import loop as training
+from smallnet_core.training.evaluation import predict
+from smallnet_core.training.loop import dtype_of, network_of, set_up, train
 from tests.test_checkpoints import Killed, Killer
 
 pytestmark = [

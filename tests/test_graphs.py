@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from smallnet_core import training
 from smallnet_core.data.batches import TrainingBatches
-from smallnet_core.graphs import GraphedStep
-from smallnet_core.optimizers import set_rates
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe
-from smallnet_core.training import set_up
+from smallnet_core.training import loop as training
+from smallnet_core.training.graphs import GraphedStep
+from smallnet_core.training.loop import set_up
+from smallnet_core.training.optimizers import set_rates
 from tests.test_training import RECIPE, synthetic
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from smallnet_core import latency
-from smallnet_core.latency import MAX_ROUNDS, forward_pass, num_rounds
+from smallnet_core.lab import latency
+from smallnet_core.lab.latency import MAX_ROUNDS, forward_pass, num_rounds
 
 CPU = torch.device("cpu")
 

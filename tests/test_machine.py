@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core import machine
-from smallnet_core.machine import (
+from smallnet_core.system import machine
+from smallnet_core.system.machine import (
     PACKAGES,
     bfloat16_gain,
     energy_meter,

@@ -1,7 +1,7 @@
 """What a recipe computes, pinned.
 
-Whoever changes the losses below raises TRAINING_VERSION in smallnet_core/recipes.py, and pins the
-new ones in the same commit: the same recipes compute something else then, and models that were
+Whoever changes the losses below raises TRAINING_VERSION in smallnet_core.recipes, and pins the new
+ones in the same commit: the same recipes compute something else then, and models that were
 trained before must not be taken for theirs.
 
 The trainings run in double precision, everything else as always. In float32 another number of
@@ -22,10 +22,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from smallnet_core import training
 from smallnet_core.data.datasets import Dataset, load_dataset
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
-from smallnet_core.training import network_of, train
+from smallnet_core.training import loop as training
+from smallnet_core.training.loop import network_of, train
 
 CPU = torch.device("cpu")
 TOLERANCE = 2e-3

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from smallnet_core.models import build_model
-from smallnet_core.optimizers import (
+from smallnet_core.training.optimizers import (
     OPTIMIZER_NAMES,
     AdaBound,
     Muon,

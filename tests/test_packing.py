@@ -1,4 +1,4 @@
-"""smallnet_core.packing: what is mostly zero takes less room, and comes back bit for bit."""
+"""smallnet_core.lab.sparse: what is mostly zero takes less room, and comes back bit for bit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smallnet_core.packing import PACKED_FROM, pack, stored_bytes, unpack
+from smallnet_core.lab.sparse import PACKED_FROM, pack, stored_bytes, unpack
 
 
 def sparse(count: int, share: float, seed: int = 0) -> torch.Tensor:

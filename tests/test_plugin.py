@@ -13,9 +13,9 @@ import pytest
 from smallnet_core import plugin
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
-from smallnet_core.progress import Notes, ProgressBar
 from smallnet_core.recipes import find_recipe
-from smallnet_core.training import Epoch
+from smallnet_core.training.loop import Epoch
+from smallnet_core.training.progress import Notes, ProgressBar
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
 

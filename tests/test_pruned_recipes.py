@@ -1,4 +1,4 @@
-"""smallnet_core.pruned_recipes: what is pruned from what, in which order, and to what size."""
+"""smallnet_core.recipes.pruned: what is pruned from what, in which order, and to what size."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from smallnet_core.models.layer_table import count_on_meta
-from smallnet_core.pruned_recipes import DENSE, PRUNED_NAMES, TICKET_SHARES, find_pruned
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
+from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES, TICKET_SHARES, find_pruned
 from smallnet_core.records import NotMeasured
 
 DENSE_RESNET = find_recipe("tuned", "cifar10", "resnet18_s", "sgdm")

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core.cache import CachedModel, ModelCache, in_float16, read_entry, write_entry
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset
-from smallnet_core.estimates import estimate_seconds
+from smallnet_core.lab.cache import CachedModel, ModelCache, in_float16, read_entry, write_entry
+from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.workbench import Workbench
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
 from smallnet_core.records import Environment
-from smallnet_core.settings import Settings
-from smallnet_core.training import Source, Trained, network_of, train
-from smallnet_core.workbench import Workbench
+from smallnet_core.training.estimates import estimate_seconds
+from smallnet_core.training.loop import Source, Trained, network_of, train
 
 CPU = torch.device("cpu")
 ENVIRONMENT = Environment(
@@ -241,14 +241,14 @@ def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(
         asked.append(max_params)
         return [1.0]
 
-    monkeypatch.setattr("smallnet_core.estimates._time_steps", timed)
-    monkeypatch.setattr("smallnet_core.estimates._step_seconds", {})
+    monkeypatch.setattr("smallnet_core.training.estimates._time_steps", timed)
+    monkeypatch.setattr("smallnet_core.training.estimates._step_seconds", {})
 
     def estimate(recipe: Recipe) -> float:
         return estimate_seconds(recipe, num_train=160, num_test=48, device=CPU)
 
     whole = estimate(DENSE)
-    # Epochs of 160 images of a sixteenth of the pixels, one evaluation of 48 for a third of the time.
+    # 160 images an epoch with a sixteenth of the pixels, an evaluation of 48 at a third of the time
     assert estimate(replace(DENSE, stop_epoch=1)) == pytest.approx(whole * 26 / 46)
     assert estimate(replace(DENSE, first_epoch=1)) == pytest.approx(whole * 36 / 46)
     estimate(pruned(structure="channels", max_params=200_000))

@@ -16,11 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from smallnet_core import files
 from smallnet_core.data.batches import normalise
-from smallnet_core.models import build_model
-from smallnet_core.pruning import curves
-from smallnet_core.pruning.curves import (
+from smallnet_core.lab import curves
+from smallnet_core.lab.curves import (
     PROPORTIONS,
     Curve,
     curve_path,
@@ -32,7 +30,9 @@ from smallnet_core.pruning.curves import (
     read_curve,
     write_curve,
 )
+from smallnet_core.models import build_model
 from smallnet_core.pruning.masks import TECHNIQUES, OneShot
+from smallnet_core.system import files
 from tests.test_pruning_masks import from_scratch
 
 CPU = torch.device("cpu")

@@ -26,8 +26,8 @@ from smallnet_core.figures.one_shot import (
 from smallnet_core.figures.records import read_run
 from smallnet_core.figures.sizes import NUM_PARAMS, PUBLISHED, pruned_rows
 from smallnet_core.figures.style import Drawing
-from smallnet_core.pruned_recipes import DENSE, PRUNED_NAMES, find_pruned
 from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES, find_pruned
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "smallnet_core" / "zoo"

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smallnet_core import recipes
 from smallnet_core.models import MODEL_NAMES
 from smallnet_core.recipes import (
     RECIPE_KINDS,
@@ -27,6 +26,7 @@ from smallnet_core.recipes import (
     Schedule,
     find_recipe,
 )
+from smallnet_core.recipes import recipe as module
 from smallnet_core.records import NotMeasured
 
 DATASETS = ("cifar10", "cifar100", "digits")
@@ -317,16 +317,17 @@ def test_a_part_at_its_default_leaves_no_trace() -> None:
 
 def test_raising_the_training_version_renames_every_model() -> None:
     """The version is a default too, and would be left out of the fingerprint like any other."""
-    source = Path(recipes.__file__).read_text(encoding="utf-8")
-    line = f"\nTRAINING_VERSION = {recipes.TRAINING_VERSION}\n"
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    line = f"\nTRAINING_VERSION = {module.TRAINING_VERSION}\n"
     assert source.count(line) == 1
-    raised = source.replace(line, f"\nTRAINING_VERSION = {recipes.TRAINING_VERSION + 1}\n")
+    raised = source.replace(line, f"\nTRAINING_VERSION = {module.TRAINING_VERSION + 1}\n")
     code = f"""
 import sys, types
-module = types.ModuleType("raised")
-sys.modules["raised"] = module
+module = types.ModuleType("smallnet_core.recipes.recipe")
+sys.modules[module.__name__] = module
 exec(compile({raised!r}, "raised", "exec"), module.__dict__)
-print(module.find_recipe("tuned", "cifar10", "resnet18_s", "sgdm").fingerprint())
+from smallnet_core.recipes import find_recipe
+print(find_recipe("tuned", "cifar10", "resnet18_s", "sgdm").fingerprint())
 """
     assert run_python(code) != find_recipe("tuned", "cifar10", "resnet18_s", "sgdm").fingerprint()
 

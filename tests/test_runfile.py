@@ -1,4 +1,4 @@
-"""smallnet_core.runfile: what is a saved run comes through, and nothing else does."""
+"""smallnet_core.runs.file: what is a saved run comes through, and nothing else does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from smallnet_core import runfile as module
-from smallnet_core.runfile import SCHEMA, RunFileError, check_document, read_run_file
+from smallnet_core.runs import file as module
+from smallnet_core.runs.file import SCHEMA, RunFileError, check_document, read_run_file
 
 FILES = Path(__file__).parent / "files"
 OLD, CURRENT = FILES / "run-schema-1.json", FILES / "run-schema-2.json"

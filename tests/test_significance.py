@@ -1,4 +1,4 @@
-"""smallnet_core.significance: against scipy, against counting by hand, and by simulation."""
+"""smallnet_core.runs.significance: against scipy, against counting by hand, and by simulation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from smallnet_core.significance import (
+from smallnet_core.runs.significance import (
     holm,
     mcnemar,
     median_ratio,

@@ -12,10 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from smallnet_core import speed, training
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset, load_dataset
-from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.speed import (
+from smallnet_core.lab import speed
+from smallnet_core.lab.speed import (
     optimizer_step,
     our_batches,
     our_way,
@@ -24,6 +23,8 @@ from smallnet_core.speed import (
     steps_in,
     summary,
 )
+from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.training import loop as training
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgdm", "adam", "adabound")

@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smallnet_core import estimates, training
 from smallnet_core.data.batches import resized
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
-from smallnet_core.estimates import estimate_seconds
-from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
-from smallnet_core.training import (
+from smallnet_core.training import estimates
+from smallnet_core.training import loop as training
+from smallnet_core.training.estimates import estimate_seconds
+from smallnet_core.training.evaluation import accuracy_percent, predict
+from smallnet_core.training.loop import (
     BatchTooLarge,
     Diverged,
     Epoch,
@@ -516,7 +517,7 @@ def test_a_real_lack_of_memory_names_the_batch() -> None:
 import resource, torch
 from dataclasses import replace
 from tests.test_training import RECIPE, synthetic
-from smallnet_core.training import BatchTooLarge, train
+from smallnet_core.training.loop import BatchTooLarge, train
 data = synthetic()
 wide = data.train_images.repeat(64, 1, 1, 1)
 data = replace(data, train_images=wide, train_labels=data.train_labels.repeat(64))

@@ -19,17 +19,17 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core import training_queue
-from smallnet_core.cache import ModelCache
-from smallnet_core.checkpoints import CheckpointFile
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.cli import main
-from smallnet_core.needs import Selection, recipes_of_claim, select
-from smallnet_core.progress import LiveTable, LogLines
-from smallnet_core.pruned_recipes import find_pruned
+from smallnet_core.lab import queue as training_queue
+from smallnet_core.lab.cache import ModelCache
+from smallnet_core.lab.needs import Selection, recipes_of_claim, select
+from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.settings import Settings
+from smallnet_core.recipes.pruned import find_pruned
+from smallnet_core.training.checkpoints import CheckpointFile
+from smallnet_core.training.progress import LiveTable, LogLines
 from tests.queueable import RECIPES
 
 NUM_KILLS = 10

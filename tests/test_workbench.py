@@ -1,4 +1,4 @@
-"""smallnet_core.workbench: every dataset, model and evaluation of a session is made once."""
+"""smallnet_core.lab.workbench: every dataset, model and evaluation of a session is made once."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import numpy as np
 import pytest
 import torch
 
-from smallnet_core import workbench as module
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset, DatasetError, DatasetNotFound
 from smallnet_core.data.sources import SPECS
-from smallnet_core.judged import Evaluated
+from smallnet_core.lab import workbench as module
+from smallnet_core.lab.judged import Evaluated
+from smallnet_core.lab.recorded import Records
+from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.workbench import NUM_IMAGES, Workbench, WrongWeights
 from smallnet_core.recipes import Pruning, Recipe
-from smallnet_core.recorded import Records
 from smallnet_core.records import NotMeasured
-from smallnet_core.settings import Settings
-from smallnet_core.training import Diverged, Epoch, Source, Trained, network_of
-from smallnet_core.workbench import NUM_IMAGES, Workbench, WrongWeights
+from smallnet_core.training.loop import Diverged, Epoch, Source, Trained, network_of
 
 ROW = ("digits", "resnet18_s", "adam")
 

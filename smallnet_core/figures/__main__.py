@@ -15,8 +15,8 @@ from smallnet_core.figures.records import Run, read_run
 from smallnet_core.figures.sizes import PrunedRow, pruned_rows, size_figure
 from smallnet_core.figures.style import MatplotlibMissingError
 from smallnet_core.figures.training import paper_figures
-from smallnet_core.files import replace_file
 from smallnet_core.recipes import RECIPE_KINDS
+from smallnet_core.system.files import replace_file
 
 _ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"  # cache.ZOO_DIR, which would load torch
 

@@ -13,7 +13,7 @@ from smallnet_core.claims import CLAIMS, NETWORK_NAMES
 from smallnet_core.figures import style
 from smallnet_core.figures.records import Run, as_number, count, current, settings_of
 from smallnet_core.figures.style import Drawing, Panel, Point, listed
-from smallnet_core.pruned_recipes import DENSE, PRUNED_NAMES, find_pruned
+from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES, find_pruned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,15 +15,12 @@ import scipy.special  # noqa: F401
 import torch
 import torch._dynamo
 
-import smallnet_core.data.digest
-import smallnet_core.latency
-import smallnet_core.models.layer_table
-import smallnet_core.speed  # noqa: F401
-from smallnet_core import cache, plugin, workbench
+from smallnet_core import plugin
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset
+from smallnet_core.lab import cache, workbench
+from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe
-from smallnet_core.settings import Settings
-from smallnet_core.training import Epoch, Trained, network_of
+from smallnet_core.training.loop import Epoch, Trained, network_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from smallnet_core import latency
 from smallnet_core.claims import CLAIMS
+from smallnet_core.lab import latency
 
 KEYS = {"claim", "verdict", "paper", "measured", "unit", "seeds", "values", "recipe", "device"}
 

@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_trained(
 
 
 def test_a_folder_that_forbids_it_is_refused_too(suite, fake_training, monkeypatch):
-    from smallnet_core.cache import ModelCache
+    from smallnet_core.lab.cache import ModelCache
 
     def check_writable(self: ModelCache) -> None:
         raise PermissionError(13, "Permission denied")

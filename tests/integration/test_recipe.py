@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smallnet_core import workbench
+from smallnet_core.lab import workbench
 from smallnet_core.recipes import find_recipe
 
 

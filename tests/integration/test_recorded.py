@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from smallnet_core import cache
+from smallnet_core.lab import cache
 
 
 @pytest.fixture

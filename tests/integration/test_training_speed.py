@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core import machine, speed, training
+from smallnet_core.lab import speed
+from smallnet_core.system import machine
+from smallnet_core.training import loop as training
 
 RATES = {"our_way": 200.0, "our_batches": 10_000.0, "plain_way": 100.0, "papers_way": 40.0}
 

@@ -12,9 +12,9 @@ from smallnet_core import plugin
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.data.datasets import NUM_CLASSES
-from smallnet_core.judged import Evaluated
+from smallnet_core.lab.judged import Evaluated
+from smallnet_core.lab.workbench import Workbench
 from smallnet_core.records import Claim, Rule
-from smallnet_core.workbench import Workbench
 
 INNER = """
 import pytest

@@ -1,6 +1,6 @@
 """How often ``compare`` raises a false alarm and what it finds: simulated pairs of runs.
 
-``python -m smallnet_core.simulation OUT_DIR [--pairs 1000]`` writes simulation.json and
+``python -m smallnet_core.studies.compare_power OUT_DIR [--pairs 1000]`` writes simulation.json and
 simulation.svg: each pair is two whole documents that go through ``compare``, and through the plain
 rules of three peers beside it.
 
@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from smallnet_core.compare import Change, Comparison, Thresholds, compare
 from smallnet_core.figures import style
 from smallnet_core.figures.style import Drawing, Panel
-from smallnet_core.files import replace_file
-from smallnet_core.runfile import RunFile, check_document
+from smallnet_core.runs.compare import Change, Comparison, Thresholds, compare
+from smallnet_core.runs.file import RunFile, check_document
+from smallnet_core.system.files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -356,7 +356,7 @@ def _plot(lines: Mapping[str, tuple[Sequence[Rates], str]], first: int, axes: Ax
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Simulate, print a line a setting, write both files."""
-    parser = argparse.ArgumentParser(prog="python -m smallnet_core.simulation")
+    parser = argparse.ArgumentParser(prog="python -m smallnet_core.studies.compare_power")
     parser.add_argument("folder", type=Path, metavar="OUT_DIR")
     parser.add_argument("--pairs", type=int, default=1000, help="a setting. Default: 1000")
     args = parser.parse_args(argv)

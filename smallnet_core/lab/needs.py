@@ -10,8 +10,8 @@ from typing import Any
 
 from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES
 from smallnet_core.claims.goals import GOALS
-from smallnet_core.pruned_recipes import find_pruned
 from smallnet_core.recipes import RECIPE_KINDS, Recipe, find_recipe
+from smallnet_core.recipes.pruned import find_pruned
 from smallnet_core.records import Claim, NotMeasured
 
 __all__ = ["Selection", "recipes_of_claim", "recipes_of_side", "select", "sides_of"]

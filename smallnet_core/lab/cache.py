@@ -30,11 +30,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from smallnet_core.files import json_fields, replace_file, written_beside
-from smallnet_core.packing import pack, unpack
+import smallnet_core
+from smallnet_core.lab.sparse import pack, unpack
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
-from smallnet_core.training import Source, Trained
+from smallnet_core.system.files import json_fields, replace_file, written_beside
+from smallnet_core.training.loop import Source, Trained
 
 __all__ = [
     "ZOO_DIR",
@@ -62,7 +63,7 @@ _RECORD_KEYS = {
     "dataset_digests",
     "weights_sha256",
 }
-ZOO_DIR = Path(__file__).parent / "zoo"
+ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"
 
 
 class DamagedEntry(Exception):  # noqa: N818 - says what the entry is
@@ -374,7 +375,7 @@ def now() -> str:
 
 def current_commit() -> dict[str, Any] | None:
     """The commit that this code is of and whether it was changed since; None outside git."""
-    here = Path(__file__).parent
+    here = Path(smallnet_core.__file__).parent
 
     def git(*args: str) -> str:
         command = ["git", "-C", str(here), *args]

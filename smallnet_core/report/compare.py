@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smallnet_core.compare import Change, Comparison, History, RowComparison
 from smallnet_core.report import format_value
-from smallnet_core.runfile import RunFile
+from smallnet_core.runs.compare import Change, Comparison, History, RowComparison
+from smallnet_core.runs.file import RunFile
 
 __all__ = [
     "COMPARISON_SCHEMA",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smallnet_core.cache import ModelCache
-from smallnet_core.judged import Evaluated, curve_measurement, measurement, run_record
-from smallnet_core.needs import recipes_of_side
-from smallnet_core.pruning.curves import Curve, find_curve
+from smallnet_core.lab.cache import ModelCache
+from smallnet_core.lab.curves import Curve, find_curve
+from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement, run_record
+from smallnet_core.lab.needs import recipes_of_side
+from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Measurement, NotMeasured
-from smallnet_core.runfile import check_run
-from smallnet_core.settings import Settings
+from smallnet_core.runs.file import check_run
 
 __all__ = ["ORIGIN", "Records"]
 

@@ -23,10 +23,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.utils.hooks import RemovableHandle
 
 from smallnet_core.data.batches import normalise
-from smallnet_core.evaluation import batch_size
-from smallnet_core.files import json_fields, replace_file
-from smallnet_core.machine import environment, keep_freed_memory, synchronize
 from smallnet_core.pruning.masks import TECHNIQUES, OneShot, prunable
+from smallnet_core.system.files import json_fields, replace_file
+from smallnet_core.system.machine import environment, keep_freed_memory, synchronize
+from smallnet_core.training.evaluation import batch_size
 
 __all__ = [
     "PROPORTIONS",

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from smallnet_core.cache import (
+from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
+from smallnet_core.lab.cache import (
     CachedModel,
     ModelCache,
     current_commit,
@@ -21,28 +22,27 @@ from smallnet_core.cache import (
     record_of,
     write_entry,
 )
-from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
-from smallnet_core.estimates import estimate_seconds
-from smallnet_core.evaluation import confusion_matrix, packed_right, predict
-from smallnet_core.judged import Evaluated, curve_measurement, measurement, run_record
-from smallnet_core.machine import environment, peak_memory_mib, resolve_device
-from smallnet_core.models.layer_table import count_parameters
-from smallnet_core.needs import recipes_of_side
-from smallnet_core.pruning.channels import apply_plan
-from smallnet_core.pruning.curves import (
+from smallnet_core.lab.curves import (
     PROPORTIONS,
     Curve,
     find_curve,
     measure_curve,
     write_curve,
 )
-from smallnet_core.pruning.curves import estimate_seconds as estimate_curve_seconds
+from smallnet_core.lab.curves import estimate_seconds as estimate_curve_seconds
+from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement, run_record
+from smallnet_core.lab.needs import recipes_of_side
+from smallnet_core.lab.recorded import Records
+from smallnet_core.lab.settings import Settings
+from smallnet_core.models.layer_table import count_parameters
+from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe
-from smallnet_core.recorded import Records
 from smallnet_core.records import Measurement, NotMeasured
-from smallnet_core.settings import Settings
-from smallnet_core.training import (
+from smallnet_core.system.machine import environment, peak_memory_mib, resolve_device
+from smallnet_core.training.estimates import estimate_seconds
+from smallnet_core.training.evaluation import confusion_matrix, packed_right, predict
+from smallnet_core.training.loop import (
     Diverged,
     Progress,
     Source,

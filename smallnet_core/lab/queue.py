@@ -22,24 +22,24 @@ from typing import Any, Protocol
 
 import torch
 
-from smallnet_core.cache import Busy, ModelCache, in_float16
-from smallnet_core.checkpoints import Epoch, steps_done
 from smallnet_core.data.datasets import load_dataset
-from smallnet_core.estimates import estimate_seconds
-from smallnet_core.machine import resolve_device
-from smallnet_core.packing import stored_bytes
-from smallnet_core.progress import LogLines
+from smallnet_core.lab.cache import Busy, ModelCache, in_float16
+from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.sparse import stored_bytes
+from smallnet_core.lab.workbench import NUM_IMAGES, Workbench
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
-from smallnet_core.settings import Settings
-from smallnet_core.training import (
+from smallnet_core.system.machine import resolve_device
+from smallnet_core.training.checkpoints import Epoch, steps_done
+from smallnet_core.training.estimates import estimate_seconds
+from smallnet_core.training.loop import (
     IMAGE_SIDE,
     BatchTooLarge,
     Interrupted,
     side_of_epoch,
 )
-from smallnet_core.workbench import NUM_IMAGES, Workbench
+from smallnet_core.training.progress import LogLines
 
 __all__ = [
     "Job",

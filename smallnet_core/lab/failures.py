@@ -5,7 +5,7 @@ the gradient is, which units have died, and whether the predictions still depend
 trace is kept as JSON by fingerprint, in the user's cache or shipped in ``zoo/traces``, as trained
 models are; new ones get there by ``write_trace(TRACES, trace(...))`` from a clean commit.
 
-    python -m smallnet_core.failures OUT_DIR    # figures of the shipped traces
+    python -m smallnet_core.lab.failures OUT_DIR    # figures of the shipped traces
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smallnet_core.cache import ZOO_DIR, current_commit
 from smallnet_core.claims import NETWORK_NAMES
 from smallnet_core.data.batches import TrainingBatches, normalise
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
-from smallnet_core.estimates import estimate_seconds
-from smallnet_core.evaluation import accuracy_percent, predict
 from smallnet_core.figures.failures import FirstSteps, failures_figure
 from smallnet_core.figures.style import Drawing, MatplotlibMissingError
-from smallnet_core.files import replace_file
-from smallnet_core.machine import environment, keep_freed_memory
+from smallnet_core.lab.cache import ZOO_DIR, current_commit
 from smallnet_core.models.vit import Attention, ViT
-from smallnet_core.optimizers import learning_rate_factor
 from smallnet_core.recipes import Recipe, Schedule, find_recipe
 from smallnet_core.records import NotMeasured
-from smallnet_core.training import set_up
+from smallnet_core.system.files import replace_file
+from smallnet_core.system.machine import environment, keep_freed_memory
+from smallnet_core.training.estimates import estimate_seconds
+from smallnet_core.training.evaluation import accuracy_percent, predict
+from smallnet_core.training.loop import set_up
+from smallnet_core.training.optimizers import learning_rate_factor
 
 __all__ = [
     "COLLAPSED_PERCENT",
@@ -612,7 +612,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     The exit status: 1 without any, 2 without matplotlib.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m smallnet_core.failures",
+        prog="python -m smallnet_core.lab.failures",
         description="Draw the first steps of the paper's failed trainings from the shipped traces.",
     )
     parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="where the figures go")

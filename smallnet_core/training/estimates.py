@@ -8,10 +8,10 @@ import time
 import torch
 
 from smallnet_core.data.batches import normalise
-from smallnet_core.machine import keep_freed_memory, synchronize
 from smallnet_core.pruning.channels import prune_channels
 from smallnet_core.recipes import Optimizer, Recipe, Schedule
-from smallnet_core.training import (
+from smallnet_core.system.machine import keep_freed_memory, synchronize
+from smallnet_core.training.loop import (
     IMAGE_SIDE,
     dtype_of,
     is_evaluated,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from smallnet_core.machine import keep_freed_memory, synchronize
 from smallnet_core.models import build_model
+from smallnet_core.system.machine import keep_freed_memory, synchronize
 
 __all__ = ["forward_pass", "forward_pass_of", "interleaved_seconds", "num_rounds"]
 

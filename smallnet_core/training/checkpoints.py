@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from smallnet_core.data.batches import TrainingBatches
-from smallnet_core.files import leftovers, replace_file
-from smallnet_core.optimizers import load_state
 from smallnet_core.recipes import Recipe
+from smallnet_core.system.files import leftovers, replace_file
+from smallnet_core.training.optimizers import load_state
 
 __all__ = [
     "CheckpointFile",

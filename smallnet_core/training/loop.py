@@ -17,7 +17,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smallnet_core.checkpoints import (
+from smallnet_core.data.batches import TrainingBatches, normalise, resized
+from smallnet_core.data.datasets import NUM_CLASSES, Dataset
+from smallnet_core.models import build_model
+from smallnet_core.models.initialisation import INITIALISATIONS_FROM_IMAGES, initialise
+from smallnet_core.pruning.channels import Plan, apply_plan, prune_channels
+from smallnet_core.pruning.masks import apply_masks, magnitude_masks
+from smallnet_core.recipes import Recipe
+from smallnet_core.system.machine import (
+    BFLOAT16_MIN_GAIN,
+    bfloat16_gain,
+    keep_freed_memory,
+    memory_gib,
+)
+from smallnet_core.training.checkpoints import (
     CheckpointFile,
     CheckpointKeeper,
     Epoch,
@@ -25,22 +38,9 @@ from smallnet_core.checkpoints import (
     TrainingState,
     on_cpu,
 )
-from smallnet_core.data.batches import TrainingBatches, normalise, resized
-from smallnet_core.data.datasets import NUM_CLASSES, Dataset
-from smallnet_core.evaluation import accuracy_percent, predict
-from smallnet_core.graphs import GraphedStep
-from smallnet_core.machine import (
-    BFLOAT16_MIN_GAIN,
-    bfloat16_gain,
-    keep_freed_memory,
-    memory_gib,
-)
-from smallnet_core.models import build_model
-from smallnet_core.models.initialisation import INITIALISATIONS_FROM_IMAGES, initialise
-from smallnet_core.optimizers import build_optimizer, learning_rate_factor, set_rates
-from smallnet_core.pruning.channels import Plan, apply_plan, prune_channels
-from smallnet_core.pruning.masks import apply_masks, magnitude_masks
-from smallnet_core.recipes import Recipe
+from smallnet_core.training.evaluation import accuracy_percent, predict
+from smallnet_core.training.graphs import GraphedStep
+from smallnet_core.training.optimizers import build_optimizer, learning_rate_factor, set_rates
 
 __all__ = [
     "IMAGE_SIDE",

@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
-from smallnet_core.machine import keep_freed_memory, synchronize
 from smallnet_core.models import build_model
 from smallnet_core.models.layer_table import multiply_adds
-from smallnet_core.optimizers import build_optimizer
 from smallnet_core.recipes import Recipe
-from smallnet_core.training import Step, dtype_of, network_of, set_up
+from smallnet_core.system.machine import keep_freed_memory, synchronize
+from smallnet_core.training.loop import Step, dtype_of, network_of, set_up
+from smallnet_core.training.optimizers import build_optimizer
 
 __all__ = [
     "optimizer_step",

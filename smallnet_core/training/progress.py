@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     from smallnet_core.recipes import Recipe
-    from smallnet_core.training import Epoch
+    from smallnet_core.training.loop import Epoch
 
 __all__ = ["LiveTable", "LogLines", "Notes", "ProgressBar"]
 

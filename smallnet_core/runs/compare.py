@@ -35,11 +35,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smallnet_core import judging, significance
+from smallnet_core import judging
 from smallnet_core.claims import CLAIMS
 from smallnet_core.records import Rule, Status
-from smallnet_core.runfile import Row, RunFile
-from smallnet_core.significance import Test
+from smallnet_core.runs import significance
+from smallnet_core.runs.file import Row, RunFile
+from smallnet_core.runs.significance import Test
 
 __all__ = [
     "Change",

@@ -1,0 +1,24 @@
+"""Says how networks are trained: frozen records of all that determines a result."""
+
+from smallnet_core.recipes.find import RECIPE_KINDS, find_recipe
+from smallnet_core.recipes.recipe import (
+    IMPORTANCES,
+    TRAINING_VERSION,
+    Augmentation,
+    Optimizer,
+    Pruning,
+    Recipe,
+    Schedule,
+)
+
+__all__ = [
+    "IMPORTANCES",
+    "RECIPE_KINDS",
+    "TRAINING_VERSION",
+    "Augmentation",
+    "Optimizer",
+    "Pruning",
+    "Recipe",
+    "Schedule",
+    "find_recipe",
+]

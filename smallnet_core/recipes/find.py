@@ -1,0 +1,42 @@
+"""Which recipe a row of the paper's tables is trained by."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from smallnet_core.claims.names import OPTIMIZER_NAMES
+from smallnet_core.recipes.long import long
+from smallnet_core.recipes.paper import paper
+from smallnet_core.recipes.quick import quick
+from smallnet_core.recipes.recipe import Recipe
+from smallnet_core.recipes.speednet import speednet
+from smallnet_core.recipes.tuned import TRAINED_NETWORKS, equal, tuned
+from smallnet_core.records import NotMeasured
+
+# ``paper`` is the paper's to the letter, ``tuned`` is ours, ``long`` is for who has more time,
+# ``equal`` gives each optimizer the same epochs and images, ``quick`` is for digits.
+RECIPE_KINDS = ("tuned", "long", "equal", "paper", "quick")
+
+
+def find_recipe(kind: str, dataset: str, network: str, optimizer: str, seed: int = 0) -> Recipe:
+    """The suite's recipe for one row; raises NotMeasured where there is none of that kind.
+
+    ``seed`` counts runs from 0; the paper's one run has 42, and further ones follow on it.
+    """
+    if kind not in RECIPE_KINDS:
+        raise ValueError(f"unknown recipe {kind!r}; known: {', '.join(RECIPE_KINDS)}")
+    if optimizer not in (*OPTIMIZER_NAMES, "muon"):
+        known = ", ".join((*OPTIMIZER_NAMES, "muon"))
+        raise ValueError(f"unknown optimizer {optimizer!r}; known: {known}")
+    recipe = None
+    if network == "speednet" or optimizer == "muon":  # which go together
+        if (network, optimizer, kind) == ("speednet", "muon", "tuned") and dataset != "digits":
+            recipe = speednet(dataset)
+    elif kind == "quick":
+        recipe = quick(network, optimizer) if dataset == "digits" else None
+    elif dataset != "digits" and network in TRAINED_NETWORKS:
+        find = {"paper": paper, "tuned": tuned, "long": long, "equal": equal}[kind]
+        recipe = find(dataset, network, optimizer)
+    if recipe is None:
+        raise NotMeasured(f"no {kind} recipe for {network} with {optimizer} on {dataset}")
+    return dataclasses.replace(recipe, seed=recipe.seed + seed)

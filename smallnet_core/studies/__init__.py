@@ -1,0 +1,1 @@
+"""Studies of the suite itself: no part of what it offers."""

@@ -1,0 +1,1 @@
+"""The machine, and files that are whole or not there."""

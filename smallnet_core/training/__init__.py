@@ -1,0 +1,1 @@
+"""Trains a recipe's network: the loop, its start, its optimizers, and what it leaves."""
