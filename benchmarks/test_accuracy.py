@@ -18,7 +18,8 @@ import pytest
 from benchmarks.rows import Side, at_hand, evaluated, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES, by_source
-from smallnet_core.claims.goals import DIGITS_GOALS
+from smallnet_core.claims.goals import DIGITS_GOALS, EQUAL_GOALS
+from smallnet_core.lab.needs import sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status
 
@@ -142,6 +143,15 @@ def test_conclusion(claim_id, workbench, judge, benchmark):
     else:
         [results] = evaluated(workbench, benchmark, [side_of(claim)])
         judge(claim, workbench.measurement(results))
+
+
+@pytest.mark.parametrize("claim_id", claim_params(EQUAL_GOALS.values()))
+def test_equal_effort(claim_id, workbench, judge, benchmark):
+    """How far apart the optimizers are when nothing else differs: the best minus the worst."""
+    claim = EQUAL_GOALS[claim_id]
+    results = evaluated(workbench, benchmark, sides_of(claim))
+    found = sorted(map(workbench.measurement, results), key=lambda measurement: measurement.mean)
+    judge(claim, judging.difference_measurement(found[-1], found[0]))
 
 
 @pytest.mark.parametrize(

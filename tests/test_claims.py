@@ -26,7 +26,7 @@ from smallnet_core.records import Claim, Rule
 
 # Of every field of every claim and goal, and of the known misses, all in order. Compute it anew
 # only for a change that is meant, and say in the commit which claim it changes.
-DIGEST = "a7e3da0ba5b38c9286c4d7b4a5278fa6adbca97064acac11c55e703ac2360ef8"
+DIGEST = "cbcca292c879c6b521fcc14309f626499744cec57a8bb0e8bb8a46cd948d97a5"
 
 TABLE_1_ONLY = {"vit_h_14", "lanet", "densenet_bc_190"}
 

@@ -18,4 +18,5 @@ def _of(source: str) -> Mapping[str, Claim]:
 
 DIGITS_GOALS = _of("Digits")
 PRUNING_GOALS = _of("Pruning")
+EQUAL_GOALS = _of("Equal effort")
 BEYOND_GOALS = _of("Beyond the paper")

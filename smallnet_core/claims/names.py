@@ -51,7 +51,7 @@ SOURCES = (
     *("Appendix D.1", "Appendix D.2", "Appendix D.3", "Appendix D.4", "Table 6", "Table 7"),
 )
 
-GOAL_SOURCES = ("Digits", "Pruning", "Beyond the paper")
+GOAL_SOURCES = ("Digits", "Pruning", "Equal effort", "Beyond the paper")
 
 
 def _place(source: str) -> str:
@@ -69,6 +69,7 @@ METRICS = {
     **dict.fromkeys(("accuracy", "precision", "recall", "f1"), ("", Rule.AT_LEAST)),
     "accuracy_percent": ("%", Rule.AT_LEAST),
     "accuracy_difference_points": ("points", Rule.AT_LEAST),
+    "accuracy_spread_points": ("points", Rule.BELOW),
     "lost_at_proportion": ("", Rule.AT_LEAST),
     "num_params": ("parameters", Rule.ROUNDED),
     "size_mb": ("MiB", Rule.ROUNDED),

@@ -20,10 +20,12 @@ Side = Mapping[str, Any]
 
 
 def recipes_of_side(side: Side, kind: str, num_seeds: int) -> list[Recipe]:
-    """The recipe of each seed of a side (see ``claims``); digits always takes its quick ones.
+    """The recipe of each seed of a side (see ``claims``), of its own kind where it names one.
 
-    Raises NotMeasured where there is none of that kind: named networks have tuned ones only.
+    Digits always take their quick ones. Raises NotMeasured where there is none of that kind: named
+    networks have tuned ones only.
     """
+    kind = side.get("kind", kind)
     seeds = range(num_seeds)
     if "recipe" in side:
         if kind != "tuned":
@@ -47,6 +49,8 @@ def sides_of(claim: Claim) -> list[Side]:
         return [one for side in compared for one in side.get("best_of", (side,))]
     if "best_of" in details:
         return list(details["best_of"])
+    if claim.metric == "accuracy_spread_points":  # of the optimizers, by recipes of equal effort
+        return [row | {"optimizer": name, "kind": "equal"} for name in OPTIMIZER_NAMES]
     if claim.optimizer is not None:
         return [row]
     if claim.metric == "accuracy_percent":  # with whichever optimizer
