@@ -180,18 +180,18 @@ class Recipe:
         return self.epochs if self.stop_epoch is None else self.stop_epoch
 
     def ancestors(self) -> tuple[Recipe, ...]:
-        """Whose trained weights this training needs, each after its own; empty without pruning."""
+        """List whose trained weights this training needs, each after its own."""
         if self.pruning is None:
             return ()
         direct = filter(None, (self.pruning.parent, self.pruning.rewind_to))
         return tuple(dict.fromkeys(r for one in direct for r in (*one.ancestors(), one)))
 
     def canonical(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON values: a new field leaves old names alone."""
+        """Collect what is no default, as JSON values: a new field leaves old names alone."""
         return _without_defaults(self)
 
     def fingerprint(self) -> str:
-        """A name for this recipe: 12 hexadecimal digits of the sha256 of ``canonical()``."""
+        """Name this recipe: 12 hexadecimal digits of the sha256 of ``canonical()``."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
