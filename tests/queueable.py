@@ -25,7 +25,7 @@ from smallnet_core.lab import workbench
 from smallnet_core.lab.queue import Job, LocalProcess, Running, train_all, work
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
-from smallnet_core.training import loop as training
+from smallnet_core.training import start
 from smallnet_core.training.progress import LogLines
 from tests.test_training import RECIPE, Tiny, synthetic
 
@@ -54,7 +54,7 @@ class SlowTiny(Tiny):
 
 def make_tiny() -> None:
     """For the rest of this process: tiny networks on 64 images, whatever the recipe says."""
-    module: Any = training
+    module: Any = start
     module.build_model = lambda name, num_classes, **overrides: SlowTiny(**overrides)
     for module in (training_queue, workbench):
         module.load_dataset = lambda name, **options: synthetic(name=name)

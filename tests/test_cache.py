@@ -33,7 +33,9 @@ from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
 from smallnet_core.records import Environment
-from smallnet_core.training.loop import Epoch, Interruption, Trained, network_of
+from smallnet_core.training.checkpoints import Epoch, Interruption
+from smallnet_core.training.loop import Trained
+from smallnet_core.training.start import network_of
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
 ENVIRONMENT = Environment(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from smallnet_core.data.batches import TrainingBatches
+from smallnet_core.data.batches import TrainingBatches, resized
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe
-from smallnet_core.training import loop as training
-from smallnet_core.training.graphs import GraphedStep
-from smallnet_core.training.loop import set_up
-from smallnet_core.training.optimizers import set_rates
+from smallnet_core.system.machine import is_out_of_memory
+from smallnet_core.training import start
+from smallnet_core.training.graphs import GraphedStep, Step, recording_seconds
+from smallnet_core.training.optimizers import build_optimizer, set_rates
 from tests.test_training import RECIPE, synthetic
 
 CPU = torch.device("cpu")
@@ -27,7 +28,7 @@ class Recorder:
         self.recorded: list[torch.Size] = []
 
     def __call__(
-        self, step: training.Step, x: Tensor, y: Tensor
+        self, step: Step, x: Tensor, y: Tensor
     ) -> tuple[tuple[Tensor, Tensor], Callable[[], None]]:
         self.recorded.append(x.shape)
         outputs = torch.zeros(()), torch.zeros((), dtype=torch.int64)
@@ -41,15 +42,16 @@ class Recorder:
 
 def prepared(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> tuple[nn.Module, torch.optim.Optimizer, training.Step, TrainingBatches]:
+) -> tuple[nn.Module, torch.optim.Optimizer, Step, TrainingBatches]:
     """As on a GPU, with the optimizer in its capturable mode."""
-    real = training.optimizer_of
     monkeypatch.setattr(
-        training, "optimizer_of", lambda recipe, model, capturable: real(recipe, model, True)
+        start,
+        "build_optimizer",
+        lambda settings, model, capturable: build_optimizer(settings, model, capturable=True),
     )
     torch.manual_seed(0)
     data = synthetic()
-    return set_up(recipe, data.train_images, data.train_labels, CPU, torch.float32)
+    return start.set_up(recipe, data.train_images, data.train_labels, CPU, torch.float32)
 
 
 @pytest.mark.parametrize("sides", [(32,), (20, 32)], ids=["one-shape", "two-shapes"])
@@ -75,7 +77,7 @@ def test_replayed_steps_are_the_steps(
                 for number, (x, y) in enumerate(batches.epoch(0)):
                     rates = [1e-3 * (1 + number) for _ in built.param_groups]
                     set_rates(built, rates)
-                    losses.append(step(training.resized(x, side), y)[0].item())
+                    losses.append(step(resized(x, side), y)[0].item())
             return losses, model.state_dict()
 
     recorder = Recorder()
@@ -105,7 +107,7 @@ def test_the_caller_may_change_its_batch_and_must_not_keep_the_outputs(
 def test_state_outside_tensors_is_refused() -> None:
     """A count that Python keeps would stand still in every replay."""
     model = nn.Linear(2, 2)
-    optimizer = training.build_optimizer("adabound", model, lr=1e-3, weight_decay=0.0)
+    optimizer = build_optimizer(Optimizer(name="adabound", lr=1e-3, weight_decay=0.0), model)
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         loss = model(x).sum()
@@ -115,3 +117,30 @@ def test_state_outside_tensors_is_refused() -> None:
 
     with pytest.raises(AssertionError, match="state outside tensors cannot be replayed: step"):
         GraphedStep(step, model, optimizer, Recorder())(torch.ones(1, 2), torch.ones(1))
+
+
+def test_a_step_that_cannot_be_recorded_runs_eagerly_and_says_so() -> None:
+    """As when another thread's call breaks the recording; but lack of memory is one."""
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    reasons: list[Exception] = [RuntimeError("operation not permitted")]
+
+    def record(*_: object) -> NoReturn:
+        try:
+            raise reasons[0]
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return model(x).sum(), y.sum()
+
+    x, y = torch.ones(1, 2), torch.ones(1)
+    graphed = GraphedStep(step, model, optimizer, record)
+    with pytest.warns(UserWarning, match="run eagerly: operation failed due to a previous error"):
+        loss, hits = graphed(x, y)
+    assert (loss, hits) == step(x, y) and graphed(x, y) == step(x, y)
+    assert recording_seconds(graphed) > 0 == recording_seconds(step)
+    reasons[0] = torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(RuntimeError, match="a previous error") as caught:
+        GraphedStep(step, model, optimizer, record)(x, y)
+    assert is_out_of_memory(caught.value)

@@ -18,13 +18,14 @@ import torch
 from smallnet_core.system import machine
 from smallnet_core.system.machine import (
     PACKAGES,
-    bfloat16_gain,
     energy_meter,
     environment,
+    ieee_float32,
     keep_freed_memory,
     matmul_gflops,
     peak_memory_mib,
     resolve_device,
+    seeded,
     synchronize,
 )
 
@@ -47,10 +48,10 @@ def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> int
     ("gpus", "name", "expected"),
     [
         (0, "auto", "cpu"),
-        (2, "auto", "cuda"),
+        (2, "auto", "cuda:0"),
         (0, "cpu", "cpu"),
         (2, "cpu", "cpu"),
-        (2, "cuda", "cuda"),
+        (2, "cuda", "cuda:0"),
         (2, "cuda:0", "cuda:0"),
         (2, "cuda:1", "cuda:1"),
         (11, "cuda:10", "cuda:10"),
@@ -152,13 +153,20 @@ def test_a_cpu_has_nothing_to_wait_for() -> None:
     synchronize(CPU)
 
 
-def test_bfloat16_gain_is_measured_once_and_draws_nothing_from_the_callers_random_state() -> None:
-    """Takes two seconds on one core: the probe is a timed training of a small network."""
-    state = torch.get_rng_state()
-    gain = bfloat16_gain.__wrapped__(CPU)
-    assert torch.equal(torch.get_rng_state(), state)
-    # From a CPU that emulates bfloat16 to one with matrix units for it.
-    assert 0.01 < gain < 100
+def test_random_numbers_begin_at_the_seed_and_go_on_as_before() -> None:
+    before = torch.get_rng_state()
+    with seeded(7, CPU):
+        drawn = torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(7)))
+
+
+def test_float32_is_float32_for_a_while() -> None:
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    with ieee_float32():
+        assert conv.fp32_precision == "ieee"
+    assert conv.fp32_precision == before
 
 
 # --- Rates, peaks and energy --------------------------------------------------------------------

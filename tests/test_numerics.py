@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from smallnet_core.data.datasets import Dataset, load_dataset
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.training import loop as training
-from smallnet_core.training.loop import network_of, train
+from smallnet_core.training import start
+from smallnet_core.training.loop import train
+from smallnet_core.training.start import network_of
 
 CPU = torch.device("cpu")
 TOLERANCE = 2e-3
@@ -107,8 +109,8 @@ def losses_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
     def losses_of(recipe: Recipe, double: bool = True) -> list[float]:
         found: list[float] = []
 
-        def recorded(*arguments: Any, **start: Any) -> Any:
-            model, optimizer, step, batches = set_up(*arguments, **start)
+        def recorded(*arguments: Any, **options: Any) -> Any:
+            model, optimizer, step, batches = set_up(*arguments, **options)
 
             def recording_step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
                 loss, hits = step(x, y)
@@ -121,7 +123,7 @@ def losses_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
             patch.setattr(training, "set_up", recorded)
             if double:
                 # Drawn in float32 as always, and only then widened.
-                patch.setattr(training, "network_of", lambda recipe: network_of(recipe).double())
+                patch.setattr(start, "network_of", lambda *which: network_of(*which).double())
                 patch.setattr(training, "dtype_of", lambda recipe, device: torch.float64)
             train(recipe, few_digits(), CPU)
         return found
@@ -207,9 +209,7 @@ def test_the_loss_is_cross_entropy_against_smoothed_labels(smoothing: float) -> 
     model = nn.Identity()
     recipe = replace(RECIPES[SGDM], label_smoothing=smoothing)
     parameter = nn.Parameter(logits.clone())
-    step = training.step_function(
-        recipe, model, torch.optim.SGD([parameter], lr=1.0), torch.float32
-    )
+    step = start.step_function(recipe, model, torch.optim.SGD([parameter], lr=1.0), torch.float32)
     loss, hits = step(parameter, labels)
 
     target = (1 - smoothing) * torch.eye(10)[labels] + smoothing / 10
@@ -227,6 +227,6 @@ def test_the_whole_gradient_is_clipped() -> None:
     model = nn.Linear(3, 10, bias=False)
     model.weight = weight
     recipe = replace(RECIPES[SGDM], clip_norm=0.01)
-    step = training.step_function(recipe, model, torch.optim.SGD([weight], lr=1.0), torch.float32)
+    step = start.step_function(recipe, model, torch.optim.SGD([weight], lr=1.0), torch.float32)
     step(torch.ones(4, 3), torch.tensor([1, 1, 2, 3]))
     assert weight.detach().norm().item() == pytest.approx(0.01, rel=1e-3)

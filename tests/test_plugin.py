@@ -14,7 +14,7 @@ from smallnet_core import plugin
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.recipes import find_recipe
-from smallnet_core.training.loop import Epoch
+from smallnet_core.training.checkpoints import Epoch
 from smallnet_core.training.progress import Notes, ProgressBar
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")

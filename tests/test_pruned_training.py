@@ -18,7 +18,8 @@ from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
 from smallnet_core.records import Environment
 from smallnet_core.training.estimates import estimate_seconds
-from smallnet_core.training.loop import Source, Trained, network_of, train
+from smallnet_core.training.loop import Trained, train
+from smallnet_core.training.start import Source, network_of
 
 CPU = torch.device("cpu")
 ENVIRONMENT = Environment(

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset, load_dataset
 from smallnet_core.lab import speed
 from smallnet_core.lab.speed import (
+    fast_loop,
     optimizer_step,
     our_batches,
-    our_way,
-    papers_way,
-    plain_way,
+    paper_loop,
+    plain_loop,
     steps_in,
     summary,
 )
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.training import loop as training
+from smallnet_core.training import start
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgdm", "adam", "adabound")
@@ -64,13 +64,13 @@ class Recorder(nn.Module):
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     network = Recorder()
     monkeypatch.setattr(speed, "network_of", lambda recipe: network)
-    monkeypatch.setattr(training, "network_of", lambda recipe: network)
+    monkeypatch.setattr(start, "network_of", lambda *_: network)
     return network
 
 
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
-    """Every optimizer that papers_way and plain_way build."""
+    """Every optimizer that paper_loop and plain_loop build."""
     found: list[torch.optim.Optimizer] = []
 
     def build(*arguments: Any, **settings: Any) -> torch.optim.Optimizer:
@@ -94,7 +94,7 @@ def tuned(optimizer: str = "sgdm") -> Recipe:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_way_trains_and_gives_positive_rates(optimizer: str, recorder: Recorder) -> None:
     start = recorder.linear.weight.detach().clone()
-    ways = (our_way, tuned), (plain_way, tuned), (papers_way, paper)
+    ways = (fast_loop, tuned), (plain_loop, tuned), (paper_loop, paper)
     for way, recipe in ways:
         run = way(recipe(optimizer), white(), CPU)
         before, seen = recorder.linear.weight.detach().clone(), len(recorder.batches)
@@ -109,22 +109,22 @@ def test_the_rate_counts_images_by_the_second(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = iter((0.0, 2.0, 10.0, 14.0))
-    runs = our_way(tuned(), white(), CPU), papers_way(paper(), white(), CPU)
+    runs = fast_loop(tuned(), white(), CPU), paper_loop(paper(), white(), CPU)
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     assert runs[0](3) == 3 * 16 / 2.0
     assert runs[1](3) == 3 * 8 / 4.0
 
 
-@pytest.mark.parametrize("way", [our_way, our_batches, plain_way, papers_way])
+@pytest.mark.parametrize("way", [fast_loop, our_batches, plain_loop, paper_loop])
 def test_an_incomplete_batch_counts_as_many_images_as_it_has(
     way: Callable[..., speed.Way], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 20 images in batches of 8: ours leaves 4 out, the others end an epoch with them."""
     seconds = iter(range(100))
-    recipe = paper() if way is papers_way else replace(tuned(), batch_size=8)
+    recipe = paper() if way is paper_loop else replace(tuned(), batch_size=8)
     run = way(recipe, white(20), CPU)
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: float(next(seconds))))
-    complete = way in (our_way, our_batches)
+    complete = way in (fast_loop, our_batches)
     assert [run(1), run(1), run(1)] == ([8, 8, 8] if complete else [8, 8, 4])
     assert run(6) == (48 if complete else 40)
     seen = [len(x) for x in recorder.batches]
@@ -132,7 +132,7 @@ def test_an_incomplete_batch_counts_as_many_images_as_it_has(
 
 
 def test_the_papers_batches_are_what_its_recipe_says(recorder: Recorder) -> None:
-    papers_way(paper(), white(), CPU)(5)
+    paper_loop(paper(), white(), CPU)(5)
     assert [x.shape for x in recorder.batches] == [(8, 3, 32, 32)] * 5
     x = torch.cat(recorder.batches)
     assert x.dtype == torch.float32
@@ -161,7 +161,7 @@ def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(
         return cross_entropy(logits, y, **settings)
 
     monkeypatch.setattr(speed.F, "cross_entropy", recorded)
-    papers_way(paper(), data, CPU)(25)
+    paper_loop(paper(), data, CPU)(25)
     x, y = torch.cat(recorder.batches), torch.cat(labels)
     assert y.sort().values.equal(data.train_labels.sort().values), "one epoch: each image once"
     assert not y.equal(data.train_labels), "shuffled"
@@ -176,13 +176,13 @@ def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(
 def test_the_papers_optimizer_is_what_its_recipe_says(
     optimizer: str, recorder: Recorder, built: list[torch.optim.Optimizer]
 ) -> None:
-    papers_way(paper(optimizer), white(), CPU)
+    paper_loop(paper(optimizer), white(), CPU)
     kind = {"sgdm": torch.optim.SGD, "adam": torch.optim.Adam, "adabound": adabound.AdaBound}
     assert type(built[0]) is kind[optimizer], "the package's AdaBound, as in the paper"
     (group,) = built[0].param_groups
     settings = paper(optimizer).optimizer
     expected = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    expected |= {k: v for k, v in settings.own_settings().items() if k in group}
+    expected |= {k: v for k, v in vars(settings).items() if k in group and k != "name"}
     assert {name: group[name] for name in expected} == expected
     assert len(expected) > 2
 
@@ -204,16 +204,14 @@ def test_the_plain_loop_trains_the_recipe_that_ours_does(
 
     monkeypatch.setattr(speed.F, "cross_entropy", recorded_loss)
     monkeypatch.setattr(nn.utils, "clip_grad_norm_", recorded_clip)
-    plain_way(replace(tuned(), label_smoothing=0.2, clip_norm=3.0), white(), CPU)(3)
+    plain_loop(replace(tuned(), label_smoothing=0.2, clip_norm=3.0), white(), CPU)(3)
     assert [x.shape for x in recorder.batches] == [*[(16, 3, 32, 32)] * 2, (8, 3, 32, 32)]
     assert all(x.dtype == torch.float32 and x.is_contiguous() for x in recorder.batches)
     assert all((x > 0).all() for x in recorder.batches), "reflected, not padded with black"
     assert seen == [("loss", {"label_smoothing": 0.2}), ("clip", 3.0)] * 3
     (plain,) = built
     data = white()
-    _, ours, _, _ = training.set_up(
-        tuned(), data.train_images, data.train_labels, CPU, torch.float32
-    )
+    _, ours, _, _ = start.set_up(tuned(), data.train_images, data.train_labels, CPU, torch.float32)
     assert type(plain) is type(ours)
     assert len(plain.param_groups) == len(ours.param_groups)
     for group, expected in zip(plain.param_groups, ours.param_groups, strict=True):
@@ -229,7 +227,7 @@ def test_the_plain_loop_computes_in_float32_where_ours_may_not(recorder: Recorde
 
     kinds: list[torch.dtype] = []
     recorder.register_forward_pre_hook(lambda module, _: kinds.append(computed_in(recorder)))
-    plain_way(replace(tuned(), precision="auto"), white(), CPU)(2)
+    plain_loop(replace(tuned(), precision="auto"), white(), CPU)(2)
     assert kinds == [torch.float32] * 2
 
 
@@ -245,10 +243,10 @@ def test_only_the_papers_loop_reads_its_loss(
         return item(self)
 
     monkeypatch.setattr(Tensor, "item", recorded)
-    plain_way(tuned(), white(), CPU)(5)
-    our_way(tuned(), white(), CPU)(5)
+    plain_loop(tuned(), white(), CPU)(5)
+    fast_loop(tuned(), white(), CPU)(5)
     assert losses == []
-    papers_way(paper(), white(), CPU)(5)
+    paper_loop(paper(), white(), CPU)(5)
     assert len(losses) == 5
 
 
@@ -256,7 +254,7 @@ def test_digits_go_through_every_loop() -> None:
     """A step of ResNet18_S each, where the tests above have a stand-in and blank images."""
     data = load_dataset("digits")
     recipe = replace(tuned("adam"), batch_size=4)
-    for way in (our_way, our_batches, plain_way, papers_way):
+    for way in (fast_loop, our_batches, plain_loop, paper_loop):
         assert way(recipe, data, CPU)(1) > 0
 
 
@@ -323,7 +321,7 @@ def test_what_the_rounds_say(network: str, expected: int) -> None:
 
 
 def test_our_batches_are_what_the_recipe_says(recorder: Recorder) -> None:
-    our_way(tuned(), white(), CPU)(3)
+    fast_loop(tuned(), white(), CPU)(3)
     assert [x.shape for x in recorder.batches] == [(16, 3, 32, 32)] * 3
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in recorder.batches)
     assert all((x > 0).all() for x in recorder.batches), "reflected, not padded with black"

@@ -18,17 +18,13 @@ from torch import Tensor, nn
 from smallnet_core.data.batches import resized
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
-from smallnet_core.training import estimates
+from smallnet_core.training import estimates, start
 from smallnet_core.training import loop as training
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import accuracy_percent, predict
-from smallnet_core.training.loop import (
-    BatchTooLarge,
-    Diverged,
-    Epoch,
-    network_of,
-    train,
-)
+from smallnet_core.training.graphs import Step
+from smallnet_core.training.loop import BatchTooLarge, Diverged, Epoch, train
+from smallnet_core.training.start import network_of
 
 CPU = torch.device("cpu")
 
@@ -87,7 +83,7 @@ class Tiny(nn.Sequential):
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        training, "build_model", lambda name, num_classes, **overrides: Tiny(**overrides)
+        start, "build_model", lambda name, num_classes, **overrides: Tiny(**overrides)
     )
 
 
@@ -182,13 +178,13 @@ def test_where_the_last_epoch_counts_few_others_are_evaluated(
 @pytest.mark.usefixtures("tiny")
 def test_an_incomplete_batch_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """48 of 64 images: 100 % is then 48 hits."""
-    step_function = training.step_function
+    step_function = start.step_function
 
-    def all_hits(*arguments: Any) -> training.Step:
+    def all_hits(*arguments: Any) -> Step:
         step = step_function(*arguments)
         return lambda x, y: (step(x, y)[0] * 0 + 2.5, torch.tensor(len(y)))
 
-    monkeypatch.setattr(training, "step_function", all_hits)
+    monkeypatch.setattr(start, "step_function", all_hits)
     (point,) = train(replace(RECIPE, epochs=1, batch_size=24), synthetic(), CPU).curve
     assert (point.train_loss, point.train_accuracy_percent) == (2.5, 100.0)
 
@@ -243,9 +239,9 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     set_up = training.set_up
 
-    def recorded(recipe: Recipe, images: Tensor, *others: Any, **start: Any) -> Any:
+    def recorded(recipe: Recipe, images: Tensor, *others: Any, **options: Any) -> Any:
         found.append(len(images))
-        return set_up(recipe, images, *others, **start)
+        return set_up(recipe, images, *others, **options)
 
     monkeypatch.setattr(training, "set_up", recorded)
     return found
@@ -343,8 +339,8 @@ def test_the_rate_follows_the_schedule_step_by_step(monkeypatch: pytest.MonkeyPa
     rates: list[float] = []
     set_up = training.set_up
 
-    def recorded(*arguments: Any, **start: Any) -> Any:
-        model, optimizer, step, batches = set_up(*arguments, **start)
+    def recorded(*arguments: Any, **options: Any) -> Any:
+        model, optimizer, step, batches = set_up(*arguments, **options)
 
         def recording_step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             (rate,) = {group["lr"] for group in optimizer.param_groups}
@@ -390,13 +386,13 @@ def test_the_network_has_as_many_classes_as_the_dataset() -> None:
 def test_bfloat16_is_used_where_it_gains_enough(
     monkeypatch: pytest.MonkeyPatch, precision: str, gain: float, expected: torch.dtype
 ) -> None:
-    monkeypatch.setattr(training, "bfloat16_gain", lambda device: gain)
-    assert training.dtype_of(replace(RECIPE, precision=precision), CPU) == expected
+    monkeypatch.setattr(start, "bfloat16_gain", lambda network: gain)
+    assert start.dtype_of(replace(RECIPE, precision=precision), CPU) == expected
 
 
 @pytest.mark.usefixtures("tiny")
 def test_a_training_in_bfloat16_leaves_float32_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "bfloat16_gain", lambda device: 2.0)
+    monkeypatch.setattr(start, "bfloat16_gain", lambda network: 2.0)
     rounded = train(replace(RECIPE, precision="auto"), synthetic(), CPU)
     exact = train(RECIPE, synthetic(), CPU)
     assert (rounded.dtype, exact.dtype) == (torch.bfloat16, torch.float32)
@@ -452,9 +448,9 @@ def test_weights_that_the_last_update_broke_are_not_a_success(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every loss is finite: only a look at the weights tells."""
-    real = training.step_function
+    real = start.step_function
 
-    def breaking(recipe: Recipe, model: nn.Module, *others: Any) -> training.Step:
+    def breaking(recipe: Recipe, model: nn.Module, *others: Any) -> Step:
         step, seen = real(recipe, model, *others), [0]
 
         def broken(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -466,7 +462,7 @@ def test_weights_that_the_last_update_broke_are_not_a_success(
 
         return broken
 
-    monkeypatch.setattr(training, "step_function", breaking)
+    monkeypatch.setattr(start, "step_function", breaking)
     with pytest.raises(Diverged, match=r"diverged at step 12 of 12: 0\.weight is not finite$"):
         train(RECIPE, synthetic(), CPU)
 
@@ -484,13 +480,13 @@ def test_weights_that_the_last_update_broke_are_not_a_success(
 def test_a_batch_that_memory_cannot_hold_is_named(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def full(*arguments: Any) -> training.Step:
+    def full(*arguments: Any) -> Step:
         def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             raise error
 
         return step
 
-    monkeypatch.setattr(training, "step_function", full)
+    monkeypatch.setattr(start, "step_function", full)
     expected = (
         r"vgg16_s sgdm .*: a step of 16 images does not fit into the memory of cpu, [\d.]+ GiB"
     )
@@ -500,13 +496,13 @@ def test_a_batch_that_memory_cannot_hold_is_named(
 
 @pytest.mark.usefixtures("tiny")
 def test_other_errors_of_a_step_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(*arguments: Any) -> training.Step:
+    def wrong(*arguments: Any) -> Step:
         def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             raise RuntimeError("shapes do not match")
 
         return step
 
-    monkeypatch.setattr(training, "step_function", wrong)
+    monkeypatch.setattr(start, "step_function", wrong)
     with pytest.raises(RuntimeError, match=r"^shapes do not match$"):
         train(RECIPE, synthetic(), CPU)
 
@@ -608,7 +604,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Durations of the steps to come; the memory of earlier estimates is put aside."""
     durations: list[float] = []
     monkeypatch.setattr(estimates, "_step_seconds", {})
-    monkeypatch.setattr(training, "build_model", lambda *_, **__: Tiny())
+    monkeypatch.setattr(start, "build_model", lambda *_, **__: Tiny())
     now, reads = [0.0], [0]
 
     class Clock:

@@ -27,7 +27,9 @@ from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import NUM_IMAGES, Workbench, WrongWeights
 from smallnet_core.recipes import Pruning, Recipe
 from smallnet_core.records import NotMeasured
-from smallnet_core.training.loop import Diverged, Epoch, Source, Trained, network_of
+from smallnet_core.training.checkpoints import Epoch
+from smallnet_core.training.loop import Diverged, Trained
+from smallnet_core.training.start import Source, network_of
 
 ROW = ("digits", "resnet18_s", "adam")
 

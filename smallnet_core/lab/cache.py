@@ -35,7 +35,8 @@ from smallnet_core.lab.sparse import pack, unpack
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
 from smallnet_core.system.files import json_fields, replace_file, written_beside
-from smallnet_core.training.loop import Source, Trained
+from smallnet_core.training.loop import Trained
+from smallnet_core.training.start import Source
 
 __all__ = [
     "ZOO_DIR",

@@ -35,11 +35,10 @@ from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.recipes import Recipe, Schedule, find_recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.system.files import replace_file
-from smallnet_core.system.machine import environment, keep_freed_memory
+from smallnet_core.system.machine import environment, ieee_float32, keep_freed_memory, seeded
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import accuracy_percent, predict
-from smallnet_core.training.loop import set_up
-from smallnet_core.training.optimizers import learning_rate_factor
+from smallnet_core.training.start import set_up
 
 __all__ = [
     "COLLAPSED_PERCENT",
@@ -337,8 +336,8 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
     inner_norms: list[Tensor] = []
     diverged_at = None
 
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(recipe.seed)  # initial weights here, dropout masks later
+    # The seed: of initial weights here, of dropout masks later.
+    with seeded(recipe.seed, device), ieee_float32():
         model, optimizer, step, batches = set_up(
             # Clipped below instead: the norm is wanted as it was before.
             replace(recipe, clip_norm=None),
@@ -383,7 +382,7 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
         model.train()
         points.append(point(0))
         for done, (x, y) in enumerate(_endless(batches)):
-            factor = _rate_factor(recipe.schedule, done, variant, batches.steps_per_epoch)
+            factor = recipe.schedule.factor(done, variant.num_steps, batches.steps_per_epoch)
             for group, base in zip(optimizer.param_groups, base_rates, strict=True):
                 group["lr"] = base * factor
             losses.append(step(x, y)[0])
@@ -419,19 +418,6 @@ def _endless(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
         yield from batches.epoch(index)
         index += 1
-
-
-def _rate_factor(schedule: Schedule, step: int, variant: Variant, steps_per_epoch: int) -> float:
-    return learning_rate_factor(
-        schedule.name,
-        step=step,
-        total_steps=variant.num_steps,
-        steps_per_epoch=steps_per_epoch,
-        warmup_fraction=schedule.warmup_fraction,
-        final_factor=schedule.final_factor,
-        milestones=schedule.milestones,
-        gamma=schedule.gamma,
-    )
 
 
 def _finite(value: Tensor) -> float | None:

@@ -10,43 +10,42 @@ import torch
 from torch import nn
 
 from smallnet_core.models import build_model
-from smallnet_core.system.machine import keep_freed_memory, synchronize
+from smallnet_core.system.machine import ieee_float32, keep_freed_memory, seeded, synchronize
 
-__all__ = ["forward_pass", "forward_pass_of", "interleaved_seconds", "num_rounds"]
-
+CPU = torch.device("cpu")
 SECONDS_PER_ROW = 1.0
 MAX_ROUNDS = 200
 
 
 def forward_pass(network: str, batch_size: int, device: torch.device) -> Callable[[], None]:
-    """A call that runs the network once, in float32 evaluation mode, and waits for the device.
+    """Make a call that runs the network once, in float32 evaluation mode, and waits for the device.
 
     Weights and pixels are random: neither changes the time. Untimed warm-up happens here.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0, CPU):
         return forward_pass_of(build_model(network), batch_size, device)
 
 
 def forward_pass_of(model: nn.Module, batch_size: int, device: torch.device) -> Callable[[], None]:
-    """As ``forward_pass``, of a network that is there."""
+    """Do as ``forward_pass``, with a network that is there."""
     keep_freed_memory()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0, CPU):
         model = model.eval().to(device).to(memory_format=torch.channels_last)
         images = torch.randn(batch_size, 3, 32, 32).to(device, memory_format=torch.channels_last)
 
     def target() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), ieee_float32():
             model(images)
         synchronize(device)
 
-    target()
+    # A GPU's clocks and libraries take more than one call to settle.
+    for _ in range(3 if device.type == "cuda" else 1):
+        target()
     return target
 
 
 def num_rounds(target: Callable[[], None]) -> int:
-    """Rounds that fill about a second: at least one, at most MAX_ROUNDS."""
+    """Count rounds that fill about a second: at least one, at most MAX_ROUNDS."""
     start = time.perf_counter()
     target()
     seconds = time.perf_counter() - start
@@ -54,7 +53,7 @@ def num_rounds(target: Callable[[], None]) -> int:
 
 
 def interleaved_seconds(targets: Sequence[Callable[[], None]]) -> list[float]:
-    """Median seconds of each target, which take turns, so that a busy machine is busy for all."""
+    """Time targets in turns, so that a busy machine is busy for all; median seconds of each."""
     rounds = min(map(num_rounds, targets))
     seconds: list[list[float]] = [[] for _ in targets]
     for _ in range(max(3, rounds)):

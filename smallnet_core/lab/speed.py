@@ -9,6 +9,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -19,54 +20,40 @@ from torch.utils.data import Dataset as TorchDataset
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.models import build_model
 from smallnet_core.models.layer_table import multiply_adds
-from smallnet_core.recipes import Recipe
-from smallnet_core.system.machine import keep_freed_memory, synchronize
-from smallnet_core.training.loop import Step, dtype_of, network_of, set_up
+from smallnet_core.recipes import Optimizer, Recipe
+from smallnet_core.system.machine import ieee_float32, keep_freed_memory, seeded, synchronize
+from smallnet_core.training.graphs import Step
 from smallnet_core.training.optimizers import build_optimizer
-
-__all__ = [
-    "optimizer_step",
-    "our_batches",
-    "our_way",
-    "papers_way",
-    "plain_way",
-    "steps_in",
-    "summary",
-]
+from smallnet_core.training.start import dtype_of, network_of, set_up
 
 Way = Callable[[int], float]
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
-def our_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """Our loop, always on images of full size."""
+def fast_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
+    """Time our loop, always on images of full size."""
     step, stream = _ours(recipe, dataset, device)
 
     def one() -> int:
         x, y = next(stream)
-        step(x, y)
+        with ieee_float32():
+            step(x, y)
         return len(y)
 
     return _timed(one, device)
 
 
 def our_batches(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """What our loop trains on, made and thrown away."""
+    """Time what our loop trains on, made and thrown away."""
     _, stream = _ours(recipe, dataset, device)
     return _timed(lambda: len(next(stream)[1]), device)
 
 
 def _ours(recipe: Recipe, dataset: Dataset, device: torch.device) -> tuple[Step, Batches]:
     keep_freed_memory()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        _, _, step, batches = set_up(
-            recipe,
-            dataset.train_images,
-            dataset.train_labels,
-            device,
-            dtype_of(recipe, device),
-        )
+    images, labels, dtype = dataset.train_images, dataset.train_labels, dtype_of(recipe, device)
+    with seeded(recipe.seed, device):
+        _, _, step, batches = set_up(recipe, images, labels, device, dtype)
     return step, _endless(batches.epoch)
 
 
@@ -101,42 +88,25 @@ class _PilImages(TorchDataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.images[index])), self.labels[index]
 
 
-def papers_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """The paper's loop: DataLoader, PIL, float32, the loss read every step.
+def paper_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
+    """Time the paper's loop: DataLoader, PIL, float32, the loss read every step.
 
     ``recipe`` is a paper recipe, and its AdaBound the authors' package.
     """
-    name = recipe.optimizer.name
-    return _loader_way(
-        recipe,
-        dataset,
-        device,
-        optimizer_name="adabound_package" if name == "adabound" else name,
-        reads_loss=True,
-        pin_memory=False,
-    )
+    if recipe.optimizer.name == "adabound":
+        package = replace(recipe.optimizer, name="adabound_package")
+        recipe = replace(recipe, optimizer=package)
+    return _loader_loop(recipe, dataset, device, reads_loss=True, pin_memory=False)
 
 
-def plain_way(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """The recipe in a DataLoader loop as most people write it: PIL, float32, nothing waits."""
-    return _loader_way(
-        recipe,
-        dataset,
-        device,
-        optimizer_name=recipe.optimizer.name,
-        reads_loss=False,
-        pin_memory=device.type == "cuda",
-    )
+def plain_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
+    """Time the recipe in a DataLoader loop as most people write it: PIL, float32, nothing waits."""
+    pin_memory = device.type == "cuda"
+    return _loader_loop(recipe, dataset, device, reads_loss=False, pin_memory=pin_memory)
 
 
-def _loader_way(
-    recipe: Recipe,
-    dataset: Dataset,
-    device: torch.device,
-    *,
-    optimizer_name: str,
-    reads_loss: bool,
-    pin_memory: bool,
+def _loader_loop(
+    recipe: Recipe, dataset: Dataset, device: torch.device, *, reads_loss: bool, pin_memory: bool
 ) -> Way:
     """A loop over a DataLoader, in float32 and torch's default memory format.
 
@@ -154,18 +124,9 @@ def _loader_way(
         # A fork of a process with CUDA's threads is not safe, and warns since Python 3.12.
         multiprocessing_context="forkserver" if num_workers else None,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+    with seeded(recipe.seed, device):
         model = network_of(recipe).to(device).train()
-    settings = recipe.optimizer
-    optimizer = build_optimizer(
-        optimizer_name,
-        model,
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
-        decay_norms_and_biases=settings.decay_norms_and_biases,
-        **settings.own_settings(),
-    )
+    optimizer = build_optimizer(recipe.optimizer, model)
     stream = _endless(lambda _: iter(loader))
 
     def one() -> int:
@@ -201,7 +162,7 @@ def _timed(one: Callable[[], int], device: torch.device, num_untimed: int = 0) -
 
 
 def steps_in(seconds: float, way: Way, batch_size: int) -> int:
-    """Steps that take about so long, at least one; warms up, and times two of them."""
+    """Count steps that take about so long, at least one; warms up, and times two of them."""
     way(1)
     return max(1, round(seconds * way(2) / batch_size))
 
@@ -209,7 +170,7 @@ def steps_in(seconds: float, way: Way, batch_size: int) -> int:
 def summary(
     recipe: Recipe, rounds: Mapping[str, Sequence[float]], matmul_gflops: float
 ) -> dict[str, float]:
-    """What the rounds say: medians over them of rates, ratios and shares.
+    """Summarise rounds: medians over them of rates, ratios and shares.
 
     ``rounds`` has the images a second of "ours", "batches", "plain" and "papers", a value a round.
     Utilisation is the multiply-adds that our loop does over those that matrix products would do in
@@ -240,13 +201,12 @@ def _median_ratio(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def optimizer_step(name: str, network: str, device: torch.device) -> Callable[[], None]:
-    """A call that makes one update of the network's parameters from fixed gradients, and waits."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    """Make a call that updates the network's parameters from fixed gradients once, and waits."""
+    with seeded(0, device):
         model = build_model(network).to(device)
         for p in model.parameters():
             p.grad = torch.randn_like(p)
-    optimizer = build_optimizer(name, model, lr=1e-3, weight_decay=5e-4)
+    optimizer = build_optimizer(Optimizer(name=name, lr=1e-3, weight_decay=5e-4), model)
 
     def target() -> None:
         optimizer.step()

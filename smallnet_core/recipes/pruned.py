@@ -1,13 +1,17 @@
 """Recipes of pruned networks, by name: what is pruned, to what size, and how the rest is trained.
 
 Names are ``NETWORK-SIZE-HOW``: "resnet18-1m-channels". ``ticket-10`` is ResNet18_S with a tenth of
-its parameters, rewound. Standard library only.
+its parameters, rewound.
+
+On CIFAR-10 and a core or two, after the dense network's own training: ResNet18 keeps 92.1 % with a
+million parameters (40 minutes of fine-tuning), ResNet18_S 85.5 to 89.7 with 250,000 (6 to 9
+minutes, by importance), ViT_S 76.7 (9 minutes), VGG16_S 82.4 (4 minutes).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from smallnet_core.recipes import (
@@ -20,8 +24,6 @@ from smallnet_core.recipes import (
     find_recipe,
 )
 from smallnet_core.records import NotMeasured
-
-__all__ = ["DENSE", "PRUNED_NAMES", "TICKET_SHARES", "find_pruned"]
 
 # The optimizer of the dense network that each is pruned from.
 DENSE = {
@@ -52,7 +54,7 @@ def _fine_tuned(parent: Recipe, epochs: int, pruning: Pruning) -> Recipe:
             decay_norms_and_biases=False,
             nesterov=True,
         )
-    return dataclasses.replace(
+    return replace(
         parent,
         kind="pruned",
         optimizer=optimizer,
@@ -91,7 +93,7 @@ def _rounds(network: str, size: str, between: tuple[int, ...], epochs: int, data
         pruning = Pruning(
             parent=parent, structure="channels", max_params=max_params, round_to=_ROUND_TO[size]
         )
-        parent = dataclasses.replace(_fine_tuned(dense, 1, pruning), resolutions=())
+        parent = replace(_fine_tuned(dense, 1, pruning), resolutions=())
     pruning = Pruning(
         parent=parent,
         structure="channels",
@@ -116,11 +118,11 @@ def _from_scratch(name: str, epochs: int, dataset: str) -> Recipe:
     pruned = _BUILDERS[name](dataset)
     assert pruned.pruning is not None
     parent = pruned.pruning.parent
-    return dataclasses.replace(
+    return replace(
         find_recipe("tuned", dataset, parent.network, "sgdm"),
         kind="pruned",
         epochs=epochs,
-        pruning=dataclasses.replace(pruned.pruning, weights="fresh"),
+        pruning=replace(pruned.pruning, weights="fresh"),
     )
 
 
@@ -132,11 +134,11 @@ _TICKET_PARAMS = 701_466
 
 def _ticket_dense(dataset: str) -> Recipe:
     tuned = find_recipe("tuned", dataset, "resnet18_s", "sgdm")
-    return dataclasses.replace(
+    return replace(
         tuned,
         kind="pruned",
         epochs=_TICKET_EPOCHS,
-        augmentation=dataclasses.replace(tuned.augmentation, crop_padding=2),
+        augmentation=replace(tuned.augmentation, crop_padding=2),
     )
 
 
@@ -144,7 +146,7 @@ def _ticket(share: int, dataset: str, importance: str = "magnitude") -> Recipe:
     """Rounds of pruning by magnitude, each rewound to the end of the dense network's first epoch
     (Frankle et al. 2020, arXiv:1912.05671); a random one leaves its weights in one round."""
     dense = parent = _ticket_dense(dataset)
-    early = dataclasses.replace(dense, stop_epoch=1)
+    early = replace(dense, stop_epoch=1)
     shares = TICKET_SHARES[: TICKET_SHARES.index(share) + 1]
     for percent in shares if importance == "magnitude" else (share,):
         pruning = Pruning(
@@ -155,7 +157,7 @@ def _ticket(share: int, dataset: str, importance: str = "magnitude") -> Recipe:
             weights="rewound",
             rewind_to=early,
         )
-        parent = dataclasses.replace(dense, first_epoch=1, pruning=pruning)
+        parent = replace(dense, first_epoch=1, pruning=pruning)
     return parent
 
 
@@ -190,7 +192,7 @@ PRUNED_NAMES = tuple(_BUILDERS)
 
 
 def find_pruned(name: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:
-    """The recipe called ``name``; ``seed`` is its own training's, its ancestors keep theirs.
+    """Find the recipe called ``name``; ``seed`` is its own training's, its ancestors keep theirs.
 
     Raises ValueError for an unknown name, NotMeasured for a dataset that it has no recipe for.
     """
@@ -198,4 +200,4 @@ def find_pruned(name: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:
         raise ValueError(f"unknown pruned network {name!r}; known: {', '.join(PRUNED_NAMES)}")
     if dataset == "digits":
         raise NotMeasured(f"no recipe for {name} on digits")
-    return dataclasses.replace(_BUILDERS[name](dataset), seed=seed)
+    return replace(_BUILDERS[name](dataset), seed=seed)

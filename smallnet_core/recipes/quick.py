@@ -1,8 +1,11 @@
-"""Recipes for the embedded digits: seconds to a minute of two cores, and over 95 %."""
+"""Recipes for the embedded digits: seconds to a minute of two cores each, and over 95 % right.
+
+For trying the suite without a download; no result of the paper is about digits.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 from smallnet_core.recipes.recipe import Augmentation, Recipe
 from smallnet_core.recipes.tuned import tuned
@@ -13,6 +16,7 @@ _QUICK = {"resnet18_s": (6, 64), "vgg16_s": (12, 32), "vit_s": (16, 32)}
 
 
 def quick(network: str, optimizer: str) -> Recipe | None:
+    """Give a small network's recipe for digits, None for the large ones."""
     base = tuned("digits", network, optimizer)
     if base is None or network not in _QUICK:
         return None
@@ -20,7 +24,7 @@ def quick(network: str, optimizer: str) -> Recipe | None:
     # Shifts alone leave the transformer at 91 %, fitting its thousand images to 96 %: nothing in
     # it knows that neighbouring patches belong together. Blanked squares and smoothed labels: 96.3.
     vit = network == "vit_s"
-    return dataclasses.replace(
+    return replace(
         base,
         kind="quick",
         epochs=epochs,

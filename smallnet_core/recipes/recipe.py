@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ TRAINING_VERSION = 1
 class Optimizer:
     """Settings of one optimizer; those after the first four apply where the optimizer has them."""
 
-    name: str  # of optimizers.OPTIMIZER_NAMES
+    name: str  # sgdm, adam, adabound, adabound_package (the authors' own), muon
     lr: float
     weight_decay: float
     decay_norms_and_biases: bool = True
@@ -35,28 +36,42 @@ class Optimizer:
     normalised: bool = False  # muon: filters are kept at one norm
     ns_steps: int = 5  # muon: Newton-Schulz iterations
 
-    def own_settings(self) -> dict[str, Any]:
-        """The keyword arguments that this optimizer's builder takes beside lr and decay."""
-        if self.name == "sgdm":
-            return {"momentum": self.momentum, "nesterov": self.nesterov}
-        if self.name == "adam":
-            return {"betas": self.betas, "eps": self.eps, "decoupled": self.decoupled}
-        if self.name == "muon":
-            names = "momentum", "head_lr", "rest_lr", "rest_momentum", "normalised", "ns_steps"
-            return {name: getattr(self, name) for name in names}
-        bounds = {"final_lr": self.final_lr, "gamma": self.gamma}
-        return {"betas": self.betas, "eps": self.eps, **bounds}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate over time; see optimizers.learning_rate_factor."""
+    """The learning rate over time, as a factor of the optimizer's own.
+
+    "multistep": times ``gamma`` after each of the epochs in ``milestones``; "linear" and "cosine":
+    up linearly over the warm-up, then down to ``final_factor`` at the last step; "constant": 1
+    after the warm-up. Raises ValueError for other names.
+    """
 
     name: str  # "multistep", "linear", "cosine", "constant"
     warmup_fraction: float = 0.0  # of all steps
     final_factor: float = 0.0  # of the base rate, at the last step
     milestones: tuple[int, ...] = ()  # epochs
     gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        known = ("multistep", "linear", "cosine", "constant")
+        if self.name not in known:
+            raise ValueError(f"unknown schedule {self.name!r}; known: {', '.join(known)}")
+
+    def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
+        """Tell what the base rate is multiplied with at ``step`` (from 0)."""
+        if self.name == "multistep":
+            return self.gamma ** sum(step // steps_per_epoch >= at for at in self.milestones)
+        warmup_steps = round(self.warmup_fraction * total_steps)
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        if self.name == "constant":
+            return 1.0
+        done = (step - warmup_steps) / max(1, total_steps - 1 - warmup_steps)
+        if self.name == "linear":
+            return 1.0 + (self.final_factor - 1.0) * done
+        return self.final_factor + (1.0 - self.final_factor) * 0.5 * (
+            1.0 + math.cos(math.pi * done)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,18 +180,18 @@ class Recipe:
         return self.epochs if self.stop_epoch is None else self.stop_epoch
 
     def ancestors(self) -> tuple[Recipe, ...]:
-        """Whose trained weights this training needs, each after its own; empty without pruning."""
+        """List whose trained weights this training needs, each after its own."""
         if self.pruning is None:
             return ()
         direct = filter(None, (self.pruning.parent, self.pruning.rewind_to))
         return tuple(dict.fromkeys(r for one in direct for r in (*one.ancestors(), one)))
 
     def canonical(self) -> dict[str, Any]:
-        """What differs from the defaults, as JSON values: a new field leaves old names alone."""
+        """Collect what is no default, as JSON values: a new field leaves old names alone."""
         return _without_defaults(self)
 
     def fingerprint(self) -> str:
-        """A name for this recipe: 12 hexadecimal digits of the sha256 of ``canonical()``."""
+        """Name this recipe: 12 hexadecimal digits of the sha256 of ``canonical()``."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -1,4 +1,7 @@
-"""SpeedNet's recipe: twelve epochs with Muon, about a quarter of an hour of two cores."""
+"""SpeedNet's recipe: twelve epochs with Muon, about a quarter of an hour of two cores.
+
+Its goal is a mean of 94 % on CIFAR-10 over five seeds, with under a million parameters.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from smallnet_core.recipes.tuned import GENTLE
 
 
 def speednet(dataset: str) -> Recipe:
-    """Our own network, for the fastest training to 94 % under a million parameters.
+    """Give the recipe of our own network, to 94 % as fast as possible.
 
     The rates are those of K. Jordan's airbench94_muon (2024), rescaled from its summed loss.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
@@ -12,28 +13,12 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from smallnet_core.records import Environment
-
-__all__ = [
-    "bfloat16_gain",
-    "energy_meter",
-    "environment",
-    "keep_freed_memory",
-    "matmul_gflops",
-    "memory_gib",
-    "peak_memory_mib",
-    "resolve_device",
-    "synchronize",
-]
-
-# bfloat16 rounds to 8 bits; it has to buy at least this much time to be worth that.
-BFLOAT16_MIN_GAIN = 1.15
 
 PROC_SELF = Path("/proc/self")
 
@@ -50,12 +35,13 @@ PACKAGES = (
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device named "auto", "cpu", "cuda" or "cuda:N"; "auto" takes a GPU where there is one.
+    """Find the device named "auto", "cpu", "cuda" or "cuda:N"; "auto" takes a GPU if there is one.
 
-    Raises ValueError for an unknown name or a device that is not there.
+    A GPU has its index, as tensors on it do: "cuda" is the first. Raises ValueError for an unknown
+    name or a device that is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     # Not left to torch.device, which wraps a large index around: "cuda:256" is cuda:0 there.
     named = re.fullmatch(r"cpu|cuda(?::(0|[1-9][0-9]*))?", name)
     if named is None:
@@ -66,7 +52,7 @@ def resolve_device(name: str) -> torch.device:
             raise ValueError(f"device {name!r} is not there: torch sees no GPU on this machine")
         if int(named[1] or 0) >= count:
             raise ValueError(f"device {name!r} is not there: GPUs 0 to {count - 1} are")
-    return torch.device(name)
+    return torch.device("cuda:0" if name == "cuda" else name)
 
 
 def synchronize(device: torch.device) -> None:
@@ -93,44 +79,56 @@ def keep_freed_memory() -> None:
     mallopt(m_trim_threshold, (1 << 31) - 1)
 
 
-@functools.cache
-def bfloat16_gain(device: torch.device) -> float:
-    """How many times faster a training step is under bfloat16 autocast, by a timed probe.
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within, random numbers of the CPU and of ``device`` begin at ``seed``; after it as before.
 
-    Two residual blocks' worth of convolutions, forward and backward, interleaved; the best of
-    five steps each. Under a second.
+    Unlike torch.manual_seed it leaves other GPUs alone.
     """
-    layers: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn: not the caller's
-        for channels in (3, 32, 32, 32, 32):
-            conv = nn.Conv2d(channels, 32, 3, padding=1, bias=False)
-            layers += [conv, nn.BatchNorm2d(32), nn.ReLU()]
-    net = nn.Sequential(*layers).to(device).to(memory_format=torch.channels_last)
-    x = torch.zeros(64, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
-    best = {False: float("inf"), True: float("inf")}
-    for _ in range(6):  # the first of each is the warm-up, and never the fastest
-        for enabled in best:
-            synchronize(device)
-            start = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
-                loss = net(x).float().square().mean()
-            loss.backward()
-            synchronize(device)
-            best[enabled] = min(best[enabled], time.perf_counter() - start)
-    return best[False] / best[True]
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def ieee_float32() -> Iterator[None]:
+    """Within, float32 convolutions on a GPU are float32: cuDNN would take TF32, of 10 bits."""
+    conv = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # as torch sets it up
+    before = conv.fp32_precision
+    conv.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        conv.fp32_precision = before
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, be it what led to ``error``: CUDA graphs hide it behind their own."""
+    while error is not None:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            return True
+        # On a CPU it is a plain RuntimeError.
+        if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def memory_gib(device: torch.device) -> float:
-    """All of the device's memory, in GiB; a CPU's is the machine's."""
+    """Tell all of the device's memory, in GiB; a CPU's is the machine's."""
     if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(device.index or 0).total_memory
+        memory = torch.cuda.get_device_properties(device).total_memory
     else:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return memory / 2**30
 
 
 def matmul_gflops(device: torch.device, dtype: torch.dtype) -> float:
-    """The rate of square matrix products, two operations a multiply-add; about 0.3 seconds.
+    """Time square matrix products, GFLOP/s with two operations a multiply-add, in 0.3 s.
 
     The best of at least three: what a training step on this device, as it is now, can be compared
     with.
@@ -183,7 +181,7 @@ def _return_freed_memory() -> None:
 
 
 def energy_meter(device: torch.device) -> Callable[[], float] | None:
-    """A reading of the joules that a GPU has used since its driver started, through NVML.
+    """Give a reading of the joules that a GPU has used since its driver started, through NVML.
 
     None where that is not told: on a CPU, without the package nvidia-ml-py, before Volta.
     """
@@ -209,9 +207,9 @@ def energy_meter(device: torch.device) -> Callable[[], float] | None:
 
 
 def environment(device: torch.device) -> Environment:
-    """The facts of this machine that a time or an accuracy may depend on."""
+    """Collect the facts of this machine that a time or an accuracy may depend on."""
     cuda = device.type == "cuda"
-    device_name = torch.cuda.get_device_name(device.index or 0) if cuda else _cpu_name()
+    device_name = torch.cuda.get_device_name(device) if cuda else _cpu_name()
     versions = {}
     for package in PACKAGES:
         try:

@@ -29,19 +29,8 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.system.files import leftovers, replace_file
 from smallnet_core.training.optimizers import load_state
 
-__all__ = [
-    "CheckpointFile",
-    "CheckpointKeeper",
-    "Epoch",
-    "Interruption",
-    "TrainingState",
-    "UnusableCheckpoint",
-    "on_cpu",
-    "steps_done",
-]
-
 CHECKPOINT_SCHEMA = 1
-# Between the ends of epochs, which the large networks take minutes to reach.
+# Writing one takes as long as a GPU takes for half an epoch of a small network.
 CHECKPOINT_SECONDS = 60.0
 _SIGN_OF_LIFE_SECONDS = 1.0
 
@@ -289,11 +278,11 @@ class CheckpointKeeper:
         self,
         file: CheckpointFile,
         state: TrainingState,
-        note: Callable[[str], None] | None = None,
+        note: Callable[[str], None],
     ) -> None:
         self.file = file
         self.state = state
-        self.note = note if note is not None else lambda line: None
+        self.note = note
         self._failed = False
         self._start = self._kept = time.perf_counter()
 
@@ -338,7 +327,7 @@ class CheckpointKeeper:
         return self._kept - start
 
     def keep_if_due(self) -> float:
-        """Inside an epoch: write one if the last is CHECKPOINT_SECONDS old, else a sign of life."""
+        """Write one if the last is CHECKPOINT_SECONDS old, else a sign of life; seconds it took."""
         if time.perf_counter() - self._kept >= CHECKPOINT_SECONDS:
             return self.keep()
         self.file.sign_of_life()

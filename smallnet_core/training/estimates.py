@@ -10,18 +10,11 @@ import torch
 from smallnet_core.data.batches import normalise
 from smallnet_core.pruning.channels import prune_channels
 from smallnet_core.recipes import Optimizer, Recipe, Schedule
-from smallnet_core.system.machine import keep_freed_memory, synchronize
-from smallnet_core.training.loop import (
-    IMAGE_SIDE,
-    dtype_of,
-    is_evaluated,
-    network_of,
-    optimizer_of,
-    side_of_epoch,
-    step_function,
-)
-
-__all__ = ["estimate_seconds"]
+from smallnet_core.system.machine import ieee_float32, keep_freed_memory, seeded, synchronize
+from smallnet_core.training.graphs import GraphedStep
+from smallnet_core.training.loop import IMAGE_SIDE, is_evaluated, side_of_epoch
+from smallnet_core.training.optimizers import build_optimizer
+from smallnet_core.training.start import dtype_of, network_of, step_function
 
 
 def estimate_seconds(
@@ -33,7 +26,7 @@ def estimate_seconds(
     enough: float = math.inf,
     rough: bool = False,
 ) -> float:
-    """How long ``train`` would take here, from a few timed steps on blank images.
+    """Estimate how long ``train`` would take here, from a few timed steps on blank images.
 
     Stops after the first step when even a quarter of its time would make the whole take longer
     than ``enough`` seconds: the large networks take seconds a step on a CPU. There a ``rough``
@@ -92,16 +85,19 @@ def _time_steps(
     keep_freed_memory()
     dtype = dtype_of(recipe, device)
     seconds: list[float] = []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(0)
+    graphed = device.type == "cuda"
+    with seeded(0, device), ieee_float32():
         model = network_of(recipe)
         if max_params is not None:
             prune_channels(model, max_params, importance="random")
         model = model.train().to(device).to(memory_format=torch.channels_last)
-        step = step_function(recipe, model, optimizer_of(recipe, model), dtype)
+        optimizer = build_optimizer(recipe.optimizer, model, capturable=graphed)
+        step = step_function(recipe, model, optimizer, dtype)
+        if graphed:
+            step = GraphedStep(step, model, optimizer)
         images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=device)
         y = torch.zeros(recipe.batch_size, dtype=torch.int64, device=device)
-        if device.type == "cuda":  # whose first step starts the libraries, and is no measure
+        if graphed:  # the first step records, and is no measure
             step(normalise(images, recipe.mean, recipe.std, dtype), y)
             hopeless = math.inf
         while len(seconds) < num_steps and not (seconds and seconds[0] > hopeless):

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GraphedStep"]
+from smallnet_core.system.machine import is_out_of_memory, synchronize
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 # Runs a function without effect, recording it; its outputs, and what repeats it into them.
 Record = Callable[[Step, Tensor, Tensor], tuple[tuple[Tensor, Tensor], Callable[[], None]]]
 
 WARM_UP_STEPS = 3
+
+
+def record_cuda_graph(
+    step: Step, x: Tensor, y: Tensor
+) -> tuple[tuple[Tensor, Tensor], Callable[[], None]]:
+    """Record a CUDA graph; what other threads do meanwhile, pinning memory say, is no failure."""
+    graph = torch.cuda.CUDAGraph()
+    # torch.cuda.graph leaves its stream the current one when recording fails: the outer one not.
+    with (
+        torch.cuda.device(x.device),
+        torch.cuda.stream(torch.cuda.current_stream(x.device)),
+        torch.cuda.graph(graph, capture_error_mode="thread_local"),
+    ):
+        outputs = step(x, y)
+    return outputs, graph.replay
+
+
+@dataclass
+class _Recording:
+    x: Tensor
+    y: Tensor
+    outputs: tuple[Tensor, Tensor]
+    replay: Callable[[], None]
 
 
 class GraphedStep:
@@ -25,6 +51,8 @@ class GraphedStep:
     training is the same as without. The returned tensors are overwritten by the next step. The
     optimizer must be capturable, with its state in tensors and its rates in tensors that are
     changed in place.
+
+    Where recording fails for another reason than memory, a warning says so and steps run eagerly.
     """
 
     def __init__(
@@ -32,26 +60,40 @@ class GraphedStep:
         step: Step,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        record: Record | None = None,
+        record: Record = record_cuda_graph,
     ) -> None:
         self.step = step
         self.model = model
         self.optimizer = optimizer
-        self.record = record if record is not None else _record_cuda_graph
-        self._recorded: dict[
-            torch.Size, tuple[Tensor, Tensor, tuple[Tensor, Tensor], Callable[[], None]]
-        ] = {}
+        self.record: Record | None = record
+        self.recording_seconds = 0.0  # so far, warm-up included
+        self._recorded: dict[torch.Size, _Recording] = {}
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        if self.record is not None and x.shape not in self._recorded:
+            self._add_recording(self.record, x, y)
         if x.shape not in self._recorded:
-            inputs = x.clone(), y.clone()
-            self._warm_up(*inputs)
-            self._recorded[x.shape] = (*inputs, *self.record(self.step, *inputs))
-        static_x, static_y, outputs, replay = self._recorded[x.shape]
-        static_x.copy_(x)
-        static_y.copy_(y)
-        replay()
-        return outputs
+            return self.step(x, y)
+        recording = self._recorded[x.shape]
+        recording.x.copy_(x)
+        recording.y.copy_(y)
+        recording.replay()
+        return recording.outputs
+
+    def _add_recording(self, record: Record, x: Tensor, y: Tensor) -> None:
+        synchronize(x.device)
+        start = time.perf_counter()
+        inputs = x.clone(), y.clone()
+        self._warm_up(*inputs)
+        try:
+            self._recorded[x.shape] = _Recording(*inputs, *record(self.step, *inputs))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            self.record = None
+            warnings.warn(f"no CUDA graph of a step, which run eagerly: {error}", stacklevel=3)
+        synchronize(x.device)
+        self.recording_seconds += time.perf_counter() - start
 
     def _warm_up(self, x: Tensor, y: Tensor) -> None:
         """Run some steps and undo what they did."""
@@ -75,6 +117,11 @@ class GraphedStep:
                         value.zero_()  # as every optimizer of ours begins
 
 
+def recording_seconds(step: Step) -> float:
+    """How long ``step`` has been recorded so far, in seconds; 0 for one that is no graph."""
+    return step.recording_seconds if isinstance(step, GraphedStep) else 0.0
+
+
 def _tensors(values: dict[str, Any]) -> dict[str, Tensor]:
     found = {key: value for key, value in values.items() if isinstance(value, Tensor)}
     others = {key for key, value in values.items() if value is not None} - found.keys()
@@ -92,12 +139,3 @@ def _beside(device: torch.device, run: Callable[[], Any]) -> None:
     with torch.cuda.stream(stream):
         run()
     torch.cuda.current_stream(device).wait_stream(stream)
-
-
-def _record_cuda_graph(
-    step: Step, x: Tensor, y: Tensor
-) -> tuple[tuple[Tensor, Tensor], Callable[[], None]]:
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(x.device), torch.cuda.graph(graph):
-        outputs = step(x, y)
-    return outputs, graph.replay

@@ -1,4 +1,4 @@
-"""One training loop that reads top to bottom."""
+"""The training loop, which reads top to bottom in ``train``."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ import hashlib
 import json
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import NoReturn, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smallnet_core.data.batches import TrainingBatches, normalise, resized
-from smallnet_core.data.datasets import NUM_CLASSES, Dataset
-from smallnet_core.models import build_model
-from smallnet_core.models.initialisation import INITIALISATIONS_FROM_IMAGES, initialise
-from smallnet_core.pruning.channels import Plan, apply_plan, prune_channels
-from smallnet_core.pruning.masks import apply_masks, magnitude_masks
+from smallnet_core.data.batches import resized
+from smallnet_core.data.datasets import Dataset
+from smallnet_core.pruning.channels import Plan
 from smallnet_core.recipes import Recipe
 from smallnet_core.system.machine import (
-    BFLOAT16_MIN_GAIN,
-    bfloat16_gain,
+    ieee_float32,
+    is_out_of_memory,
     keep_freed_memory,
     memory_gib,
+    seeded,
 )
 from smallnet_core.training.checkpoints import (
     CheckpointFile,
@@ -39,44 +36,13 @@ from smallnet_core.training.checkpoints import (
     on_cpu,
 )
 from smallnet_core.training.evaluation import accuracy_percent, predict
-from smallnet_core.training.graphs import GraphedStep
-from smallnet_core.training.optimizers import build_optimizer, learning_rate_factor, set_rates
-
-__all__ = [
-    "IMAGE_SIDE",
-    "BatchTooLarge",
-    "Diverged",
-    "Epoch",
-    "Interrupted",
-    "Interruption",
-    "Progress",
-    "Source",
-    "Trained",
-    "dtype_of",
-    "is_evaluated",
-    "network_of",
-    "optimizer_of",
-    "set_up",
-    "side_of_epoch",
-    "step_function",
-    "train",
-]
-
+from smallnet_core.training.graphs import recording_seconds
+from smallnet_core.training.optimizers import set_rates
+from smallnet_core.training.progress import Silent
+from smallnet_core.training.start import Source, dtype_of, set_up, start_of
 
 IMAGE_SIDE = 32  # pixels, of every dataset
 EVALUATED_EPOCHS = 5  # of so many one is evaluated, where the last epoch counts in any case
-WHITENING_IMAGES = 5000  # that a first layer is computed from, where the recipe asks for that
-IMPORTANCE_IMAGES = 2000  # whose gradients tell Taylor's importance of a channel
-
-Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A trained network that another one is pruned from: its weights, and what it was pruned by."""
-
-    state_dict: Mapping[str, Tensor]
-    plan: Plan = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,165 +95,6 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
-def dtype_of(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """What "auto" precision means on this device: bfloat16 where a probe says that it gains."""
-    if recipe.precision == "float32":
-        return torch.float32
-    return torch.bfloat16 if bfloat16_gain(device) >= BFLOAT16_MIN_GAIN else torch.float32
-
-
-def network_of(recipe: Recipe, plan: Plan | None = None) -> nn.Module:
-    """The recipe's network with fresh weights from torch's global random state.
-
-    Without the channels that ``plan`` removes.
-    """
-    overrides = {} if recipe.dropout is None else {"dropout": recipe.dropout}
-    network = build_model(recipe.network, NUM_CLASSES[recipe.dataset], **overrides)
-    return apply_plan(network, plan) if plan else network
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Start:
-    """A network as it is before the first step, on the CPU."""
-
-    model: nn.Module
-    masks: Mapping[str, Tensor] = field(default_factory=dict)  # by parameter name
-    plan: Plan = field(default_factory=list)  # of the channels that were removed
-
-
-def _start(
-    recipe: Recipe, images: Tensor, labels: Tensor, sources: Mapping[Recipe, Source]
-) -> _Start:
-    pruning = recipe.pruning
-    if pruning is None:
-        model = network_of(recipe)
-        _initialise(recipe, model, images)
-        return _Start(model=model)
-    parent = sources[pruning.parent]
-    masks: dict[str, Tensor] = {}
-    plan = parent.plan
-    model = network_of(recipe, plan)
-    model.load_state_dict(parent.state_dict)
-    if pruning.structure == "weights":
-        masks = magnitude_masks(
-            model, pruning.max_params, importance=pruning.importance, seed=recipe.seed
-        )
-    else:
-        some = normalise(images[:IMPORTANCE_IMAGES], recipe.mean, recipe.std, torch.float32)
-        removed = prune_channels(
-            model,
-            pruning.max_params,
-            importance=pruning.importance,
-            images=some.cpu(),
-            labels=labels[:IMPORTANCE_IMAGES].cpu(),
-            seed=recipe.seed,
-            round_to=pruning.round_to,
-        )
-        plan = [*plan, *removed]
-    if pruning.weights == "fresh":
-        model = network_of(recipe, plan)
-        _initialise(recipe, model, images)
-    elif pruning.rewind_to is not None:
-        early = sources[pruning.rewind_to]
-        model = network_of(recipe, early.plan)
-        model.load_state_dict(early.state_dict)
-        if since := plan[len(early.plan) :]:
-            model = apply_plan(model, since)
-    apply_masks(model, masks)
-    return _Start(model=model, masks=masks, plan=plan)
-
-
-def _initialise(recipe: Recipe, model: nn.Module, images: Tensor) -> None:
-    some = None
-    if recipe.initialisation in INITIALISATIONS_FROM_IMAGES:
-        some = normalise(images[:WHITENING_IMAGES].cpu(), recipe.mean, recipe.std, torch.float32)
-    initialise(model, recipe.initialisation, some)
-
-
-def optimizer_of(
-    recipe: Recipe, model: nn.Module, capturable: bool = False
-) -> torch.optim.Optimizer:
-    settings = recipe.optimizer
-    return build_optimizer(
-        settings.name,
-        model,
-        capturable=capturable,
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
-        decay_norms_and_biases=settings.decay_norms_and_biases,
-        **settings.own_settings(),
-    )
-
-
-def step_function(
-    recipe: Recipe,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    dtype: torch.dtype,
-    masks: Mapping[str, Tensor] = MappingProxyType({}),
-) -> Step:
-    """Images and labels in; the batch's mean loss and hits out, as tensors on the device.
-
-    Weights that ``masks`` (by parameter name) leave out are zero again after every step.
-    """
-    parameters = dict(model.named_parameters())
-    masked = [parameters[name].detach() for name in masks]
-    # Laid out as the weights: mixed strides are slow.
-    keeps = [torch.empty_like(w).copy_(m) for w, m in zip(masked, masks.values(), strict=True)]
-
-    def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-            logits = model(x)
-        logits = logits.float()
-        loss = F.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step()
-        if masked:
-            torch._foreach_mul_(masked, keeps)
-        return loss.detach(), (logits.detach().argmax(1) == y).sum()
-
-    return step
-
-
-def set_up(
-    recipe: Recipe,
-    images: Tensor,
-    labels: Tensor,
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    graphed: bool = True,
-    start: _Start | None = None,
-) -> tuple[nn.Module, torch.optim.Optimizer, Step, TrainingBatches]:
-    """Everything that a training needs before its first step.
-
-    On a GPU the step is a CUDA graph, whose outputs the next step overwrites, unless ``graphed`` is
-    False: hooks and kept losses need that. Initial weights come from torch's global random state
-    unless there is a ``start``, batches from the recipe's seed.
-    """
-    start = start or _start(recipe, images, labels, {})
-    model = start.model.to(device).to(memory_format=torch.channels_last)
-    graphed = graphed and device.type == "cuda"
-    optimizer = optimizer_of(recipe, model, capturable=graphed)
-    step: Step = step_function(recipe, model, optimizer, dtype, start.masks)
-    if graphed:
-        step = GraphedStep(step, model, optimizer)
-    batches = TrainingBatches(
-        images.to(device),
-        labels.to(device),
-        batch_size=recipe.batch_size,
-        augmentation=recipe.augmentation,
-        mean=recipe.mean,
-        std=recipe.std,
-        dtype=dtype,
-        generator=torch.Generator(device).manual_seed(recipe.seed),
-    )
-    return model, optimizer, step, batches
-
-
 def train(
     recipe: Recipe,
     dataset: Dataset,
@@ -303,10 +110,11 @@ def train(
     A recipe that prunes begins from trained networks: ``sources`` has each of its ancestors.
 
     Nothing inside an epoch waits for a GPU: losses and hits stay there and are read once an epoch.
-    The checkpoint is written after every epoch and every CHECKPOINT_SECONDS in between; a training
-    that was killed and started again ends with the same bits on the same CPU and number of
-    threads. It stays when the training ends, for whoever keeps the result to remove. ``stop`` is
-    asked after every step: when it says so, a checkpoint is written and Interrupted raised.
+    float32 is float32 on a GPU too, without TF32. The checkpoint is written every
+    CHECKPOINT_SECONDS and at the end; a training that was killed and started again ends with the
+    same bits on the same CPU and number of threads. It stays when the training ends, for whoever
+    keeps the result to remove. ``stop`` is asked after every step: when it says so, a checkpoint is
+    written and Interrupted raised.
 
     Raises Diverged when a loss or a weight is not finite, BatchTooLarge when a step does not fit
     into the memory, and ValueError when the recipe does not fit the dataset.
@@ -317,6 +125,7 @@ def train(
         raise ValueError(
             f"{recipe.holdout} images cannot be held out of {len(dataset.train_images)}"
         )
+    progress = progress or Silent()
     keep_freed_memory()
     start = time.perf_counter()
     dtype = dtype_of(recipe, device)
@@ -326,13 +135,10 @@ def train(
         judged_images, judged_labels = dataset.train_images[kept:], dataset.train_labels[kept:]
     judged_images, judged_labels = judged_images.to(device), judged_labels.to(device)
 
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        _memory_named(recipe, device),
-    ):
-        torch.manual_seed(recipe.seed)  # initial weights here, dropout masks later
+    # The seed: of initial weights here, of dropout masks later.
+    with seeded(recipe.seed, device), ieee_float32(), _memory_named(recipe, device):
         images, labels = dataset.train_images[:kept], dataset.train_labels[:kept]
-        beginning = _start(recipe, images, labels, sources or {})
+        beginning = start_of(recipe, images, labels, sources or {})
         model, optimizer, step, batches = set_up(
             recipe, images, labels, device, dtype, start=beginning
         )
@@ -347,11 +153,10 @@ def train(
             context = {"data": dict(dataset.digests), "dtype": str(dtype), "device": device.type}
             if recipe.pruning is not None:
                 context["sources"] = _digest(sources or {})
-            note = None if progress is None else progress.note
-            keeper = CheckpointKeeper(CheckpointFile(checkpoint, recipe, context), state, note)
+            file = CheckpointFile(checkpoint, recipe, context)
+            keeper = CheckpointKeeper(file, state, progress.note)
             keeper.resume()
-        if progress is not None:
-            progress.start(recipe, end, state.done)
+        progress.start(recipe, end, state.done)
         diverged: tuple[int, str] | None = None  # steps of the epoch before it, and how
         try:
             while state.done < end:
@@ -360,14 +165,15 @@ def train(
                 model.train()
                 epoch_start = time.perf_counter() - state.epoch_seconds
                 for x, y in batches.epoch(index, first):
-                    factor = _rate_factor(recipe, state.done, total_steps, steps_per_epoch)
+                    factor = recipe.schedule.factor(state.done, total_steps, steps_per_epoch)
                     set_rates(optimizer, [base * factor for base in base_rates])
+                    recorded = recording_seconds(step)
                     loss, batch_hits = step(resized(x, side), y)
+                    epoch_start += recording_seconds(step) - recorded
                     state.losses[state.done % steps_per_epoch] = loss
                     state.hits += batch_hits
                     state.done += 1
-                    if progress is not None:
-                        progress.step()
+                    progress.step()
                     if device.type == "cpu" and not math.isfinite(loss.item()):
                         break
                     if keeper is not None and state.done % steps_per_epoch:
@@ -394,17 +200,15 @@ def train(
                     seconds=seconds,
                 )
                 state.end_epoch(result, keep_best=recipe.selection == "best_test_epoch")
-                if progress is not None:
-                    progress.epoch(result)
+                progress.epoch(result)
                 if diverged is not None:
                     break
                 if state.done < end and stop():
                     _interrupt(recipe, keeper, state.done, end)
                 if keeper is not None:
-                    keeper.keep()
+                    keeper.keep() if state.done == end else keeper.keep_if_due()
         finally:
-            if progress is not None:
-                progress.close()
+            progress.close()
 
     last = len(state.curve)
     chosen = state.best_epoch if state.best_epoch and diverged is None else last
@@ -450,11 +254,12 @@ def _memory_named(recipe: Recipe, device: torch.device) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # On a CPU it is a plain RuntimeError.
-        if isinstance(error, RuntimeError) and not (
-            isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-        ):
+        if not is_out_of_memory(error):
             raise
+        # What the failed step held is not for the next training to do without.
+        traceback.clear_frames(error.__traceback__)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
         first_line = str(error).partition("\n")[0] or type(error).__name__
         raise BatchTooLarge(
             f"{recipe}: a step of {recipe.batch_size} images does not fit into the memory of "
@@ -490,17 +295,3 @@ def side_of_epoch(recipe: Recipe, epoch: int, full: int) -> int:
         if epoch >= share * recipe.epochs:
             side = pixels
     return min(side, full)
-
-
-def _rate_factor(recipe: Recipe, step: int, total_steps: int, steps_per_epoch: int) -> float:
-    schedule = recipe.schedule
-    return learning_rate_factor(
-        schedule.name,
-        step=step,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        warmup_fraction=schedule.warmup_fraction,
-        final_factor=schedule.final_factor,
-        milestones=schedule.milestones,
-        gamma=schedule.gamma,
-    )

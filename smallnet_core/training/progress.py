@@ -10,9 +10,7 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     from smallnet_core.recipes import Recipe
-    from smallnet_core.training.loop import Epoch
-
-__all__ = ["LiveTable", "LogLines", "Notes", "ProgressBar"]
+    from smallnet_core.training.checkpoints import Epoch
 
 
 def _write_line(stream: TextIO, line: str) -> None:
@@ -20,22 +18,24 @@ def _write_line(stream: TextIO, line: str) -> None:
     stream.flush()
 
 
-class Notes:
+class Silent:
+    """Tells nobody."""
+
+    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
+    def note(self, line: str) -> None: ...
+    def step(self) -> None: ...
+    def epoch(self, result: Epoch) -> None: ...
+    def close(self) -> None: ...
+
+
+class Notes(Silent):
     """Where there is no terminal: only what a reader of the log has to know, a line each."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
-    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
-
     def note(self, line: str) -> None:
         _write_line(self.stream, line)
-
-    def step(self) -> None: ...
-
-    def epoch(self, result: Epoch) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class ProgressBar:

@@ -20,7 +20,9 @@ from smallnet_core.data.datasets import CLASS_NAMES, Dataset
 from smallnet_core.lab import cache, workbench
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe
-from smallnet_core.training.loop import Epoch, Trained, network_of
+from smallnet_core.training.checkpoints import Epoch
+from smallnet_core.training.loop import Trained
+from smallnet_core.training.start import network_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,9 +9,9 @@ import torch
 
 from smallnet_core.lab import speed
 from smallnet_core.system import machine
-from smallnet_core.training import loop as training
+from smallnet_core.training import start
 
-RATES = {"our_way": 200.0, "our_batches": 10_000.0, "plain_way": 100.0, "papers_way": 40.0}
+RATES = {"fast_loop": 200.0, "our_batches": 10_000.0, "plain_loop": 100.0, "paper_loop": 40.0}
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def turns(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     for name in RATES:
         monkeypatch.setattr(speed, name, way_of(name))
-    monkeypatch.setattr(training, "dtype_of", lambda recipe, device: torch.bfloat16)
+    monkeypatch.setattr(start, "dtype_of", lambda recipe, device: torch.bfloat16)
     monkeypatch.setattr(machine, "matmul_gflops", lambda _, dtype: {torch.bfloat16: 1000.0}[dtype])
     return taken
 
@@ -47,7 +47,7 @@ def test_a_row_keeps_every_round_and_what_they_say(suite, turns, option):
     }
     assert row["num_steps"] == {"plain": 1, "papers": 2, "batches": 8, "ours": 1}
     assert row["batch_sizes"] == {"plain": 128, "papers": 8, "batches": 128, "ours": 128}
-    in_turn = [("plain_way", 1), ("papers_way", 2), ("our_batches", 8), ("our_way", 1)]
+    in_turn = [("plain_loop", 1), ("paper_loop", 2), ("our_batches", 8), ("fast_loop", 1)]
     assert turns[-4 * num_rounds :] == in_turn * num_rounds
     assert row["claim"] is None and row["kind"] == "training_speed"
     assert (row["network"], row["optimizer"], row["device"]) == ("vit_s", "adam", "cpu")
@@ -70,7 +70,7 @@ def test_energy_is_that_of_our_turns_alone(suite, turns, monkeypatch):
     monkeypatch.setattr(
         machine,
         "energy_meter",
-        lambda device: lambda: sum(6.4 if name == "our_way" else 1000.0 for name, _ in turns),
+        lambda device: lambda: sum(6.4 if name == "fast_loop" else 1000.0 for name, _ in turns),
     )
     monkeypatch.setattr(machine, "peak_memory_mib", lambda work, device: work() and None)
     result = suite.benchmarks("images_per_second and vit_s", "--device=cpu")
