@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +20,7 @@ from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES, by_source
 from smallnet_core.claims.goals import DIGITS_GOALS, EQUAL_GOALS
 from smallnet_core.lab.needs import sides_of
 from smallnet_core.plugin import claim_params
-from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status
+from smallnet_core.records import Claim, Measurement, NotMeasured
 
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
@@ -46,19 +45,10 @@ def best(measurements: Iterable[Measurement]) -> Measurement:
 def best_of_several(
     claim: Claim, workbench: Workbench, benchmark: Any, sides: Sequence[Side]
 ) -> Measurement:
-    """The best of those sides that can be measured, where that suffices.
-
-    Raises NotMeasured where the sides that are missing could turn the verdict.
-    """
+    """The best of those sides that can be measured; NotMeasured where that does not suffice."""
     some = at_hand(workbench, sides)
-    found = best(map(workbench.measurement, evaluated(workbench, benchmark, some)))
-    verdict = judging.judge(claim, found)
-    negative = verdict.status is Status.MISSED or (
-        claim.rule is Rule.FAILS and verdict.status is Status.REPRODUCED
-    )
-    if negative and len(some) < len(sides):
-        raise NotMeasured(f"only {len(some)} of {len(sides)} were measured: {verdict.reason}")
-    return found
+    found = map(workbench.measurement, evaluated(workbench, benchmark, some))
+    return judging.best_of(claim, found, unmeasured=len(sides) - len(some))
 
 
 def row_of(claim: Claim) -> str | int:
@@ -72,9 +62,7 @@ def row_of(claim: Claim) -> str | int:
 def test_digits(claim_id, workbench, judge, benchmark):
     claim = DIGITS_GOALS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
-    found = workbench.measurement(results)
-    # The goal is a plain threshold, not a level that another measurement had.
-    judge(claim, replace(found, interval=(found.mean, found.mean)))
+    judge(claim, workbench.measurement(results))
 
 
 @pytest.mark.parametrize(
@@ -109,11 +97,8 @@ def test_per_class(claim_id, workbench, judge, benchmark):
     row = row_of(claim)
     values = tuple(per_class_report(c).value(row, claim.metric) for c in confusions)
     accuracy = workbench.measurement(results)
-    interval = None
-    if claim.metric != "support":
-        # The mean over seeds is known better than one seed; one report's interval is the wider.
-        intervals = [judging.report_interval(c, row, claim.metric) for c in confusions]
-        interval = mean([low for low, _ in intervals]), mean([high for _, high in intervals])
+    is_share = claim.metric != "support"
+    interval = judging.report_interval(confusions, row, claim.metric) if is_share else None
     found = replace(accuracy, values=values, unit=claim.unit, num_images=None, interval=interval)
     judge(claim, found)
 

@@ -25,13 +25,11 @@ __all__ = [
 
 
 class Rule(enum.StrEnum):
-    """How a measured value is held against the paper's; ``judging`` implements each.
-
-    "interval" is the 95 % interval of the measurement: the test set's and the seeds' uncertainty.
-    """
+    """How a measured value is held against the paper's; ``judging`` says what each takes."""
 
     EXACT = "exact"  # equal to the last digit
     ROUNDED = "rounded"  # equal at the precision the paper prints: rounded, or cut off
+    LIMIT = "limit"  # at least paper_value, met or not: the mean decides, with no interval
     AT_LEAST = "at_least"  # a level that is reached: interval below it misses, above it exceeds
     ABOVE = "above"  # "more than paper_value": decided once the interval is on one side of it
     BELOW = "below"  # "less than paper_value": likewise
@@ -102,15 +100,17 @@ class Claim:
 class Measurement:
     """What a run found for one claim: a value for each seed, and what is needed to judge it.
 
-    A share of test images has its sampling error from ``num_images``; where the spread is known
-    otherwise (per-class numbers, differences), ``interval`` gives the 95 % interval of the mean
-    and takes precedence. A count has neither.
+    A share of test images has their number and, where they are known, ``right``: which of them
+    each seed has right, a bit an image, the first one highest, in base64. Where the spread is
+    known otherwise (per-class numbers, differences), ``interval`` gives the 95 % interval of the
+    mean and takes precedence. A count has none of these.
     """
 
     values: tuple[float, ...]
     unit: str
     seeds: tuple[int, ...] = ()
     num_images: int | None = None
+    right: tuple[str, ...] = ()
     interval: tuple[float, float] | None = None
     recipe: str | None = None  # "tuned", "paper", "quick"
     fingerprints: tuple[str, ...] = ()  # of the recipe, a seed each
@@ -139,6 +139,7 @@ class Verdict:
     deviation: float | None = None  # over seeds; None for fewer than two
     difference: float | None = None  # measured - paper_value
     interval: tuple[float, float] | None = None  # 95 %, of the mean
+    expected_miss: bool = False  # missed, and by no more than the shipped weights are known to
 
     def as_row(self) -> dict[str, Any]:
         """JSON values: what ``extra_info["smallnet"]`` holds, and what reports are made of."""
@@ -148,6 +149,7 @@ class Verdict:
             "source": self.claim.source,
             "verdict": self.status.value,
             "reason": self.reason,
+            "expected_miss": self.expected_miss,
             "paper": self.claim.paper_value,
             "measured": self.measured,
             "deviation": self.deviation,

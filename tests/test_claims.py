@@ -18,7 +18,7 @@ import pytest
 import smallnet_core
 from smallnet_core.claims import CLAIMS, NETWORK_NAMES, assemble, by_source, tables
 from smallnet_core.claims.goals import GOAL_SOURCES, GOALS, PRUNING_GOALS
-from smallnet_core.claims.known_misses import KNOWN_MISSES, load_reasons
+from smallnet_core.claims.known_misses import KNOWN_MISSES, MEASURED, is_known, load_misses
 from smallnet_core.claims.load import load_claims, load_tables
 from smallnet_core.models import MODEL_NAMES, OWN_MODEL_NAMES
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
@@ -26,7 +26,7 @@ from smallnet_core.records import Claim, Rule
 
 # Of every field of every claim and goal, and of the known misses, all in order. Compute it anew
 # only for a change that is meant, and say in the commit which claim it changes.
-DIGEST = "cbcca292c879c6b521fcc14309f626499744cec57a8bb0e8bb8a46cd948d97a5"
+DIGEST = "54dccfa2f6c86eebe1a430e977983389e2ee23323a26098438421b46523b6d1f"
 
 TABLE_1_ONLY = {"vit_h_14", "lanet", "densenet_bc_190"}
 
@@ -76,7 +76,7 @@ def test_no_claim_changes_unnoticed() -> None:
         {**vars(claim), "details": dict(claim.details), "resolution": float(claim.resolution)}
         for claim in (*CLAIMS.values(), *GOALS.values())
     ]
-    text = json.dumps([claims, list(KNOWN_MISSES.items())], sort_keys=True)
+    text = json.dumps([claims, list(KNOWN_MISSES.items()), list(MEASURED.items())], sort_keys=True)
     assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
 
 
@@ -239,7 +239,7 @@ def test_a_pruned_network_is_to_be_a_point_under_the_one_that_it_is_pruned_from(
     for claim in PRUNING_GOALS.values():
         if claim.rule is Rule.ABOVE:
             continue
-        assert (claim.rule, claim.paper_value, claim.resolution) == (Rule.AT_LEAST, -1.0, 0)
+        assert (claim.rule, claim.paper_value, claim.resolution) == (Rule.LIMIT, -1.0, 0)
         dense = {"network": claim.network, "optimizer": DENSE[claim.network or ""]}
         dense = {"dataset": "cifar10", **dense}
         recipe = claim.id.removeprefix("pruning/")
@@ -266,6 +266,14 @@ def test_known_misses_are_claims_each_with_its_reason_in_a_line() -> None:
         assert reason == " ".join(reason.split()) != ""
 
 
+def test_a_known_miss_is_known_up_to_a_few_images() -> None:
+    """ResNet18's 94.13 is known to be missed at 89.46; 12 % would be another miss."""
+    claim = CLAIMS["table2/resnet18-adabound"]
+    assert all(is_known(claim, value) for value in (89.36, 89.46, 90.0))
+    assert not any(is_known(claim, value) for value in (89.35, 12.0, 99.0))
+    assert not is_known(CLAIMS["table2/resnet18-adam"], 89.46)
+
+
 # --- data files ---------------------------------------------------------------------------------
 
 
@@ -279,6 +287,7 @@ def test_known_misses_are_claims_each_with_its_reason_in_a_line() -> None:
         ('multiply_adds = "1.8 x 10^9"', (1.8e9, Rule.ROUNDED, 1e8)),
         ('accuracy_percent = "99.50"', (99.5, Rule.AT_LEAST, 0.01)),
         ('accuracy_percent = "> 95"', (95, Rule.ABOVE, 0)),
+        ('accuracy_percent = ">= 95"', (95, Rule.LIMIT, 0)),
         ('accuracy_percent = "10.00"\nrefuted_above = 20', (10, Rule.FAILS, 0.01)),
         ('accuracy_difference_points = "-4"', (-4, Rule.AT_LEAST, 1)),
         ('depth = "18"', (18, Rule.EXACT, 0)),
@@ -371,9 +380,10 @@ def test_a_mistake_in_a_table_names_its_row(tmp_path: Path, old: str, new: str, 
 
 def test_a_known_miss_has_one_reason(tmp_path: Path) -> None:
     path = tmp_path / "known_misses.toml"
-    path.write_text('[[misses]]\nreason = "It is hard."\nclaims = ["a/b", "a/b"]\n')
+    group = '[[misses]]\nreason = "It is hard."\nmeasured = { "a/b" = 1.0 }\n'
+    path.write_text(2 * group)
     with pytest.raises(ValueError, match=r"known_misses\.toml: a/b: is given twice"):
-        load_reasons(str(path))
+        load_misses(str(path))
 
 
 def test_importing_claims_is_fast_and_never_imports_torch() -> None:

@@ -31,7 +31,7 @@ _DETAILS = {
     "technique",
 }
 _SIDE = {"best_of", "network", "optimizer", "proportion", "recipe", "technique"}
-_SIGNS = {"<": Rule.BELOW, ">": Rule.ABOVE, ">=": Rule.AT_LEAST, "=": Rule.EXACT}
+_SIGNS = {"<": Rule.BELOW, ">": Rule.ABOVE, ">=": Rule.LIMIT, "=": Rule.EXACT}
 _EXPONENTS = {"": 0, "K": 3, "M": 6, " x 10^9": 9}
 _NUMBER = re.compile(r"(?:(<|>|>=|=) )?(-?\d+(?:\.(\d+))?)(K|M| x 10\^9)?")
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 import statistics
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 from smallnet_core.records import Measurement
 
@@ -36,8 +41,8 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
     """95 % interval of the mean, in the measurement's unit; ValueError where it makes no sense.
 
     The measurement's own interval if it has one. A count (no ``num_images``) is itself, or has the
-    t interval over several that differ. A share of ``num_images`` adds in quadrature the test set's
-    error (Wilson) and the seeds': t with their deviation pooled with ``ASSUMED_SEED_DEVIATION``.
+    t interval over several that differ. A share of ``num_images`` has the seeds' alone: t with
+    their deviation pooled with ``ASSUMED_SEED_DEVIATION``.
     """
     if problem := not_finite(measurement):
         raise ValueError(problem)
@@ -52,13 +57,9 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
     if measurement.num_images is None:
         half = _t_half_width(measurement.values)
         return mean - half, mean + half
-
     whole = _whole(measurement)
-    lower, upper = _binomial_half_widths(mean, measurement.num_images, whole)
-    variance, degrees = seed_variance(measurement.values, whole)
-    seeds = t_quantile(degrees) * math.sqrt(variance)
-    # Not divided by the number of seeds: they are all tested on the same images.
-    return max(0.0, mean - math.hypot(lower, seeds)), min(whole, mean + math.hypot(upper, seeds))
+    half = seeds_half_width([seed_variance(measurement.values, whole)])
+    return max(0.0, mean - half), min(whole, mean + half)
 
 
 def wilson_interval(share: float, num_images: int, z: float = _Z_95) -> tuple[float, float]:
@@ -72,20 +73,25 @@ def wilson_interval(share: float, num_images: int, z: float = _Z_95) -> tuple[fl
     return min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half))
 
 
-def difference_measurement(a: Measurement, b: Measurement) -> Measurement:
+def difference_measurement(
+    a: Measurement, b: Measurement, *, same_network: bool = False
+) -> Measurement:
     """``a`` - ``b`` in points, of two accuracies in percent; ValueError for anything else.
 
-    Values are pairs where both have as many seeds (matched by seed where they have the same ones),
-    else the one difference of the means. The interval takes the sides as independent: the test
-    set's errors by Newcombe's square-and-add of Wilson intervals (1998, method 10), the seeds' by
-    Welch's t, the two in quadrature. A side with an interval of its own gives that instead. Both
-    sides see the same images, which makes the true interval narrower, never wider.
+    Both sides have to be of the same test images. Values are pairs where both have as many seeds
+    (matched by seed where they have the same ones), else the one difference of the means.
+
+    The interval adds in quadrature the seeds' error, Welch's t, and that of the images: paired by
+    image (adjusted Wald, Bonett and Price 2012) where both sides have ``right``, else as if each
+    had images of its own (Newcombe's square-and-add of Wilson intervals, 1998), which is wider.
+    With ``same_network``, for a network and what was made of it, a pair has one seed's deviation
+    and these images are all there are.
     """
     for side in (a, b):
         if side.unit != "%":
             raise ValueError(f"a difference in points is of two values in %, got {side.unit!r}")
-        if side.num_images is None and side.interval is None:
-            raise ValueError("a difference needs num_images or an interval on both sides")
+        if side.num_images is None:
+            raise ValueError("a difference needs num_images on both sides")
 
     sizes = len(a.values), len(b.values)
     matched = sorted(a.seeds) == sorted(b.seeds) == sorted(set(a.seeds)) and (
@@ -99,12 +105,23 @@ def difference_measurement(a: Measurement, b: Measurement) -> Measurement:
     else:
         values = (mean_of(a.values) - mean_of(b.values),)
 
-    finite = not (not_finite(a) or not_finite(b))
+    interval, images = None, (0.0, 0.0)
+    if not (not_finite(a) or not_finite(b)):
+        if same_network:
+            variances = [seed_variance(values, 100.0)]
+        else:
+            variances = [seed_variance(side.values, 100.0) for side in (a, b)]
+            images = _images_half_widths(a, b)
+        seeds, mean = seeds_half_width(variances), mean_of(a.values) - mean_of(b.values)
+        interval = (
+            max(-100.0, mean - math.hypot(images[0], seeds)),
+            min(100.0, mean + math.hypot(images[1], seeds)),
+        )
     return Measurement(
         values=values,
         unit="points",
         seeds=a.seeds if matched else (),
-        interval=_difference_interval(a, b) if finite else None,
+        interval=interval,
         recipe=a.recipe if a.recipe == b.recipe else None,
         fingerprints=a.fingerprints + b.fingerprints,
         device=a.device if a.device == b.device else f"{a.device}, {b.device}",
@@ -112,34 +129,41 @@ def difference_measurement(a: Measurement, b: Measurement) -> Measurement:
             "minuend_percent": mean_of(a.values),
             "subtrahend_percent": mean_of(b.values),
             "num_seeds": sizes,
+            "images_points": max(images),  # of the interval, what more seeds leave
             "origins": [*a.details.get("origins", ()), *b.details.get("origins", ())],
         },
     )
 
 
-def _difference_interval(a: Measurement, b: Measurement) -> tuple[float, float]:
-    (a_lower, a_upper), (b_lower, b_upper) = (_images_half_widths(side) for side in (a, b))
-    variances = [seed_variance(side.values, 100.0) for side in (a, b) if side.interval is None]
+def _images_half_widths(a: Measurement, b: Measurement) -> tuple[float, float]:
+    """Of a difference's interval the images' share in points, down and up."""
+    if a.right and b.right and a.num_images == b.num_images:
+        assert a.num_images is not None, "difference_measurement checks it"
+        each = _shares_right(a) - _shares_right(b)
+        n = a.num_images + 2  # with one image more that only a, and one that only b has right
+        variance = (float(each @ each) + 2) / n - (float(each.sum()) / n) ** 2
+        half = 100 * _Z_95 * math.sqrt(max(0.0, variance) / n)
+        return half, half
+    (a_down, a_up), (b_down, b_up) = (_binomial_half_widths(side) for side in (a, b))
+    return math.hypot(a_down, b_up), math.hypot(a_up, b_down)
+
+
+def _shares_right(side: Measurement) -> npt.NDArray[np.float64]:
+    """Of each image, (N,), the share of seeds that classify it right."""
+    bits = [
+        np.unpackbits(np.frombuffer(base64.b64decode(one), np.uint8), count=side.num_images)
+        for one in side.right
+    ]
+    shares: npt.NDArray[np.float64] = np.mean(bits, axis=0, dtype=np.float64)
+    return shares
+
+
+def seeds_half_width(variances: Sequence[tuple[float, float]]) -> float:
+    """Half of a 95 % interval from variances and degrees of ``seed_variance``, one a side."""
     variance = sum(v for v, _ in variances)
-    seeds = 0.0
-    if variances:
-        # Welch-Satterthwaite
-        degrees = variance**2 / sum(v**2 / degrees for v, degrees in variances)
-        seeds = t_quantile(degrees) * math.sqrt(variance)
-    difference = mean_of(a.values) - mean_of(b.values)
-    return (
-        max(-100.0, difference - math.hypot(a_lower, b_upper, seeds)),
-        min(100.0, difference + math.hypot(a_upper, b_lower, seeds)),
-    )
-
-
-def _images_half_widths(side: Measurement) -> tuple[float, float]:
-    mean = mean_of(side.values)
-    if side.interval is not None:
-        low, high = interval_95(side)
-        return max(0.0, mean - low), max(0.0, high - mean)
-    assert side.num_images is not None, "difference_measurement checks it"
-    return _binomial_half_widths(mean, side.num_images, _whole(side))
+    # Welch-Satterthwaite
+    degrees = variance**2 / sum(v**2 / degrees for v, degrees in variances)
+    return t_quantile(degrees) * math.sqrt(variance)
 
 
 def seed_variance(values: tuple[float, ...], whole: float) -> tuple[float, float]:
@@ -168,9 +192,11 @@ def _whole(measurement: Measurement) -> float:
     return whole
 
 
-def _binomial_half_widths(mean: float, num_images: int, whole: float) -> tuple[float, float]:
-    share = mean / whole
-    low, high = wilson_interval(share, num_images)
+def _binomial_half_widths(side: Measurement) -> tuple[float, float]:
+    assert side.num_images is not None, "difference_measurement checks it"
+    whole = _whole(side)
+    share = mean_of(side.values) / whole
+    low, high = wilson_interval(share, side.num_images)
     return whole * (share - low), whole * (high - share)
 
 

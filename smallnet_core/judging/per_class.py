@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-# A classification report holds about 50 numbers (precision, recall, f1 of ten classes, their
-# averages): at 95 % each, two or three of them would be misjudged by chance alone.
-FAMILY = 50
-_Z_FAMILY = statistics.NormalDist().inv_cdf(1 - 0.05 / (2 * FAMILY))  # 3.29
+_Z_95 = statistics.NormalDist().inv_cdf(0.975)
 
 # Knows a standard error to about 2 % of itself: 1 / sqrt(2 * draws).
 _NUM_DRAWS = 1000
@@ -23,14 +20,28 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 _Row: TypeAlias = int | str
 
 
-def report_errors(confusion: npt.ArrayLike) -> dict[str, _Floats]:
-    """Standard errors of a classification report, by parametric bootstrap of its test images.
+def report_interval(
+    confusions: Sequence[npt.ArrayLike], row: _Row, metric: str
+) -> tuple[float, float]:
+    """95 % interval of one number of a report, 0 to 1, from the confusion matrix of each seed.
 
-    ``confusion`` (C, C) counts of one seed, rows the true class, whose number of images is fixed.
-    Precision, recall and f1 are (C + 2,): the classes, macro_avg, weighted_avg; accuracy is (1,).
-    Takes about 10 ms for ten classes: compute it once for a report's claims.
+    ``confusions``: (C, C) counts, rows the true class, whose number of images is fixed. ``row``: a
+    class index, "macro_avg", "weighted_avg" or "accuracy" (with that metric too). ``metric``:
+    "precision", "recall", "f1" or "accuracy". How much one class varies between seeds is not
+    known: another draw of its images stands for it, by parametric bootstrap, in 10 ms a seed.
+    Correct it for how many numbers are judged together where that is done, and only there.
     """
-    counts = _checked(confusion)
+    matrices = [_checked(confusion) for confusion in confusions]
+    indices = [_index(row, metric, len(counts)) for counts in matrices]
+    at = list(zip(matrices, indices, strict=True))
+    value = statistics.fmean(float(_report(counts)[metric][index]) for counts, index in at)
+    errors = [float(_errors(counts)[metric][index]) for counts, index in at]
+    half = _Z_95 * math.hypot(*errors) / len(errors)
+    return max(0.0, value - half), min(1.0, value + half)
+
+
+def _errors(counts: _Floats) -> dict[str, _Floats]:
+    """Standard errors of a report: (C + 2,) for the classes and two averages; accuracy is (1,)."""
     support = counts.sum(1)
     classes = len(counts)
     # One image more a class, spread evenly: a cell that is 0 by luck must not have an error of 0.
@@ -39,28 +50,6 @@ def report_errors(confusion: npt.ArrayLike) -> dict[str, _Floats]:
         support.astype(np.int64), shares, size=(_NUM_DRAWS, classes)
     )
     return {name: drawn.std(0, ddof=1) for name, drawn in _report(draws.astype(float)).items()}
-
-
-def report_interval(
-    confusion: npt.ArrayLike,
-    row: _Row,
-    metric: str,
-    errors: Mapping[str, _Floats] | None = None,
-) -> tuple[float, float]:
-    """Interval of one number of a report, 0 to 1; simultaneously 95 % for all ``FAMILY`` of them.
-
-    ``row``: a class index, "macro_avg", "weighted_avg" or "accuracy" (with that metric too).
-    ``metric``: "precision", "recall", "f1" or "accuracy". ``errors``: of ``report_errors``, for
-    this confusion. Wider by sqrt(2) than this report's own error, for the paper's report is a draw
-    like this one; that draw stands for the seed too, whose share of one class is not known.
-    """
-    counts = _checked(confusion)
-    index = _index(row, metric, len(counts))
-    if errors is None:
-        errors = report_errors(counts)
-    value = float(_report(counts)[metric][index])
-    half = _Z_FAMILY * math.sqrt(2) * float(errors[metric][index])
-    return max(0.0, value - half), min(1.0, value + half)
 
 
 def _report(counts: _Floats) -> dict[str, _Floats]:

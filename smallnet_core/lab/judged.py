@@ -46,6 +46,7 @@ def measurement(results: Sequence[Evaluated], **details: Any) -> Measurement:
         unit="%",
         seeds=tuple(recipe.seed for recipe in recipes),
         num_images=results[0].num_images,
+        right=tuple(result.right for result in results if result.right),
         recipe=recipes[0].kind,
         fingerprints=tuple(recipe.fingerprint() for recipe in recipes),
         device=results[0].device,

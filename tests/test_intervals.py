@@ -1,0 +1,285 @@
+"""How well measurements are known: intervals against references, simulations and each other."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from smallnet_core.claims import CLAIMS
+from smallnet_core.judging import (
+    ASSUMED_DEGREES,
+    ASSUMED_SEED_DEVIATION,
+    difference_measurement,
+    interval_95,
+    judge,
+    report_interval,
+    wilson_interval,
+)
+from smallnet_core.records import Measurement, Status
+
+ONE_SEED = stats.t.ppf(0.975, ASSUMED_DEGREES) * ASSUMED_SEED_DEVIATION  # 0.668 points
+
+
+def measured(*values: float, unit: str = "%", **fields: Any) -> Measurement:
+    return Measurement(values=values, unit=unit, **fields)
+
+
+def accuracy(*values: float, num_images: int = 10_000, **fields: Any) -> Measurement:
+    return measured(*values, num_images=num_images, **fields)
+
+
+def with_bits(right: np.ndarray[Any, Any], **fields: Any) -> Measurement:
+    """Of bits (seeds, images)."""
+    packed = tuple(base64.b64encode(np.packbits(one).tobytes()).decode() for one in right)
+    percents = (100 * right.mean(1)).tolist()
+    return accuracy(*percents, num_images=right.shape[1], right=packed, **fields)
+
+
+def test_several_seeds_pool_theirs_with_the_assumed_deviation() -> None:
+    values = (91.0, 91.5, 92.3)
+    degrees = ASSUMED_DEGREES + 2
+    pooled = (ASSUMED_DEGREES * ASSUMED_SEED_DEVIATION**2 + 2 * np.var(values, ddof=1)) / degrees
+    half = stats.t.ppf(0.975, degrees) * math.sqrt(pooled / 3)
+    mean = float(np.mean(values))
+    assert interval_95(accuracy(*values)) == pytest.approx((mean - half, mean + half))
+    shares = measured(*(v / 100 for v in values), unit="", num_images=10_000)
+    assert interval_95(shares) == pytest.approx(((mean - half) / 100, (mean + half) / 100))
+
+
+def test_a_count_has_no_interval_and_several_have_the_t_interval() -> None:
+    assert interval_95(measured(7, 7, 7, unit="layers")) == (7, 7)
+    values = (2.0, 3.0, 5.0)
+    expected = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert interval_95(measured(*values, unit="images")) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("measurement", "message"),
+    [
+        (measured(0.5, unit="", interval=(40.0, 70.0)), "same unit"),
+        (measured(math.nan), "not a finite number"),
+        (accuracy(101.0), "share of images"),
+        (measured(3.0, unit="points", num_images=100), "share of images"),
+    ],
+)
+def test_an_interval_that_makes_no_sense_is_refused(measurement: Measurement, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        interval_95(measurement)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
+def test_wilson_is_scipys(share: float) -> None:
+    expected = stats.binomtest(round(share * 360), 360).proportion_ci(method="wilson")
+    assert wilson_interval(share, 360) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("num_seeds", [(1, 1), (1, 3), (4, 4)])
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_difference_covers_the_recipes_difference(
+    num_seeds: tuple[int, int], paired: bool
+) -> None:
+    """On new images and seeds: of 0.92 and 0.9, four in five errors are of the same images."""
+    generator = np.random.default_rng(2)
+    covered, widths = [], []
+    for _ in range(400):
+        hard = generator.random(2_000)
+        sides = []
+        for level, size in zip((0.92, 0.9), num_seeds, strict=True):
+            shift = generator.normal(0, ASSUMED_SEED_DEVIATION / 100, (size, 1))
+            noise = generator.random((size, 2_000)) < 0.02  # of images that one seed gets wrong
+            sides.append((hard < (level + shift) / 0.98) & ~noise)
+        a, b = map(with_bits, sides)
+        if not paired:
+            a, b = (dataclasses.replace(side, right=()) for side in (a, b))
+        low, high = interval_95(difference_measurement(a, b))
+        covered.append(low <= 2 <= high)
+        widths.append(high - low)
+    assert np.mean(covered) > 0.93
+    # What both have wrong is no difference: unpaired, the images would count twice.
+    assert (float(np.mean(widths)) < 3) is paired
+
+
+def test_a_difference_pairs_by_seed_and_keeps_what_it_is_of() -> None:
+    a = measured(91.0, 92.0, seeds=(0, 1), num_images=100, recipe="tuned", fingerprints=("a",))
+    b = measured(80.0, 70.0, seeds=(1, 0), num_images=100, recipe="quick", fingerprints=("b",))
+    difference = difference_measurement(a, b)
+    assert difference.values == (21.0, 12.0)
+    assert (difference.seeds, difference.fingerprints, difference.recipe) == (
+        (0, 1),
+        ("a", "b"),
+        None,
+    )
+    # Other seeds are paired as they come; their labels are of neither side.
+    unmatched = difference_measurement(a, dataclasses.replace(b, seeds=(5, 6)))
+    assert (unmatched.values, unmatched.seeds) == ((11.0, 22.0), ())
+
+
+def test_a_network_and_its_pruned_self_have_one_seed_between_them() -> None:
+    low, high = interval_95(
+        difference_measurement(accuracy(88.0), accuracy(90.0), same_network=True)
+    )
+    assert (low, high) == pytest.approx((-2 - ONE_SEED, -2 + ONE_SEED))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (measured(1.0, unit="points", num_images=10), accuracy(1.0)),
+        (accuracy(1.0), measured(1.0, unit="", num_images=10)),
+        (accuracy(1.0), measured(1.0)),
+    ],
+)
+def test_a_difference_is_of_percents_with_an_error(a: Measurement, b: Measurement) -> None:
+    with pytest.raises(ValueError, match="difference"):
+        difference_measurement(a, b)
+
+
+@settings(deadline=None)
+@given(
+    values=st.lists(st.floats(0, 100), min_size=1, max_size=5),
+    times=st.integers(2, 4),
+    num_images=st.integers(1, 10_000),
+)
+def test_more_seeds_never_widen(values: list[float], times: int, num_images: int) -> None:
+    """Seeds that scatter as those before them."""
+    one, more = (accuracy(*(n * values), num_images=num_images) for n in (1, times))
+    other = accuracy(50.0, num_images=num_images)
+    for narrow, wide in (
+        (more, one),
+        (difference_measurement(more, other), difference_measurement(one, other)),
+    ):
+        (a, b), (c, d) = interval_95(narrow), interval_95(wide)
+        assert b - a <= d - c + 1e-9
+
+
+# --- per-class reports ----------------------------------------------------------------------------
+
+ROWS = [
+    *(
+        (row, metric)
+        for metric in ("precision", "recall", "f1")
+        for row in (*range(10), "macro_avg", "weighted_avg")
+    ),
+    ("accuracy", "accuracy"),
+]
+
+
+def confusion(*recalls: float, num_images: int = 1000) -> np.ndarray[Any, Any]:
+    """Counts (C, C) of ``num_images`` a class; what is wrong is spread over the other classes."""
+    classes = len(recalls)
+    shares = np.array([np.full(classes, (1 - recall) / (classes - 1)) for recall in recalls])
+    np.fill_diagonal(shares, recalls)
+    return np.stack([np.random.default_rng(3).multinomial(num_images, row) for row in shares])
+
+
+def report_value(counts: np.ndarray[Any, Any], row: int | str, metric: str) -> float:
+    """By the definitions, in a loop: what the module does in one go."""
+    if row == "accuracy":
+        return float(np.trace(counts) / counts.sum())
+    values = []
+    for k in range(len(counts)):
+        precision, recall = counts[k, k] / counts[:, k].sum(), counts[k, k] / counts[k].sum()
+        f1 = 2 * precision * recall / (precision + recall)
+        values.append({"precision": precision, "recall": recall, "f1": f1}[metric])
+    if isinstance(row, int):
+        return float(values[row])
+    weights = counts.sum(1) if row == "weighted_avg" else None
+    return float(np.average(values, weights=weights))
+
+
+def test_a_reports_interval_is_that_of_other_draws_of_its_images() -> None:
+    counts = confusion(*np.linspace(0.8, 0.97, 10))
+    counts[3] = counts[3] // 2  # supports differ, so that macro and weighted do
+    generator = np.random.default_rng(5)
+    draws = [
+        np.stack([generator.multinomial(row.sum(), row / row.sum()) for row in counts])
+        for _ in range(400)
+    ]
+    for row, metric in ROWS:
+        low, high = report_interval([counts], row, metric)
+        assert (low + high) / 2 == pytest.approx(report_value(counts, row, metric), abs=0.002)
+        spread = np.std([report_value(draw, row, metric) for draw in draws])
+        assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.16), (row, metric)
+
+
+def test_the_mean_of_several_reports_is_known_better() -> None:
+    counts = confusion(*[0.9] * 10)
+    low, high = report_interval([counts], 0, "recall")
+    of_four = report_interval([counts] * 4, 0, "recall")
+    assert of_four[1] - of_four[0] == pytest.approx((high - low) / 2)
+
+
+@pytest.mark.parametrize(("recall", "status"), [(0.91, Status.MISSED), (0.94, Status.REPRODUCED)])
+def test_a_recall_that_is_five_points_below_the_papers_is_found(
+    recall: float, status: Status
+) -> None:
+    paper = CLAIMS["appendix-d.2/plane-recall"]  # 0.96
+    counts = np.diag([1000] * 10)
+    counts[0, :2] = round(1000 * recall), round(1000 * (1 - recall))
+    interval = report_interval([counts], 0, "recall")
+    assert judge(paper, measured(recall, unit="", interval=interval)).status is status
+
+
+@pytest.mark.parametrize("recall", [0.95, 0.9])
+def test_a_recall_that_falls_by_five_points_between_two_runs_is_found(recall: float) -> None:
+    """By the intervals of their rows, corrected once for the 37 numbers of a report."""
+    halves = []
+    for level in (recall, recall - 0.05):
+        counts = np.diag([1000] * 10)
+        counts[0, :2] = round(1000 * level), round(1000 * (1 - level))
+        low, high = report_interval([counts], 0, "recall")
+        halves.append((high - low) / 2)
+    z = 0.05 * 1.96 / math.hypot(*halves)
+    assert len(ROWS) * 2 * stats.norm.sf(z) < 0.05
+
+
+def test_a_perfect_or_collapsed_report_still_has_an_error() -> None:
+    collapsed = np.zeros((10, 10))
+    collapsed[:, 4] = 1000  # one class predicted for every image, as in the paper's ViT_S
+    for counts in (np.diag([1000] * 10), collapsed):
+        for row, metric in ROWS:
+            low, high = report_interval([counts], row, metric)
+            assert 0 <= low < high <= 1
+
+
+def test_a_class_without_images_is_harmless() -> None:
+    assert report_interval([[[5, 0], [0, 0]]], 1, "recall")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("matrix", "row", "metric", "match"),
+    [
+        ([[1, 2]], 0, "recall", "square"),
+        ([[1, -1], [0, 1]], 0, "recall", "counts"),
+        ([[0.5, 0.5], [0, 1]], 0, "recall", "counts"),
+        ([[math.nan, 1], [0, 1]], 0, "recall", "counts"),
+        ([[0, 0], [0, 0]], 0, "recall", "counts"),
+        ([[3, 1], [1, 3]], 2, "recall", "no row 2 with metric 'recall'"),
+        ([[3, 1], [1, 3]], 0, "support", "no row 0 with metric 'support'"),
+        ([[3, 1], [1, 3]], "accuracy", "f1", "no row 'accuracy' with metric 'f1'"),
+    ],
+)
+def test_what_is_no_report_is_named(
+    matrix: list[Any], row: int | str, metric: str, match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        report_interval([matrix], row, metric)
+
+
+def test_importing_costs_neither_torch_nor_scipy() -> None:
+    code = (
+        "import sys, smallnet_core.judging; "
+        "sys.exit(','.join({'torch', 'scipy'} & set(sys.modules)) or None)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
