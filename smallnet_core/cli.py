@@ -247,8 +247,9 @@ def _compare(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from smallnet_core.report import compare as compare_report
-    from smallnet_core.runs.compare import Change, compare, history
+    from smallnet_core.runs.compare import Change, compare
     from smallnet_core.runs.file import read_run_file
+    from smallnet_core.runs.history import history
     from smallnet_core.system.files import replace_file
 
     thresholds = read_thresholds(args.config)

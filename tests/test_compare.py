@@ -24,10 +24,11 @@ from smallnet_core.runs.compare import (
     RowComparison,
     Thresholds,
     compare,
-    history,
+
 )
 from smallnet_core.runs.file import RunFile, check_document, read_run_file
-from smallnet_core.studies.compare_power import document, simulate_accuracy, simulate_time
+from smallnet_core.runs.history import history
+from smallnet_core.studies.compare_power import document
 
 FILES = Path(__file__).parent / "files"
 SCHEMA_1, SCHEMA_2 = FILES / "run-schema-1.json", FILES / "run-schema-2.json"

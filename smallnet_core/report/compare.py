@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from smallnet_core.report import format_value
-from smallnet_core.runs.compare import Change, Comparison, History, RowComparison
+from smallnet_core.runs.compare import Change, Comparison, RowComparison
 from smallnet_core.runs.file import RunFile
+from smallnet_core.runs.history import History
 
 __all__ = [
     "COMPARISON_SCHEMA",
@@ -32,6 +33,7 @@ _LISTED = (
     (Change.REGRESSION, "Regressions"),
     (Change.IMPROVEMENT, "Improvements"),
     (Change.CHANGED, "Changed counts"),
+    (Change.UNDECIDED, "Undecided"),
     (Change.GONE, "Gone"),
     (Change.NEW, "New"),
     (Change.NOT_MEASURED, "Not measured on one side"),
@@ -116,10 +118,6 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
         lines += _wrapped(", ".join(names if verbose else names[:_MAX_NAMES]))
         if len(names) > _MAX_NAMES and not verbose:
             lines[-1] += ", ..."
-    renamed = [row for row in comparison.rows if row.renamed_from]
-    if renamed:
-        lines += ["", f"Renamed: {len(renamed)}"]
-        lines += [line for r in renamed for line in _wrapped(f"{r.renamed_from} is now {r.label}")]
     similar = _shown(comparison.of(Change.SIMILAR))
     if similar and verbose:
         lines += ["", f"No difference shown: {len(similar)}"]
@@ -315,7 +313,6 @@ def _row_facts(row: RowComparison) -> dict[str, Any]:
         "p_adjusted": row.p_adjusted,
         "least_p": None if row.test is None else row.test.least_p,
         "method": None if row.test is None else row.test.method,
-        "renamed_from": row.renamed_from,
         "note": row.note,
     }
 

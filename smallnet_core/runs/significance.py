@@ -1,7 +1,7 @@
-"""Whether two measurements of the same thing differ: exact tests where there are any.
+"""Whether two measurements of the same thing differ, and by how much. Pure.
 
-Pure. A test gives a p value (two-sided) and the smallest one that so many observations could have
-given at all, so that "not significant" can be told from "could not have been".
+A test gives a two-sided p value and the smallest one that so many observations could have given at
+all, so that "not significant" can be told from "could not have been".
 """
 
 from __future__ import annotations
@@ -14,22 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = [
-    "Test",
-    "holm",
-    "mcnemar",
-    "median_ratio",
-    "paired_interval",
-    "permutation",
-    "same_mean",
-    "welch",
-]
-
 _Z_95 = statistics.NormalDist().inv_cdf(0.975)
 
-# 10 against 10 are 184,756 arrangements: half a second.
-MAX_ARRANGEMENTS = 200_000
-BOOTSTRAP_DRAWS = 4_000
+# Of rounds that are too few to tell their own.
+ASSUMED_ROUND_DEVIATION = 0.1
+_NUM_BLOCKS = 5
+
+# The variance of an estimate, and its degrees of freedom.
+Variance = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +31,8 @@ class Test:
     __test__ = False  # none of pytest's
 
     p: float
-    least_p: float
     method: str
+    least_p: float = 0.0
 
 
 def mcnemar(lost: int, gained: int) -> Test:
@@ -70,61 +62,74 @@ def paired_interval(lost: int, gained: int, num_images: int) -> tuple[float, flo
     return max(-1.0, rose - fell - half), min(1.0, rose - fell + half)
 
 
-def permutation(old: Sequence[float], new: Sequence[float]) -> Test:
-    """Exact permutation test of the difference of two means; of every arrangement of the values.
+def t_test(
+    difference: float, variances: Sequence[Variance], method: str
+) -> tuple[Test, tuple[float, float]]:
+    """Test a difference by Student's t, with the 95 % interval that says the same.
 
-    ValueError for an empty side and where there are more than ``MAX_ARRANGEMENTS``.
+    ``variances`` are those of independent parts of it; Welch-Satterthwaite's degrees of freedom.
     """
-    if not old or not new:
-        raise ValueError("a permutation needs values on both sides")
-    num = math.comb(len(old) + len(new), len(old))
-    if num > MAX_ARRANGEMENTS:
-        raise ValueError(f"{num:,} arrangements are more than {MAX_ARRANGEMENTS:,}: use welch")
-    values = np.array([*old, *new], dtype=np.float64)
-    chosen = np.array(list(itertools.combinations(range(len(values)), len(old))))
-    # By the sum of one side alone, for the other's follows from it.
-    sums = values[chosen].sum(1)
-    middle = values.sum() * len(old) / len(values)
-    noise = 1e-9 * max(1.0, float(np.abs(values).sum()))
-    extreme = np.abs(sums - middle) >= abs(sums[0] - middle) - noise
-    symmetric = len(old) == len(new)
-    return Test(
-        p=float(extreme.mean()),
-        least_p=(2 if symmetric else 1) / num,
-        method="permutation, exact",
-    )
+    from scipy.special import stdtr, stdtrit
 
-
-def welch(old: Sequence[float], new: Sequence[float]) -> Test:
-    """Welch's t test (1947) of two means; ValueError for fewer than two values on a side."""
-    if min(len(old), len(new)) < 2:
-        raise ValueError("Welch's test needs two values on each side")
-    (a, n), (b, m) = ((statistics.variance(side), len(side)) for side in (old, new))
-    squared = a / n + b / m
-    difference = statistics.mean(new) - statistics.mean(old)
-    if squared == 0:
-        return Test(p=float(difference == 0), least_p=0.0, method="Welch")
-    degrees = squared**2 / ((a / n) ** 2 / (n - 1) + (b / m) ** 2 / (m - 1))
-    return Test(p=_t_p(difference / math.sqrt(squared), degrees), least_p=0.0, method="Welch")
-
-
-def same_mean(difference: float, variances: Sequence[tuple[float, float]], method: str) -> Test:
-    """t test of a difference, from the variance of each side's mean and its degrees of freedom."""
     squared = sum(variance for variance, _ in variances)
     if squared <= 0:
-        return Test(p=float(difference == 0), least_p=0.0, method=method)
-    degrees = squared**2 / sum(v**2 / degrees for v, degrees in variances if v > 0)
-    return Test(p=_t_p(difference / math.sqrt(squared), degrees), least_p=0.0, method=method)
+        return Test(p=float(difference == 0), method=method), (difference, difference)
+    degrees = squared**2 / sum(v**2 / d for v, d in variances)
+    error = math.sqrt(squared)
+    p = min(1.0, 2 * float(stdtr(degrees, -abs(difference) / error)))
+    half = float(stdtrit(degrees, 0.975)) * error
+    return Test(p=p, method=method), (difference - half, difference + half)
 
 
-def _t_p(t: float, degrees: float) -> float:
-    from scipy.special import stdtr
+def pooled(parts: Sequence[Variance]) -> Variance:
+    """Estimate one variance from several estimates of it, each by its degrees of freedom."""
+    degrees = sum(d for _, d in parts)
+    return (sum(v * d for v, d in parts) / degrees if degrees else 0.0), degrees
 
-    return min(1.0, 2 * float(stdtr(degrees, -abs(t))))
+
+def variance_of(values: Sequence[float]) -> Variance:
+    """Estimate the variance that values were drawn with; no degrees of freedom for one alone."""
+    return (float(np.var(values, ddof=1)) if len(values) > 1 else 0.0), len(values) - 1
+
+
+def share_variance(hits: int, num_images: int) -> float:
+    """Estimate the variance of a share of images, 0 to 1, from which none is exempt."""
+    share = (hits + 0.5) / (num_images + 1)
+    return share * (1 - share) / num_images
+
+
+def log_median(rounds: Sequence[float]) -> tuple[float, Variance]:
+    """Take the log of the rounds' median, with its variance; ValueError unless that is above 0.
+
+    From the medians of consecutive blocks, for rounds beside each other are alike; fewer than two
+    rounds a block are taken to have ``ASSUMED_ROUND_DEVIATION``.
+    """
+    median = statistics.median(rounds) if rounds else 0.0
+    if median <= 0:
+        raise ValueError("a time has rounds of more than 0 seconds")
+    if len(rounds) < 2 * _NUM_BLOCKS:
+        return math.log(median), (ASSUMED_ROUND_DEVIATION**2 / len(rounds), 30.0)
+    ends = [k * len(rounds) // _NUM_BLOCKS for k in range(_NUM_BLOCKS + 1)]
+    blocks = [statistics.median(rounds[a:b]) for a, b in itertools.pairwise(ends)]
+    variance, degrees = variance_of([math.log(max(block, 1e-12)) for block in blocks])
+    return math.log(median), (variance / _NUM_BLOCKS, degrees)
+
+
+def spread(values: Sequence[float]) -> Variance:
+    """Estimate a variance by Qn (Rousseeuw and Croux, 1993), which half of the values cannot move.
+
+    ValueError for fewer than ten values, for which Qn needs factors of its own.
+    """
+    n = len(values)
+    if n < 10:
+        raise ValueError(f"a spread needs ten values or more, got {n}")
+    distances = sorted(abs(a - b) for a, b in itertools.combinations(values, 2))
+    deviation = 2.2219 * distances[math.comb(n // 2 + 1, 2) - 1] * n / (n + (1.4 if n % 2 else 3.8))
+    return deviation**2, 0.8 * (n - 1)  # its efficiency where the values are normal
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (1979) of a family of tests, in its order."""
+    """Adjust the p values of a family of tests (Holm, 1979), in its order."""
     order = sorted(range(len(ps)), key=lambda k: ps[k])
     adjusted = [0.0] * len(ps)
     worst = 0.0
@@ -132,42 +137,3 @@ def holm(ps: Sequence[float]) -> list[float]:
         worst = max(worst, min(1.0, (len(ps) - rank) * ps[k]))
         adjusted[k] = worst
     return adjusted
-
-
-def median_ratio(
-    old: Sequence[float], new: Sequence[float], *, seed: int = 0
-) -> tuple[float, tuple[float, float], Test]:
-    """New median over old, its 95 % bootstrap interval, and a test of the ratio being 1.
-
-    Of rounds of one process each, taken as independent, which they are not: what one process finds
-    is exact to a few percent at best, whatever the number of rounds. ValueError for an empty side
-    and for a median that is not above 0.
-    """
-    if not old or not new:
-        raise ValueError("a ratio of medians needs rounds on both sides")
-    generator = np.random.default_rng(seed)
-    medians = []
-    for rounds in (old, new):
-        values = np.asarray(rounds, dtype=np.float64)
-        if np.median(values) <= 0:
-            raise ValueError("rounds take more than 0 seconds")
-        draws = generator.choice(values, (BOOTSTRAP_DRAWS, len(values)))
-        medians.append((float(np.median(values)), np.median(draws, axis=1)))
-    (old_median, old_draws), (new_median, new_draws) = medians
-    draws = np.log(np.maximum(new_draws, 1e-12)) - np.log(np.maximum(old_draws, 1e-12))
-    low, high = np.exp(np.quantile(draws, (0.025, 0.975)))
-    ratio = new_median / old_median
-    below, above = int((draws <= 0).sum()), int((draws >= 0).sum())
-    p = min(1.0, 2 * (1 + min(below, above)) / (BOOTSTRAP_DRAWS + 1))
-    # One round has no spread, and tells nothing of significance.
-    if min(len(old), len(new)) < 2:
-        p = 1.0
-    return (
-        ratio,
-        (min(float(low), ratio), max(float(high), ratio)),
-        Test(
-            p=p,
-            least_p=1.0 if min(len(old), len(new)) < 2 else 2 / (BOOTSTRAP_DRAWS + 1),
-            method="bootstrap of the medians",
-        ),
-    )

@@ -1,82 +1,43 @@
-"""How often ``compare`` raises a false alarm and what it finds: simulated pairs of runs.
+"""How often comparisons raise a false alarm, and what they find: simulated runs.
 
-``python -m smallnet_core.studies.compare_power OUT_DIR [--pairs 1000]`` writes simulation.json and
-simulation.svg: each pair is two whole documents that go through ``compare``, and through the plain
-rules of three peers beside it.
-
-A network's answers: image i is right with the chance of a logistic of its difficulty and of the
-network's own shift, so that two seeds disagree on 7 to 8 % of images and their accuracies have a
-deviation of ``SEED_DEVIATION`` points, as trained ones do. A timing: rounds with a log-normal,
-serially correlated noise around the median that its process happened to have.
+``python -m smallnet_core.studies.compare_power OUT_DIR [--minutes 5]`` writes power.md: a table
+whose rows go through ``compare`` and ``history`` as whole saved documents. The truths they are
+drawn from are wider than what the tests assume: deviations of seeds of 0.1 to 0.8 points; times
+with a factor that a run has in common, which a network follows by 0.6 to 1.4 times what the
+reference timing does; correlated rounds; neighbours that slow one timing of a run by 10 to 30 %.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from smallnet_core.figures import style
-from smallnet_core.figures.style import Drawing, Panel
 from smallnet_core.runs.compare import Change, Comparison, Thresholds, compare
 from smallnet_core.runs.file import RunFile, check_document
+from smallnet_core.runs.history import WINDOW, history, learn
 from smallnet_core.system.files import replace_file
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["Rates", "document", "main", "simulate_accuracy", "simulate_time"]
-
-OURS = "compare"
 
 NUM_IMAGES = 10_000
 NUM_NETWORKS = 6  # rows of a table of accuracies
 NUM_TIMINGS = 12
 NUM_ROUNDS = 40
-SEED_DEVIATION = 0.3
-PROCESS_DEVIATION = 0.035
+NUM_NIGHTS = 30
 ROUND_DEVIATION = 0.05
-_SERIAL_CORRELATION = 0.5
-_SPREAD = 4.0  # of difficulties: most images are always right, or always wrong
-_SHIFT = 0.051  # deviation of a network's own shift; with what images add that is SEED_DEVIATION
 
-_Floats = npt.NDArray[np.float64]
+_Answers = npt.NDArray[np.bool_]
 
 
-def _difficulties(accuracy_percent: float, generator: np.random.Generator) -> _Floats:
-    """Logits (N,) whose mean chance is the accuracy, for a network without a shift."""
-    logits = _SPREAD * generator.standard_normal(NUM_IMAGES)
-    low, high = -40.0, 40.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _chance(logits + middle).mean() * 100 < accuracy_percent:
-            low = middle
-        else:
-            high = middle
-    return logits + low
-
-
-def _chance(logits: _Floats) -> _Floats:
-    return 1 / (1 + np.exp(-logits))
-
-
-def _shift_of(points: float, logits: _Floats) -> float:
-    """What moves the mean chance by so many points, to first order."""
-    chance = _chance(logits)
-    return points / 100 / float((chance * (1 - chance)).mean())
-
-
-def _run(network: str, seed: int, right: npt.NDArray[np.bool_], weights: str) -> dict[str, Any]:
+def _run(network: str, seed: int, right: _Answers, weights: str) -> dict[str, Any]:
     count = int(right.sum())
     fingerprint = f"{network}-{seed}"
     return {
@@ -90,10 +51,10 @@ def _run(network: str, seed: int, right: npt.NDArray[np.bool_], weights: str) ->
             "seed": seed,
         },
         "origin": "trained",
-        "accuracy_percent": 100 * count / NUM_IMAGES,
-        "num_images": NUM_IMAGES,
+        "accuracy_percent": 100 * count / len(right),
+        "num_images": len(right),
         "right": base64.b64encode(np.packbits(right).tobytes()).decode(),
-        "confusion": [[count, NUM_IMAGES - count], [0, 0]],
+        "confusion": [[count, len(right) - count], [0, 0]],
         "test_digest": "simulated",
         "selection": "last",
         "selected_epoch": 1,
@@ -125,7 +86,7 @@ def _claim_row(network: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "metric": "accuracy_percent",
         "seeds": list(range(len(values))),
         "values": values,
-        "num_images": NUM_IMAGES,
+        "num_images": runs[0]["num_images"],
         "recipe": "tuned",
         "fingerprints": [run["fingerprint"] for run in runs],
         "device": "cpu",
@@ -133,30 +94,16 @@ def _claim_row(network: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _timing(number: int, rounds: Sequence[float]) -> tuple[dict[str, Any], dict[str, Any]]:
-    row = {
-        "claim": None,
-        "kind": "latency",
-        "network": f"timed{number}",
-        "batch_size": 1,
-        "precision": "float32",
-        "device": "cpu",
-        "unit": "ms",
-    }
-    name = f"test_latency[timed{number}]"
-    return row, {
-        "name": name,
-        "extra_info": {"smallnet": row},
-        "stats": {"data": list(rounds)},
-    }
-
-
 def document(
-    accuracies: Sequence[Sequence[npt.NDArray[np.bool_]]],
+    accuracies: Sequence[Sequence[_Answers]],
     timings: Sequence[Sequence[float]],
     run: int,
+    references: Sequence[float] = (),
 ) -> RunFile:
-    """A saved run of networks, for each seed which images it has right (N,), and of timings."""
+    """Make a saved run: which images each seed of each network has right (N,), and timings.
+
+    ``timings`` are seconds of rounds; ``references`` those of the reference timing beside each.
+    """
     runs, rows, benchmarks = [], [], []
     for k, seeds in enumerate(accuracies):
         own = [
@@ -166,16 +113,39 @@ def document(
         runs += own
         rows.append(_claim_row(f"net{k}", own))
     for k, rounds in enumerate(timings):
-        row, benchmark = _timing(k, rounds)
+        row: dict[str, Any] = {
+            "claim": None,
+            "kind": "latency",
+            "network": f"timed{k}",
+            "batch_size": 1,
+            "precision": "float32",
+            "device": "cpu",
+            "unit": "ms",
+        }
+        if references:
+            row["reference_seconds"] = {"product": references[k]}
         rows.append(row)
-        benchmarks.append(benchmark)
+        benchmarks.append(
+            {
+                "name": f"test_latency[timed{k}]",
+                "extra_info": {"smallnet": row},
+                "stats": {"data": list(rounds)},
+            }
+        )
     found = check_document(
         {
             "machine_info": {
-                "smallnet": {"device": "cpu", "device_name": "simulated", "num_threads": 2}
+                "node": "simulated",
+                "cpu": {"brand_raw": "simulated"},
+                "smallnet": {
+                    "device": "cpu",
+                    "device_name": "simulated",
+                    "num_threads": 2,
+                    "memory_gib": 8.0,
+                },
             },
             "commit_info": {"id": f"{run:040x}", "dirty": False},
-            "datetime": f"2026-01-01T00:00:{run % 60:02}",
+            "datetime": f"2026-01-01T00:{run // 60 % 60:02}:{run % 60:02}",
             "benchmarks": benchmarks,
             "smallnet": {"schema": 2, "rows": rows, "runs": runs},
         }
@@ -183,205 +153,220 @@ def document(
     return RunFile(path=Path(f"simulated-{run}.json"), document=found)
 
 
-def _answers(
-    logits: _Floats, points: float, num_seeds: int, generator: np.random.Generator
-) -> list[npt.NDArray[np.bool_]]:
-    shift = _shift_of(points, logits)
-    return [
-        generator.random(NUM_IMAGES)
-        < _chance(logits + shift + _SHIFT * generator.standard_normal())
-        for _ in range(num_seeds)
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Networks as they truly are: what their seeds differ by, in points, and how many there are."""
 
+    deviation: float = 0.3
+    num_seeds: int = 3
 
-def _rounds(factor: float, generator: np.random.Generator) -> list[float]:
-    noise = generator.standard_normal(NUM_ROUNDS)
-    for k in range(1, NUM_ROUNDS):
-        noise[k] = _SERIAL_CORRELATION * noise[k - 1] + noise[k] * np.sqrt(
-            1 - _SERIAL_CORRELATION**2
-        )
-    process = PROCESS_DEVIATION * generator.standard_normal()
-    seconds = 0.005 * factor * np.exp(process + ROUND_DEVIATION * noise)
-    return [float(value) for value in seconds]
+    def draw(self, run: int, worse_by: float, generator: np.random.Generator) -> RunFile:
+        networks = []
+        for k, mean in enumerate(np.linspace(86, 94, NUM_NETWORKS)):
+            seeds = []
+            for _ in range(self.num_seeds):
+                percent = mean - (worse_by if k == 0 else 0.0)
+                percent += self.deviation * generator.standard_normal()
+                # Networks of other weights are not paired by their images: any of them will do.
+                seeds.append(np.arange(NUM_IMAGES) < percent * NUM_IMAGES / 100)
+            networks.append(seeds)
+        return document(networks, [], run)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rates:
-    """Shares of the pairs, 0 to 1, in which each rule raised an alarm about a table.
+class Times:
+    """Timings as they truly are; deviations are of logs.
 
-    Where nothing differs any alarm counts, in either direction; else that of the first row, which
-    is the one that became worse.
+    Medians of correlated rounds differ by 1.7 % of themselves and more, which with what a process
+    adds here makes 4 %.
     """
 
-    what: str  # "accuracy" or "time"
-    worse_by: float  # points of accuracy, or percent of time
-    num_pairs: int
-    num_seeds: int
-    rates: dict[str, float]  # by rule
+    process: float = 0.036
+    common: float = 0.0
+    correlation: float = 0.5
+    neighbour: float = 0.0  # the chance that one slows a timing of a run
+    referred: bool = True
+    num_rounds: int = NUM_ROUNDS
+    num_timings: int = NUM_TIMINGS
+
+    def draw(self, run: int, worse_by: float, generator: np.random.Generator) -> RunFile:
+        mood = self.common * generator.standard_normal()
+        slowed = np.zeros(self.num_timings)
+        if generator.random() < self.neighbour:
+            slowed[generator.integers(self.num_timings)] = np.log(generator.uniform(1.1, 1.3))
+        timings, references = [], []
+        for k in range(self.num_timings):
+            noise = generator.standard_normal(self.num_rounds)
+            for r in range(1, self.num_rounds):
+                noise[r] *= np.sqrt(1 - self.correlation**2)
+                noise[r] += self.correlation * noise[r - 1]
+            felt = mood + slowed[k]
+            log = np.log(0.005) + self.process * generator.standard_normal() + felt
+            log += np.log1p(worse_by / 100) if k == 0 else 0.0
+            timings.append(np.exp(log + ROUND_DEVIATION * noise).tolist())
+            follows = generator.uniform(0.6, 1.4)
+            references.append(
+                float(np.exp(follows * felt + 0.01 * generator.standard_normal()) / 1000)
+            )
+        return document([], timings, run, references if self.referred else ())
 
 
-def simulate_accuracy(
-    num_pairs: int, *, num_seeds: int = 1, points: float = 0.0, seed: int = 0
-) -> Rates:
-    """Alarms about networks of which the second run's first is worse by ``points``."""
-    generator = np.random.default_rng(seed)
-    difficulties = [
-        _difficulties(percent, generator) for percent in np.linspace(86, 94, NUM_NETWORKS)
+Truth = Accuracy | Times
+
+
+def alarms_of_pair(truth: Truth, worse_by: float, generator: np.random.Generator) -> bool:
+    """Compare two runs: any alarm where nothing differs, else a regression of the first row."""
+    old, new = truth.draw(0, 0.0, generator), truth.draw(1, worse_by, generator)
+    return _alarm(compare(old, new), worse_by)
+
+
+def alarms_of_window(truth: Truth, worse_by: float, generator: np.random.Generator) -> bool:
+    """Compare a run with the seven before it."""
+    window = [truth.draw(k, 0.0, generator) for k in range(WINDOW)]
+    new = truth.draw(WINDOW, worse_by, generator)
+    return _alarm(compare(window[-1], new, learnt=learn(window)), worse_by)
+
+
+def alarms_of_history(truth: Truth, worse_by: float, generator: np.random.Generator) -> bool:
+    """Look at 30 nights, of which the last ten may be worse."""
+    nights = [
+        truth.draw(k, worse_by if k >= NUM_NIGHTS - 10 else 0.0, generator)
+        for k in range(NUM_NIGHTS)
     ]
-    alarms = dict.fromkeys((OURS, "drop of 0.5 points", "ratio of 1.1 (asv)"), 0)
-    for pair in range(num_pairs):
-        files, means = [], []
-        for side in (0, 1):
-            lost = [points * side, *[0.0] * (NUM_NETWORKS - 1)]
-            answers = [
-                _answers(logits, -less, num_seeds, generator)
-                for logits, less in zip(difficulties, lost, strict=True)
-            ]
-            files.append(document(answers, [], 2 * pair + side))
-            means.append(np.array([100 * np.mean(seeds) for seeds in answers]))
-        old, new = means
-        alarms[OURS] += _alarm(compare(*files), null=points == 0)
-        alarms["drop of 0.5 points"] += _any(old - new, 0.5, null=points == 0)
-        alarms["ratio of 1.1 (asv)"] += _any(np.log(old / new), np.log(1.1), null=points == 0)
-    return Rates(
-        what="accuracy",
-        worse_by=points,
-        num_pairs=num_pairs,
-        num_seeds=num_seeds,
-        rates={rule: count / num_pairs for rule, count in alarms.items()},
-    )
+    lines = history(nights).lines
+    if worse_by:
+        return Change.REGRESSION in lines[0].changes
+    return any(line.steps for line in lines)
 
 
-def simulate_time(num_pairs: int, *, percent: float = 0.0, seed: int = 0) -> Rates:
-    """Alarms about timings of which the second run's first is slower by ``percent``."""
+def _alarm(comparison: Comparison, worse_by: float) -> bool:
+    if worse_by:
+        return comparison.rows[0].change is Change.REGRESSION
+    return bool(comparison.of(Change.REGRESSION, Change.IMPROVEMENT))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A row of the table: a truth, what became worse in it, and what is to be reached."""
+
+    what: str
+    draw: Callable[[Truth, float, np.random.Generator], bool]
+    truth: Truth
+    worse_by: float = 0.0  # points of accuracy, percent of time
+    limit: float | None = None  # at most for nulls, at least for effects
+
+
+def rate(setting: Setting, num: int, seconds: float, seed: int) -> tuple[int, int]:
+    """Count alarms and draws: ``num`` of them, or as many as the time allows, at least one."""
     generator = np.random.default_rng(seed)
-    rules = (OURS, "mean:5% (pytest-benchmark)", "1.1 and p < 0.002 (asv)", "200 % (action)")
-    alarms = dict.fromkeys(rules, 0)
-    null = percent == 0
-    for pair in range(num_pairs):
-        timings = [
-            [
-                _rounds(1 + percent / 100 if side and k == 0 else 1.0, generator)
-                for k in range(NUM_TIMINGS)
-            ]
-            for side in (0, 1)
-        ]
-        old, new = (document([], rounds, 2 * pair + side) for side, rounds in enumerate(timings))
-        means = np.log(np.mean(timings[1], axis=1) / np.mean(timings[0], axis=1))
-        slower = np.array([_asv(a, b) for a, b in zip(*timings, strict=True)])
-        alarms[OURS] += _alarm(compare(old, new), null=null)
-        alarms["mean:5% (pytest-benchmark)"] += _any(means, np.log(1.05), null=null)
-        alarms["1.1 and p < 0.002 (asv)"] += _any(slower, 0.5, null=null)
-        alarms["200 % (action)"] += _any(means, np.log(2), null=null)
-    return Rates(
-        what="time",
-        worse_by=percent,
-        num_pairs=num_pairs,
-        num_seeds=1,
-        rates={rule: count / num_pairs for rule, count in alarms.items()},
-    )
+    end = time.perf_counter() + seconds
+    alarms = drawn = 0
+    while drawn < num and (drawn == 0 or time.perf_counter() < end):
+        alarms += setting.draw(setting.truth, setting.worse_by, generator)
+        drawn += 1
+    return alarms, drawn
 
 
-def _alarm(comparison: Comparison, *, null: bool) -> bool:
-    if null:
-        return bool(comparison.of(Change.REGRESSION, Change.IMPROVEMENT))
-    return comparison.rows[0].change is Change.REGRESSION
-
-
-def _any(worse_by: _Floats, limit: float, *, null: bool) -> bool:
-    """Whether a plain limit is passed: by any where nothing differs, else by the first."""
-    return bool((np.abs(worse_by) > limit).any()) if null else bool(worse_by[0] > limit)
-
-
-def _asv(old: Sequence[float], new: Sequence[float]) -> int:
-    """asv compare's rule: medians apart by a factor of 1.1 and Mann-Whitney's p below 0.002."""
-    from scipy.stats import mannwhitneyu
-
-    ratio = float(np.median(new) / np.median(old))
-    if not (ratio > 1.1 or ratio < 1 / 1.1) or mannwhitneyu(old, new).pvalue >= 0.002:
-        return 0
-    return 1 if ratio > 1 else -1
-
-
-# The command
-
-_SEEDS = (1, 3, 5)
-_POINTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-_PERCENTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0)
-
-
-def _figure(found: Sequence[Rates]) -> Drawing:
-    by_setting: dict[tuple[str, int], list[Rates]] = {}
-    for rates in found:
-        by_setting.setdefault((rates.what, rates.num_seeds), []).append(rates)
-    one_seed, timed = by_setting["accuracy", 1], by_setting["time", 1]
-    accuracy = {
-        f"compare, {n} seed{'s' if n > 1 else ''} a side": (by_setting["accuracy", n], OURS)
-        for n in _SEEDS
+def _settings() -> list[Setting]:
+    pair = partial(Setting, draw=alarms_of_pair)
+    night = partial(Setting, draw=alarms_of_history)
+    found = [
+        pair(
+            what=f"accuracy, {n} seeds, deviation {deviation:g}",
+            truth=Accuracy(deviation=deviation, num_seeds=n),
+            limit=0.08 if n >= 3 else None,
+        )
+        for n in (1, 3, 5)
+        for deviation in (0.1, 0.3, 0.5, 0.8)
+    ]
+    times = {
+        "process 2 %": Times(process=0.01),
+        "process 4 %": Times(),
+        "process 6 %": Times(process=0.0575),
+        "common factor 5 %": Times(common=0.05),
+        "common factor 10 %": Times(common=0.1),
+        "rounds correlated 0.9": Times(correlation=0.9),
+        "a neighbour in each run": Times(neighbour=1.0),
+        "all of these": Times(common=0.05, correlation=0.9, neighbour=1.0),
+        "no reference, common factor 5 %": Times(common=0.05, referred=False),
+        "no reference, neighbours": Times(neighbour=1.0, referred=False),
+        "one round": Times(num_rounds=1),
     }
-    accuracy |= {rule: (one_seed, rule) for rule in one_seed[0].rates if rule != OURS}
-    panels = [
-        Panel(
-            title=f"Accuracy: alarms about a table of {NUM_NETWORKS} networks",
-            unit="% of pairs of runs",
-            x_label="points that one network lost; at 0 any alarm is false",
-            plot=partial(_plot, accuracy, 0),
+    found += [pair(what=f"times, {name}", truth=t, limit=0.08) for name, t in times.items()]
+    both = Times(common=0.05, neighbour=0.3)
+    five = Accuracy(num_seeds=5)
+    window = partial(Setting, draw=alarms_of_window)
+    one = Times(num_rounds=1, num_timings=101)
+    found += [
+        window(what="window of 7, times, process 4 %", truth=Times(), limit=0.08),
+        window(what="window of 7, times, common and neighbours", truth=both, limit=0.08),
+        night(what="30 nights, times, process 4 %", truth=Times(), limit=0.1),
+        night(what="30 nights, times, common and neighbours", truth=both, limit=0.1),
+        night(what="30 nights, accuracy, 1 seed, 0.3", truth=Accuracy(num_seeds=1), limit=0.1),
+        night(
+            what="30 nights, accuracy, 1 seed, 0.8",
+            truth=Accuracy(num_seeds=1, deviation=0.8),
+            limit=0.1,
         ),
-        Panel(
-            title=f"Time: alarms about a table of {NUM_TIMINGS} timings",
-            unit="% of pairs of runs",
-            x_label="% that one became slower by; at 0 any alarm is false",
-            plot=partial(_plot, {rule: (timed, rule) for rule in timed[0].rates}, len(accuracy)),
+        pair(what="1 point, 5 seeds, deviation 0.3", truth=five, worse_by=1.0, limit=0.9),
+        pair(what="0.5 points, 5 seeds, deviation 0.3", truth=five, worse_by=0.5),
+        pair(what="30 % slower, process 4 %", truth=Times(), worse_by=30, limit=0.9),
+        pair(what="30 % slower, common factor 5 %", truth=Times(common=0.05), worse_by=30),
+        pair(
+            what="30 % slower, no reference",
+            truth=Times(common=0.05, referred=False),
+            worse_by=30,
         ),
+        window(what="20 % slower, window of 7, process 4 %", truth=Times(), worse_by=20, limit=0.9),
+        window(what="20 % slower, window of 7, common 5 %", truth=Times(common=0.05), worse_by=20),
+        pair(what="tenfold, one round, 101 timings", truth=one, worse_by=900, limit=1.0),
+        night(what="20 % slower for ten of 30 nights", truth=both, worse_by=20),
+        night(what="1 point for ten of 30 nights", truth=Accuracy(num_seeds=1), worse_by=1.0),
     ]
-    return Drawing(
-        rows=[[panel] for panel in panels],
-        title="False alarms and power of smallnet compare",
-        description=" ".join(
-            f"{r.what}, worse by {r.worse_by:g}, {r.num_seeds} a side: "
-            + ", ".join(f"{rule} {100 * rate:.1f} %" for rule, rate in r.rates.items())
-            + "."
-            for r in found
-        ),
-        note=f"{found[0].num_pairs} simulated pairs of runs a point.",
+    return found
+
+
+def _line(setting: Setting, alarms: int, drawn: int, seed: int) -> str:
+    share, goal, reached = alarms / drawn, "", ""
+    if setting.limit is not None:
+        null = not setting.worse_by
+        goal = f"{'at most' if null else 'at least'} {100 * setting.limit:g} %"
+        reached = "yes" if (share <= setting.limit if null else share >= setting.limit) else "no"
+    error = 100 * np.sqrt(max(share * (1 - share), 0.5 / drawn) / drawn)
+    return (
+        f"| {setting.what} | {100 * share:.1f} % ± {error:.1f} | {goal} | {reached} "
+        f"| {drawn} | {seed} |"
     )
-
-
-def _plot(lines: Mapping[str, tuple[Sequence[Rates], str]], first: int, axes: Axes) -> None:
-    for number, (label, (found, rule)) in enumerate(lines.items(), first):
-        x, y = [r.worse_by for r in found], [100 * r.rates[rule] for r in found]
-        style.plot(axes, x, y, label=label, **style.line(number))
-    axes.set_ylim(-3, 103)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Simulate, print a line a setting, write both files."""
+    """Simulate each setting for its share of the minutes, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m smallnet_core.studies.compare_power")
     parser.add_argument("folder", type=Path, metavar="OUT_DIR")
-    parser.add_argument("--pairs", type=int, default=1000, help="a setting. Default: 1000")
+    parser.add_argument("--minutes", type=float, default=5.0, help="in all. Default: 5")
+    parser.add_argument("--pairs", type=int, default=2000, help="a setting at most. Default: 2000")
+    parser.add_argument("--machine", default="", help="what to say of the machine")
+    parser.add_argument("--commit", default="", help="what was simulated")
     args = parser.parse_args(argv)
-    found: list[Rates] = []
-    start = time.perf_counter()
-    for num_seeds in _SEEDS:
-        for points in _POINTS:
-            found.append(
-                simulate_accuracy(args.pairs, num_seeds=num_seeds, points=points, seed=len(found))
-            )
-            print(found[-1], flush=True)  # noqa: T201 - a command
-    for percent in _PERCENTS:
-        found.append(simulate_time(args.pairs, percent=percent, seed=len(found)))
-        print(found[-1], flush=True)  # noqa: T201
-    record = {
-        "pairs": args.pairs,
-        "seconds": round(time.perf_counter() - start, 1),
-        "level": Thresholds().alpha,
-        "seed_deviation_points": SEED_DEVIATION,
-        "process_deviation": PROCESS_DEVIATION,
-        "round_deviation": ROUND_DEVIATION,
-        "rates": [vars(rates) for rates in found],
-    }
-    replace_file(args.folder / "simulation.json", (json.dumps(record, indent=1) + "\n").encode())
-    replace_file(args.folder / "simulation.svg", _figure(found).svg())
+    settings = _settings()
+    lines = [
+        "# False alarms and power of comparisons",
+        "",
+        f"`python -m smallnet_core.studies.compare_power`, {args.minutes:g} minutes of one core of "
+        f"{args.machine or 'an unnamed machine'}, commit {args.commit or 'unknown'}, level "
+        f"{Thresholds().alpha:g}. Tables of {NUM_NETWORKS} accuracies or {NUM_TIMINGS} timings of "
+        f"{NUM_ROUNDS} rounds. Without an effect any alarm counts, better or worse; with one, a "
+        "regression of the row that became worse. ± is one standard error.",
+        "",
+        "| setting | alarms | to reach | reached | drawn | seed |",
+        "| --- | ---: | --- | --- | ---: | ---: |",
+    ]
+    end = time.perf_counter() + 60 * args.minutes
+    for seed, setting in enumerate(settings):
+        share = (end - time.perf_counter()) / (len(settings) - seed)
+        lines.append(_line(setting, *rate(setting, args.pairs, share, seed), seed))
+        print(lines[-1], flush=True)  # noqa: T201 - a command
+    replace_file(args.folder / "power.md", ("\n".join(lines) + "\n").encode())
     return 0
 
 

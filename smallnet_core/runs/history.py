@@ -1,0 +1,277 @@
+"""Many saved runs in, the steps at which a row changed out; and one commit judged for bisect. Pure.
+
+A step is looked for between any two runs: the mean of up to ``WINDOW`` runs before against that of
+up to ``AFTER`` from there on, both since the last step. How much runs differ by is learnt from the
+row's own neighbours in time, all but those at the step. A table's rows and their steps are one
+family (Bonferroni), so that a history of any length that nothing happened in alarms in 5 %.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
+from smallnet_core.runs import significance
+from smallnet_core.runs.compare import (
+    Change,
+    Comparison,
+    ComparisonError,
+    Learnt,
+    Thresholds,
+    check_same_data,
+    compare,
+)
+from smallnet_core.runs.file import RunFile
+from smallnet_core.runs.machines import machines
+from smallnet_core.runs.readings import Reading, readings
+from smallnet_core.runs.rows import ASSUMED_MOOD_DEVIATION, ASSUMED_PROCESS_DEVIATION
+from smallnet_core.runs.significance import Variance
+
+WINDOW = 7
+AFTER = 3
+# Fewer runs hardly know by how much they differ: they are compared in pairs.
+_LEAST_RUNS = 10
+
+_STEPS = (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED)
+# Exit codes of what `git bisect run` calls.
+GOOD, BAD, SKIP = 0, 1, 125
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A row over several files."""
+
+    label: str
+    table: str
+    unit: str
+    values: tuple[float | None, ...]  # a file each
+    steps: tuple[int, ...]  # the files at which it had changed
+    changes: tuple[Change, ...]  # at each step
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """All rows of several files."""
+
+    files: tuple[RunFile, ...]  # by time
+    lines: tuple[Line, ...]
+
+
+def history(
+    files: Sequence[RunFile],
+    *,
+    thresholds: Thresholds | None = None,
+    across_machines: bool = False,
+) -> History:
+    """Make a line for each row over files in the order of their times, with its steps.
+
+    Fewer than ten files are compared in pairs, each with the one where the row changed last.
+    ComparisonError for fewer than two files, and for runs on different images.
+    """
+    if len(files) < 2:
+        raise ComparisonError("a history needs two files or more")
+    thresholds = thresholds or Thresholds()
+    ordered = tuple(sorted(files, key=lambda file: file.datetime))
+    for file in ordered[1:]:
+        check_same_data(ordered[0], file)
+    found = [{r.key: r for r in readings(file)} for file in ordered]
+    keys = list(dict.fromkeys(key for of_file in found for key in of_file))
+    rows = {key: [of_file.get(key) for of_file in found] for key in keys}
+    first = {key: next(r for r in row if r is not None) for key, row in rows.items()}
+    families = Counter(r.table for r in first.values())
+    at_home = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
+    pairs = _Pairs(ordered, thresholds, across_machines)
+    lines = []
+    for key, row in rows.items():
+        judged = [k for k, r in enumerate(row) if r is not None and r.value is not None]
+        if first[key].kind == "rounds":
+            judged = [k for k in judged if at_home[k]]
+        if len(judged) >= _LEAST_RUNS and first[key].kind in ("accuracy", "rounds"):
+            alpha = thresholds.alpha / ((len(judged) - 1) * families[first[key].table])
+            readings_of_row = [r for k in judged if (r := row[k]) is not None]
+            steps = {
+                judged[at]: change
+                for at, change in _steps(readings_of_row, alpha, thresholds).items()
+            }
+        else:
+            steps = pairs.steps(first[key].label, judged)
+        lines.append(
+            Line(
+                label=first[key].label,
+                table=first[key].table,
+                unit=first[key].unit,
+                values=tuple(None if r is None else r.value for r in row),
+                steps=tuple(steps),
+                changes=tuple(steps.values()),
+            )
+        )
+    return History(files=ordered, lines=tuple(lines))
+
+
+class _Pairs:
+    """Comparisons of two of the files, each made once; levels shared by the history's steps."""
+
+    def __init__(
+        self, files: Sequence[RunFile], thresholds: Thresholds, across_machines: bool
+    ) -> None:
+        self.files, self.across_machines = files, across_machines
+        self.thresholds = Thresholds(
+            alpha=thresholds.alpha / (len(files) - 1),
+            accuracy_points=thresholds.accuracy_points,
+            time_percent=thresholds.time_percent,
+            claims=thresholds.claims,
+        )
+        self.found: dict[tuple[int, int], Mapping[str, Change]] = {}
+
+    def steps(self, label: str, judged: Sequence[int]) -> dict[int, Change]:
+        steps: dict[int, Change] = {}
+        for at in judged[1:]:
+            reference = next(reversed(steps), judged[0])
+            change = self._compared(reference, at).get(label)
+            if change in _STEPS:
+                steps[at] = change
+        return steps
+
+    def _compared(self, reference: int, at: int) -> Mapping[str, Change]:
+        if (reference, at) not in self.found:
+            try:
+                rows = compare(
+                    self.files[reference],
+                    self.files[at],
+                    thresholds=self.thresholds,
+                    across_machines=self.across_machines,
+                    partial=True,
+                ).rows
+            except ComparisonError:  # nothing was measured in both
+                rows = ()
+            self.found[reference, at] = {row.label: row.change for row in rows}
+        return self.found[reference, at]
+
+
+def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict[int, Change]:
+    """Steps of a row by the run at which it had changed; the surest first, then on both sides."""
+    timed = row[0].kind == "rounds"
+    referred = timed and all(r.process and r.process.mood is not None for r in row)
+    series, assumed = [], ASSUMED_SEED_DEVIATION**2
+    if timed:
+        assumed = ASSUMED_PROCESS_DEVIATION**2 + (0 if referred else ASSUMED_MOOD_DEVIATION**2)
+    for reading in row:
+        if timed:
+            assert reading.process is not None
+            mood = (reading.process.mood or 0.0) if referred else 0.0
+            series.append(reading.process.log - mood)
+        else:
+            assert reading.value is not None
+            series.append(reading.value)
+    weights = [tuple(run["weights_sha256"] for run in r.runs) for r in row]
+    same = [bool(a) and a == b for a, b in itertools.pairwise(weights)]
+    steps: list[int] = []
+    while True:
+        best = _surest(series, steps, same, assumed)
+        if best is None or best[0] >= alpha:
+            break
+        steps.append(best[1])
+    found = {}
+    for at in sorted(steps):
+        effect = _effect(series, at, steps)
+        shown = 100 * math.expm1(min(effect, 500.0)) if timed else effect
+        if abs(shown) > thresholds.of(row[0]):
+            worse = (effect > 0) == row[0].lower_is_better
+            found[at] = Change.REGRESSION if worse else Change.IMPROVEMENT
+    return found
+
+
+def _windows(
+    series: Sequence[float], at: int, steps: Sequence[int]
+) -> tuple[Sequence[float], Sequence[float]]:
+    start = max([0, *(s for s in steps if s < at)])
+    end = min([len(series), *(s for s in steps if s > at)])
+    return series[max(start, at - WINDOW) : at], series[at : min(end, at + AFTER)]
+
+
+def _effect(series: Sequence[float], at: int, steps: Sequence[int]) -> float:
+    before, after = _windows(series, at, steps)
+    return statistics.fmean(after) - statistics.fmean(before)
+
+
+def _surest(
+    series: Sequence[float], steps: Sequence[int], same: Sequence[bool], assumed: float
+) -> tuple[float, int] | None:
+    """The p value and the place of the surest step that is not known yet."""
+    squares = [(b - a) ** 2 / 2 for a, b in itertools.pairwise(series)]
+    best: tuple[float, int] | None = None
+    for at in range(1, len(series)):
+        if at in steps:
+            continue
+        between = [
+            s for k, s in enumerate(squares, 1) if k != at and k not in steps and not same[k - 1]
+        ]
+        # Neighbours overlap: of n differences two thirds are worth one (von Neumann, 1941).
+        degrees = 2 * len(between) / 3
+        variance: Variance = (assumed, 30.0)
+        if degrees >= 5:
+            variance = max(statistics.fmean(between), assumed / 4), degrees
+        before, after = _windows(series, at, steps)
+        share = 1 / len(before) + 1 / len(after)
+        test, _ = significance.t_test(
+            _effect(series, at, steps), [(variance[0] * share, variance[1])], ""
+        )
+        if best is None or test.p < best[0]:
+            best = test.p, at
+    return best
+
+
+def learn(files: Sequence[RunFile]) -> dict[tuple[str, ...], Learnt]:
+    """Learn each row's values from several runs, by the key of its reading.
+
+    Of accuracies a value for each network, once however often it was judged; of times a value for
+    each run on the newest one's machine. ComparisonError for no file.
+    """
+    if not files:
+        raise ComparisonError("nothing to learn from: no run")
+    ordered = sorted(files, key=lambda file: file.datetime)
+    accuracies: dict[tuple[str, ...], dict[str, tuple[float, str]]] = {}
+    times: dict[tuple[str, ...], list[tuple[Reading, str]]] = {}
+    for file in ordered:
+        at_home = machines(ordered[-1], file) == "same"
+        for reading in readings(file):
+            if reading.kind == "accuracy" and reading.runs:
+                of_row = accuracies.setdefault(reading.key, {})
+                for run, value in zip(reading.runs, reading.values, strict=True):
+                    weights = str(run["weights_sha256"] or (file.path, run["fingerprint"]))
+                    of_row[weights] = value, run["fingerprint"]
+            elif reading.process and at_home:
+                times.setdefault(reading.key, []).append((reading, file.path.name))
+    learnt = {}
+    for key, by_weights in accuracies.items():
+        values, names = zip(*by_weights.values(), strict=True)
+        learnt[key] = Learnt(values=values, runs=names)
+    for key, found in times.items():
+        processes = [r.process for r, _ in found if r.process]
+        moods = [p.mood for p in processes if p.mood is not None]
+        referred = len(moods) == len(processes)
+        learnt[key] = Learnt(
+            values=tuple(p.log - ((p.mood or 0.0) if referred else 0.0) for p in processes),
+            mood=statistics.fmean(moods) if referred else None,
+            runs=tuple(name for _, name in found),
+        )
+    return learnt
+
+
+def bisect_status(comparison: Comparison | None, label: str) -> int:
+    """Give the exit code for ``git bisect run`` about one row: 0 good, 1 bad, 125 can't be judged.
+
+    None is a run that could not be compared at all.
+    """
+    rows = [] if comparison is None else [r for r in comparison.rows if r.label == label]
+    if not rows:
+        return SKIP
+    if rows[0].change is Change.REGRESSION:
+        return BAD
+    unjudged = (Change.NOT_JUDGED, Change.NOT_MEASURED, Change.UNDECIDED, Change.NEW, Change.GONE)
+    return SKIP if rows[0].change in unjudged else GOOD

@@ -1,0 +1,106 @@
+"""Where two runs happened: whether that was one machine, and what else differs. Pure."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smallnet_core.runs.file import RunFile
+
+# Without these two machines cannot be told apart.
+_NEEDED = ("host", "processor", "memory_gib", "num_threads")
+_CLOCK_CHANGE = 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Something about two runs that is not the same; None where a file does not tell."""
+
+    name: str
+    old: str | None
+    new: str | None
+
+
+def machines(old: RunFile, new: RunFile) -> str:
+    """Tell whether both are "same" or "another"; "unknown" where a file says too little."""
+    before, after = _machine(old), _machine(new)
+    if any(before[name] != after[name] for name in before if before[name] and after[name]):
+        return "another"
+    return "same" if all(before[name] and after[name] for name in _NEEDED) else "unknown"
+
+
+def differences(old: RunFile, new: RunFile) -> tuple[Difference, ...]:
+    """List what differs: commits, packages, CUDA, driver, processor, threads."""
+    before, after = _environment(old), _environment(new)
+    return tuple(
+        Difference(name=name, old=before.get(name), new=after.get(name))
+        for name in {**before, **after}
+        if before.get(name) != after.get(name)
+    )
+
+
+def warnings(old: RunFile, new: RunFile) -> tuple[str, ...]:
+    """Warn of what the rows recorded of a busy machine, or of another clock."""
+    found, clocks = [], []
+    for which, file in (("old", old), ("new", new)):
+        loads = _recorded(file, "load_average")
+        threads = file.machine.get("num_threads")
+        if loads and isinstance(threads, int) and max(loads) > 1.5 * threads:
+            found.append(
+                f"the {which} run's machine was busy: load average {max(loads):.1f} "
+                f"beside {threads} threads"
+            )
+        clocks.append(_recorded(file, "clock_mhz"))
+    if all(clocks):
+        before, after = map(statistics.median, clocks)
+        if max(before, after) > _CLOCK_CHANGE * min(before, after) > 0:
+            found.append(f"the clock changed from {before:.0f} to {after:.0f} MHz")
+    return tuple(found)
+
+
+def _recorded(file: RunFile, name: str) -> list[float]:
+    values = [row.get(name) for row in file.rows if row["claim"] is None]
+    return [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+
+
+def _text(value: Any) -> str | None:
+    if value in (None, "", [], {}):
+        return None
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _machine(file: RunFile) -> dict[str, str | None]:
+    whole, ours = file.document["machine_info"], file.machine
+    processor = _mapping(whole.get("cpu"))
+    flags = processor.get("flags")
+    return {
+        "host": _text(whole.get("node")),
+        "processor": _text(processor.get("brand_raw") or whole.get("processor")),
+        "flags": _text(sorted(map(str, flags)) if isinstance(flags, list) else None),
+        "cache": _text(processor.get("l3_cache_size")),
+        "memory_gib": _text(ours.get("memory_gib")),
+        "device": _text(ours.get("device")),
+        "device_name": _text(ours.get("device_name")),
+        "num_threads": _text(ours.get("num_threads")),
+    }
+
+
+def _environment(file: RunFile) -> dict[str, str | None]:
+    machine = _machine(file)
+    if machine["flags"]:
+        machine["flags"] = f"{machine['flags'].count(',') + 1} flags"
+    return {
+        "commit": _text(file.commit.get("id")),
+        "python": _text(file.machine.get("python")),
+        "system": _text(file.machine.get("system")),
+        "driver": _text(file.machine.get("driver")),
+        **{name: _text(v) for name, v in _mapping(file.machine.get("versions")).items()},
+        **machine,
+    }

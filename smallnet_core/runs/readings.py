@@ -1,0 +1,238 @@
+"""What the rows of a saved run say, as far as it can be compared with another run. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from smallnet_core.claims import CLAIMS
+from smallnet_core.records import Rule, Status
+from smallnet_core.runs.file import Row, RunFile
+from smallnet_core.runs.significance import Variance, log_median
+
+# What makes a timing the same one in another file; the name, for kinds that are not here.
+IDENTITY: Mapping[str, tuple[str, ...]] = {
+    "latency": ("network", "batch_size", "precision", "backend"),
+    "pruning curve": ("network", "optimizer", "technique"),
+}
+
+# Of counts: what there should not be more of.
+BIGGER_IS_WORSE = frozenset({"parameters", "multiply-adds", "MiB", "bytes"})
+# Of a curve that does not say of how many: fewer than any data set has to test.
+_LEAST_IMAGES = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """What one process found of a time or a rate."""
+
+    log: float  # of the median of its rounds
+    within: Variance  # of that, as far as the rounds tell
+    mood: float | None = None  # log of what the reference timing beside it would make of 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A row that can be compared: a claim or a timing, on a device."""
+
+    key: tuple[str, ...]
+    label: str
+    table: str
+    kind: str  # "accuracy", "interval", "rounds", "curve", "count", "number", "none"
+    value: float | None = None
+    unit: str = ""
+    lower_is_better: bool = False
+    recipe: str | None = None
+    verdict: str | None = None
+    reason: str = ""
+    values: tuple[float, ...] = ()  # a seed each, or a point of a curve each; percent
+    num_images: int | None = None
+    interval: tuple[float, float] | None = None
+    process: Process | None = None
+    runs: tuple[Row, ...] = ()  # a seed each; empty where one is not in the file
+    fingerprints: tuple[str, ...] = ()
+    weights: str | None = None  # of a curve
+    minuend: float | None = None  # of a difference: what the claim is about
+
+
+def readings(file: RunFile) -> list[Reading]:
+    """Read all rows of a file, each under a label of its own."""
+    runs = {run["fingerprint"]: run for run in file.runs}
+    rounds = {
+        _timing_key(row): tuple(seconds)
+        for row, seconds in file.rounds
+        if row["claim"] is None and row["kind"] == "latency"
+    }
+    found: dict[tuple[str, ...], Reading] = {}
+    labels: set[str] = set()
+    for row in file.rows:
+        timing = row["claim"] is None
+        for reading in _of_timing(row, runs, rounds) if timing else [_of_claim(row, runs)]:
+            if reading.key in found:  # the same by another recipe
+                recipe = str(reading.recipe)
+                reading = replace(reading, key=(*reading.key, recipe))
+            if reading.label in labels:
+                label = f"{reading.label} ({', '.join(filter(None, reading.key[-2:]))})"
+                reading = replace(reading, label=label)
+            labels.add(reading.label)
+            found.setdefault(reading.key, reading)
+    return list(found.values())
+
+
+def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
+    claim = CLAIMS.get(row["claim"])
+    unit = row["unit"]
+    base = Reading(
+        key=("claim", row["claim"], row["device"] or ""),
+        label=row["claim"],
+        table=row["source"],
+        kind="none",
+        unit=unit,
+        verdict=row["verdict"],
+        reason=row["reason"],
+        recipe=row["recipe"],
+        lower_is_better=claim is not None and claim.rule is Rule.BELOW,
+        fingerprints=tuple(row["fingerprints"]),
+    )
+    value, values = row["measured"], tuple(row["values"])
+    if row["verdict"] == Status.NOT_MEASURED.value and value is None:
+        return base
+    if value is None or None in values:  # it diverged
+        return replace(base, kind="number")
+    own = [runs.get(one) for one in row["fingerprints"]]
+    found = tuple(run for run in own if run is not None)
+    interval = tuple(row["interval"]) if row["interval"] else None
+    base = replace(
+        base,
+        value=value,
+        values=values,
+        num_images=row["num_images"],
+        interval=interval,
+        runs=found if found and len(found) == len(own) == len(values) else (),
+        minuend=_finite(row["details"].get("minuend_percent")),
+    )
+    if unit == "%" and row["metric"] == "accuracy_percent" and (base.num_images or base.runs):
+        return replace(base, kind="accuracy")
+    if unit in ("%", "points", ""):
+        wide = interval is not None and interval[0] < interval[1]
+        return replace(base, kind="interval" if wide else "number")
+    return replace(base, kind="count", lower_is_better=unit in BIGGER_IS_WORSE)
+
+
+def _timing_key(row: Row) -> tuple[str, ...]:
+    fields = (*IDENTITY.get(row["kind"], ("name",)), "device")
+    return (row["kind"], *(str(row.get(name, "")) for name in fields))
+
+
+def _of_timing(
+    row: Row, runs: Mapping[str, Row], rounds: Mapping[tuple[str, ...], tuple[float, ...]]
+) -> list[Reading]:
+    kind, key = row["kind"], _timing_key(row)
+    base = Reading(
+        key=key, label="/".join(filter(None, key[:-1])), table=kind, kind="number", unit="ms"
+    )
+
+    def part(name: str, unit: str) -> Reading:
+        value = _finite(row.get(name))
+        return replace(
+            base, key=(*key, name), label=f"{base.label}: {name}", unit=unit, value=value
+        )
+
+    def count(name: str, unit: str) -> Reading:
+        return replace(part(name, unit), kind="count", lower_is_better=True)
+
+    def timed(reading: Reading, values: tuple[float, ...]) -> Reading:
+        seconds = reading.unit == "ms"
+        if not values or statistics.median(values) <= 0:
+            return reading
+        log, within = log_median(values)
+        mood = _mood(row)
+        if mood is not None and not seconds:
+            mood = -mood
+        process = Process(log=log, within=within, mood=mood)
+        return replace(reading, kind="rounds", process=process, lower_is_better=seconds)
+
+    def timed_part(name: str, unit: str) -> Reading:
+        reading = part(name, unit)
+        return timed(reading, () if reading.value is None else (reading.value,))
+
+    if kind == "latency":
+        seconds = rounds.get(key, ())
+        value = 1000 * statistics.median(seconds) if seconds else _finite(row.get("measured"))
+        ms = tuple(1000 * s for s in seconds) or (() if value is None else (value,))
+        return [timed(replace(base, value=value), ms)]
+    if kind == "training_speed":
+        by_loop = row.get("rounds_images_per_second")
+        speeds = _numbers(by_loop.get("ours")) if isinstance(by_loop, Mapping) else ()
+        if not speeds:
+            return [part("ratio", "")]
+        value = statistics.median(speeds)
+        return [timed(replace(base, unit="images/s", value=value), speeds)]
+    if kind == "pruned network":
+        fingerprint = str(row.get("fingerprint", ""))
+        accuracy = part("accuracy_percent", "%")
+        if fingerprint in runs and accuracy.value is not None:
+            accuracy = replace(
+                accuracy,
+                kind="accuracy",
+                values=(accuracy.value,),
+                num_images=runs[fingerprint]["num_images"],
+                runs=(runs[fingerprint],),
+                fingerprints=(fingerprint,),
+            )
+        return [
+            count("num_params", "parameters"),
+            count("num_nonzeros", "parameters"),
+            count("multiply_adds", "multiply-adds"),
+            count("dense_bytes", "bytes"),
+            timed_part("latency_ms", "ms"),
+            timed_part("images_per_second", "images/s"),
+            accuracy,
+        ]
+    if kind == "pruning curve":
+        percents = _numbers(row.get("accuracy_percent"))
+        images = row.get("num_images")
+        return [
+            replace(
+                base,
+                kind="curve" if percents else "none",
+                unit="%",
+                value=statistics.fmean(percents) if percents else None,
+                values=percents,
+                num_images=images if type(images) is int and images > 0 else _LEAST_IMAGES,
+                weights=row.get("weights_sha256"),
+            )
+        ]
+    if kind == "failures":
+        return [replace(part("accuracy_percent", "%"), kind="count")]
+    unit = str(row.get("unit", ""))
+    return [replace(base, unit=unit, value=_finite(row.get("measured")))]
+
+
+def _mood(row: Row) -> float | None:
+    """Log of the seconds that the reference timings took beside this row."""
+    seconds = row.get("reference_seconds")
+    found = list(seconds.values()) if isinstance(seconds, Mapping) else []
+    if rate := _finite(row.get("matmul_gflops")):
+        found.append(1 / rate)
+    if not found or not all((_finite(s) or 0.0) > 0 for s in found):
+        return None
+    return statistics.fmean(map(math.log, found))
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    """Read a list of finite numbers; empty for anything else."""
+    found = [_finite(value) for value in values] if isinstance(values, list) else []
+    return tuple(value for value in found if value is not None) if None not in found else ()
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # an integer beyond any float
+        return None

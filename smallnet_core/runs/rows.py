@@ -1,0 +1,352 @@
+"""What two readings of the same thing are judged by, and what comes of it: a row. Pure."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import fnmatch
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
+from smallnet_core.runs import significance
+from smallnet_core.runs.file import Row
+from smallnet_core.runs.readings import Reading
+from smallnet_core.runs.significance import Test, Variance
+
+# Points. Published networks of this size have 0.1 to 0.8.
+WIDE_SEED_DEVIATION = 0.8
+# Logs of the medians of one network's rounds in two runs on one machine: 76 timings in three pairs.
+ASSUMED_PROCESS_DEVIATION = 0.04
+_PROCESS_DEGREES = 70.0
+# Degrees of freedom of the assumption beside what one table of one pair shows.
+_SEEN_AGAINST = 5.0
+# What a machine's mood does to all timings of a run, where no reference timing tells.
+ASSUMED_MOOD_DEVIATION = 0.06
+# How far a network's time may follow another way than the reference timing does.
+TRANSFER_DEVIATION = 0.3
+_ASSUMED_DEGREES = 30.0
+
+
+class ComparisonError(ValueError):
+    """Two files that cannot be compared, in one line."""
+
+
+class Change(enum.StrEnum):
+    """What became of a row."""
+
+    REGRESSION = "regression"
+    IMPROVEMENT = "improvement"
+    CHANGED = "changed"  # a count: neither better nor worse
+    UNDECIDED = "undecided"
+    SIMILAR = "no difference shown"
+    UNCHANGED = "unchanged"
+    NOT_JUDGED = "not judged"
+    NOT_MEASURED = "not measured on one side"
+    NEW = "new"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """The least that counts: beyond ``alpha``, an effect in points or percent."""
+
+    alpha: float = 0.05
+    accuracy_points: float = 0.1
+    time_percent: float = 10.0
+    claims: Mapping[str, float] = field(default_factory=dict)  # by pattern, in the row's own unit
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha is {self.alpha}, expected a level between 0 and 1")
+        values = {
+            "accuracy_points": self.accuracy_points,
+            "time_percent": self.time_percent,
+            **self.claims,
+        }
+        for name, value in values.items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"threshold of {name} is {value}, expected 0 or more")
+
+    @classmethod
+    def from_table(cls, table: Any) -> Thresholds:
+        """Read ``[tool.smallnet.compare]`` of a pyproject.toml; ValueError for what it is not."""
+        if not isinstance(table, Mapping):
+            raise ValueError(f"{table!r}: expected a table")
+        known = {"alpha", "accuracy_points", "time_percent", "claims"}
+        if unknown := sorted(table.keys() - known):
+            raise ValueError(f"{', '.join(unknown)}: expected of {', '.join(sorted(known))}")
+        claims = table.get("claims", {})
+        if not isinstance(claims, Mapping):
+            raise ValueError(f"claims is {claims!r}, expected a table of patterns")
+        for name, value in {**table, **claims}.items():
+            if name != "claims" and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise ValueError(f"{name} is {value!r}, expected a number")
+        return cls(**table)
+
+    def of(self, reading: Reading) -> float:
+        """Give what the effect has to be above; the first pattern that fits decides."""
+        for pattern, least in self.claims.items():
+            if fnmatch.fnmatchcase(reading.label, pattern):
+                return least
+        if reading.kind == "rounds":
+            return self.time_percent
+        return self.accuracy_points if reading.unit in ("%", "points") else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What several runs found of a row: of accuracies a value a seed, of times a log a process."""
+
+    values: tuple[float, ...]
+    mood: float | None = None  # mean over the runs; None unless each had its reference timing
+    runs: tuple[str, ...] = ()  # where the values are from
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowComparison:
+    """A row of both files, or of one."""
+
+    label: str
+    table: str
+    change: Change
+    kind: str
+    unit: str
+    old: float | None = None
+    new: float | None = None
+    effect: float | None = None  # new - old, in points for %; percent for rounds
+    interval: tuple[float, float] | None = None  # 95 %, of the effect
+    threshold: float | None = None
+    test: Test | None = None
+    narrow: Test | None = None  # without what is unknown: undecided where it alone is significant
+    p_adjusted: float | None = None  # Holm, over the table
+    note: str = ""
+    lower_is_better: bool = False
+
+
+def joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
+
+
+def tested(
+    row: RowComparison,
+    old: Reading,
+    new: Reading,
+    learnt: Learnt | None,
+    process: Callable[[], Variance],
+    found: str,
+    at_home: bool,
+) -> RowComparison:
+    kinds = {old.kind, new.kind}
+    if kinds == {"accuracy"}:
+        return _accuracy(row, old, new, learnt)
+    if kinds == {"curve"}:
+        return _curve(row, old, new)
+    if kinds == {"rounds"}:
+        row = _time(row, old, new, learnt, process())
+        if at_home:
+            return row
+        note = joined(row.note, "another machine" if found == "another" else "unknown machine")
+        return replace(row, change=Change.NOT_JUDGED, test=None, narrow=None, note=note)
+    if kinds <= {"interval", "accuracy"} and old.interval and new.interval:
+        return _intervals(row, old, new)
+    return replace(row, change=Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
+
+
+def _accuracy(
+    row: RowComparison, old: Reading, new: Reading, learnt: Learnt | None
+) -> RowComparison:
+    note = row.note
+    if old.fingerprints != new.fingerprints:
+        note = joined(note, "the recipe changed")
+    pairs = _same_seeds(old, new)
+    if pairs and all(_same_weights(a, b) for a, b in pairs):
+        lost, gained = map(sum, zip(*(_discordant(*p) for p in pairs), strict=True))
+        if lost == gained == 0:
+            return replace(row, change=Change.UNCHANGED, note=note)
+        images = sum(int(a["num_images"]) for a, _ in pairs)
+        low, high = significance.paired_interval(lost, gained, images)
+        return replace(
+            row,
+            note=joined(note, "the same weights with other answers"),
+            test=significance.mcnemar(lost, gained),
+            interval=(100 * low, 100 * high),
+        )
+    before = learnt.values if learnt else old.values
+    effect = statistics.fmean(new.values) - statistics.fmean(before)
+    share = 1 / len(before) + 1 / len(new.values)
+    images = new.num_images or old.num_images or 10_000
+    # Seeds that share half of their errors differ by so much at least; three can agree by chance.
+    hits = min(images, max(0, round(statistics.fmean(before) / 100 * images)))
+    least = 1e4 * significance.share_variance(hits, images) / 4
+
+    def test(variance: float, degrees: float, method: str) -> tuple[Test, tuple[float, float]]:
+        return significance.t_test(effect, [(max(variance, least) * share, degrees)], method)
+
+    if max(len(before), len(new.values)) >= 3:
+        variance, degrees = significance.pooled(
+            [significance.variance_of(side) for side in (before, new.values)]
+        )
+        found, interval = test(variance, degrees, "t, the seeds' own deviation")
+        return replace(row, effect=effect, note=note, test=found, interval=interval)
+    found, interval = test(
+        WIDE_SEED_DEVIATION**2, _ASSUMED_DEGREES, f"t, {WIDE_SEED_DEVIATION:g} points assumed"
+    )
+    narrow, _ = test(ASSUMED_SEED_DEVIATION**2, _ASSUMED_DEGREES, "")
+    note = joined(note, "fewer than three seeds: their deviation is assumed")
+    return replace(row, effect=effect, note=note, test=found, interval=interval, narrow=narrow)
+
+
+def _same_seeds(old: Reading, new: Reading) -> list[tuple[Row, Row]]:
+    """The runs of both sides by seed, where both have the same ones."""
+    before, after = ({run["recipe"].get("seed", 0): run for run in r.runs} for r in (old, new))
+    if not before or before.keys() != after.keys():
+        return []
+    return [(before[seed], after[seed]) for seed in before]
+
+
+def _same_weights(a: Row, b: Row) -> bool:
+    return a["weights_sha256"] is not None and a["weights_sha256"] == b["weights_sha256"]
+
+
+def _bits(run: Row) -> npt.NDArray[np.bool_]:
+    raw = np.frombuffer(base64.b64decode(run["right"]), np.uint8)
+    return np.unpackbits(raw, count=run["num_images"]).astype(bool)
+
+
+def _discordant(a: Row, b: Row) -> tuple[int, int]:
+    """How many images only the first has right, and only the second."""
+    before, after = _bits(a), _bits(b)
+    if len(before) != len(after):
+        raise ComparisonError(f"{a['name']} was judged on {len(before)} and {len(after)} images")
+    return int((before & ~after).sum()), int((after & ~before).sum())
+
+
+def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
+    """By the point that differs most; other weights may lose their accuracy a point sooner."""
+    if old.values == new.values:
+        return replace(row, change=Change.UNCHANGED)
+    if len(old.values) != len(new.values):
+        return replace(row, change=Change.NOT_JUDGED, note="other proportions")
+    same = old.weights is not None and old.weights == new.weights
+    found: list[tuple[float, float, Test, Test, tuple[float, float]]] = []
+    for k, (a, b) in enumerate(zip(old.values, new.values, strict=True)):
+        images = [
+            1e4 * significance.share_variance(round(v / 100 * n), n)
+            for v, n in ((a, old.num_images), (b, new.num_images))
+            if n is not None
+        ]
+        parts: list[Variance] = [(sum(images), 1e9)]
+        narrow, _ = significance.t_test(b - a, parts, "")
+        if not same:
+            step = abs(old.values[min(k + 1, len(old.values) - 1)] - old.values[max(k - 1, 0)]) / 2
+            parts.append((2 * (WIDE_SEED_DEVIATION**2 + step**2), _ASSUMED_DEGREES))
+        test, interval = significance.t_test(b - a, parts, "two shares of the images")
+        found.append((test.p, b - a, test, narrow, interval))
+    _, effect, test, narrow, interval = min(found, key=lambda each: each[0])
+    points = len(found)
+    return replace(
+        row,
+        effect=effect,
+        interval=interval,
+        test=replace(test, p=min(1.0, points * test.p)),
+        narrow=None if same else replace(narrow, p=min(1.0, points * narrow.p)),
+        note=joined(row.note, "" if same else "other weights"),
+    )
+
+
+def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
+    """By intervals that need not be symmetric: the halves that face each other."""
+    assert old.interval and new.interval and old.value is not None and new.value is not None
+    effect, note = new.value - old.value, row.note
+    if old.minuend is not None and new.minuend is not None:
+        effect = new.minuend - old.minuend
+        note = joined(note, "judged by the first network's own accuracy")
+    if effect == 0:
+        return replace(row, effect=effect, change=Change.UNCHANGED, note=note)
+    below = math.hypot(new.value - new.interval[0], old.interval[1] - old.value)
+    above = math.hypot(new.interval[1] - new.value, old.value - old.interval[0])
+    facing = below if effect > 0 else above
+    z = 1.96 * abs(effect) / facing if facing else math.inf
+    return replace(
+        row,
+        effect=effect,
+        note=note,
+        test=Test(p=2 * statistics.NormalDist().cdf(-z), method="the intervals of both sides"),
+        interval=(effect - below, effect + above),
+    )
+
+
+def corrected(reading: Reading) -> float:
+    """Give the log of a time, as a multiple of the reference timing where there is one."""
+    assert reading.process is not None
+    return reading.process.log - (reading.process.mood or 0.0)
+
+
+def process_variance(
+    pairs: Sequence[tuple[Reading | None, Reading | None]],
+    learnt: Mapping[tuple[str, ...], Learnt],
+    of: Reading,
+) -> Variance:
+    """Estimate the variance between processes of a time's log: assumed, learnt, or as it is seen.
+
+    Where the other rows of its table differ by more among each other than that, they count.
+    """
+    both = [
+        (a, b)
+        for a, b in pairs
+        if a and b and b.table == of.table and a.process and b.process and b is not of
+    ]
+    windows = [significance.variance_of(learnt[a.key].values) for a, _ in both if a.key in learnt]
+    known = significance.pooled([(ASSUMED_PROCESS_DEVIATION**2, _PROCESS_DEGREES), *windows])
+    if len(both) < 10 or windows:
+        return known
+    variance, degrees = significance.spread([corrected(b) - corrected(a) for a, b in both])
+    seen, _ = significance.pooled([(known[0], _SEEN_AGAINST), (variance / 2, degrees)])
+    return max(known[0], seen), known[1]
+
+
+def _time(
+    row: RowComparison, old: Reading, new: Reading, learnt: Learnt | None, process: Variance
+) -> RowComparison:
+    assert old.process and new.process
+    a, b = old.process, new.process
+    referred = a.mood is not None and b.mood is not None
+    num_old, before, mood = 1, corrected(old), a.mood or 0.0
+    if learnt and (learnt.mood is None) == (b.mood is None):
+        num_old, before = len(learnt.values), statistics.fmean(learnt.values)
+        mood, referred = learnt.mood or 0.0, b.mood is not None
+    elif not referred:
+        before, mood = a.log, 0.0
+    difference = (corrected(new) if referred else b.log) - before
+    # What processes differ by has been seen in their medians: only rounds that tell less count.
+    (before_variance, of_before), (after_variance, of_after) = (
+        max(process, within) for within in (a.within, b.within)
+    )
+    parts = [(before_variance / num_old, of_before), (after_variance, of_after)]
+    narrow, _ = significance.t_test(difference, parts, "")
+    if referred:
+        shift = (b.mood or 0.0) - mood
+        parts.append(((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES))
+        method = "t between processes, against the reference timing"
+        note = f"the reference timing changed by {100 * math.expm1(abs(shift)):.0f} %"
+        note = note if abs(shift) > 0.1 else ""
+    else:
+        parts.append((ASSUMED_MOOD_DEVIATION**2 * (1 + 1 / num_old), _ASSUMED_DEGREES))
+        method, note = "t between processes", "no reference timing"
+    test, (low, high) = significance.t_test(difference, parts, method)
+    effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, low, high))
+    return replace(
+        row,
+        effect=effect,
+        interval=(ends[0], ends[1]),
+        test=test,
+        narrow=narrow,
+        note=joined(row.note, note),
+    )
