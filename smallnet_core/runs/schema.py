@@ -16,7 +16,6 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     FailFast,
@@ -76,9 +75,17 @@ Interval = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValid
 Origin = Annotated[str, Field(pattern=r"^(?:(?:zoo|cache|trained|recorded)$|diverged)")]
 
 
-
 class _Model(pydantic.BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
+
+
+def _default(name: str, value: Any) -> Any:
+    """A validator that sets what older or shorter files lack; a field's own default isn't saved."""
+
+    def validate(found: Any) -> Any:
+        return {name: value, **found} if isinstance(found, dict) else found
+
+    return model_validator(mode="before")(validate)
 
 
 class Details(_Model):
@@ -142,10 +149,7 @@ class ClaimRow(_Measured):
     device: str | None
     recorded: Recorded | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_schema_1(cls, row: Any) -> Any:
-        return {"num_images": None, **row} if isinstance(row, dict) else row
+    _of_schema_1 = _default("num_images", None)
 
     @model_validator(mode="after")
     def _is_in_range(self) -> ClaimRow:
@@ -308,10 +312,7 @@ class Ours(_Model):
     rows: Annotated[list[Row], FailFast()]
     runs: Annotated[list[Run], FailFast()]
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_schema_1(cls, ours: Any) -> Any:
-        return {"runs": [], **ours} if isinstance(ours, dict) else ours
+    _of_schema_1 = _default("runs", [])
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Ours:
@@ -366,14 +367,12 @@ class ExtraInfo(_Model):
     smallnet: Row | None = None
 
 
-def _with_data(stats: Any) -> Any:
-    return {"data": [], **stats} if isinstance(stats, dict) else stats
-
-
 class Stats(_Model):
     """The seconds of a benchmark's rounds; none where they were not saved."""
 
     data: list[NonNegative]
+
+    _of_autosave = _default("data", [])
 
 
 class Benchmark(_Model):
@@ -381,7 +380,7 @@ class Benchmark(_Model):
 
     name: str
     extra_info: ExtraInfo
-    stats: Annotated[Stats, BeforeValidator(_with_data)]
+    stats: Stats
 
 
 class Document(_Model):
