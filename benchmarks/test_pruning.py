@@ -169,6 +169,7 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             raise
         found = curves(workbench.records, benchmark, side, [technique], range(num_seeds))
         recorded = True
+    [recipe, *_] = recipes_of(workbench, of_network(side))
     points = list(zip(*(curve.accuracy_percent for curve in found), strict=True))
     record_row(
         {
@@ -181,10 +182,11 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             "deviation": None if num_seeds == 1 else [stdev(point) for point in points],
             "num_weights": found[0].num_weights,
             "num_zeros": list(found[0].num_zeros),
-            "seed": found[0].seed if num_seeds == 1 else [curve.seed for curve in found],
+            "seeds": [curve.seed for curve in found],
             "weights_sha256": found[0].weights_sha256,
             "recorded": recorded,
-            "origin": found[0].made["environment"]["device_name"],
+            "origin": "recorded" if recorded else workbench.model(recipe).origin,
+            "measured_on": found[0].made["environment"]["device_name"],
             "device": found[0].made["environment"]["device"],
             "seconds": sum(curve.made["seconds"] for curve in found),
         }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import os
+import reprlib
 import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smallnet_core.lab.needs import Selection
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from smallnet_core.runs.compare import Comparison, Thresholds
     from smallnet_core.training.progress import LogLines
 
-__all__ = ["FAIL_ON", "fail_on_default", "fails", "main", "read_thresholds"]
+__all__ = ["FAIL_ON", "fail_on_default", "fails", "main", "read_thresholds", "unused_patterns"]
 
 FAIL_ON = ("regression", "change", "nothing")
 
@@ -45,7 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         help="what changed between two saved runs, and whether it can be chance",
-        description="What changed between two saved runs (files of --benchmark-json or --report), "
+        description="What changed between two saved runs (files of --benchmark-json, "
+        "gzipped or not, - for standard input), "
         "and whether it can be chance; of more than two files, when.",
     )
     compare.add_argument("old", type=Path, metavar="OLD.json")
@@ -120,15 +123,10 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="download nothing")
 
 
-def _number(option: str, text: str, kind: Callable[[str], Any], what: str) -> Any:
-    """The value of an option that has to be more than 0; raises ValueError."""
-    try:
-        value = kind(text)
-    except ValueError:
-        value = 0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{option} {text}: expected {what}")
-    return value
+def _whole(option: str) -> Callable[[str], int]:
+    from smallnet_core.lab.settings import number
+
+    return number(option, int, "a whole number of at least 1", 1)
 
 
 def _selected(args: argparse.Namespace) -> tuple[Selection, Settings]:
@@ -141,7 +139,7 @@ def _selected(args: argparse.Namespace) -> tuple[Selection, Settings]:
         optimizer=args.optimizer,
         dataset=args.dataset,
         recipe_kind=args.recipe,
-        num_seeds=_number("--seeds", args.seeds, int, "a whole number of at least 1"),
+        num_seeds=_whole("--seeds")(args.seeds),
     )
     settings = Settings(
         data_dir=data_folder(args.data_dir),
@@ -160,15 +158,15 @@ def _display() -> LogLines:
 
 def _train(args: argparse.Namespace) -> int:
     from smallnet_core.lab.needs import select
+    from smallnet_core.lab.settings import number
 
-    whole = "a whole number of at least 1"
-    num_jobs = _number("--jobs", args.jobs, int, whole)
+    num_jobs = _whole("--jobs")(args.jobs)
     num_threads = max(1, (os.cpu_count() or 1) // num_jobs)
     if args.threads is not None:
-        num_threads = _number("--threads", args.threads, int, whole)
+        num_threads = _whole("--threads")(args.threads)
     minutes = None
     if args.minutes is not None:
-        minutes = _number("--for", args.minutes, float, "minutes, more than 0")
+        minutes = number("--for", float, "minutes, more than 0", 1e-9)(args.minutes)
     selection, settings = _selected(args)
     wanted = select(selection)
 
@@ -209,7 +207,8 @@ def _publish(args: argparse.Namespace) -> int:
 
 def fail_on_default() -> str:
     """What fails where nothing is said: regressions where the variable CI is set."""
-    return "regression" if os.environ.get("CI") else "nothing"
+    off = ("", "0", "false", "no", "off")
+    return "nothing" if os.environ.get("CI", "").lower() in off else "regression"
 
 
 def read_thresholds(path: Path | None) -> Thresholds:
@@ -225,10 +224,40 @@ def read_thresholds(path: Path | None) -> Thresholds:
         if not path.is_file():
             return Thresholds()
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Thresholds.from_table(tables.get("tool", {}).get("smallnet", {}).get("compare", {}))
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        for name in ("tool", "smallnet", "compare"):
+            table = table.get(name, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"{name} is {reprlib.repr(table)}, expected a table")
+        return Thresholds.from_table(table)
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"{path}: [tool.smallnet.compare]: {error}") from error
+
+
+def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]:
+    """Return a line for each threshold whose pattern fits no row."""
+    return [
+        f"[tool.smallnet.compare.claims]: {pattern!r} fits no row"
+        for pattern in thresholds.claims
+        if not fnmatch.filter((row.label for row in comparison.rows), pattern)
+    ]
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Raises ValueError where a file would be written over another that was named."""
+    taken = {os.path.realpath(path): "an input" for path in (args.old, *args.new)}
+    if sum(str(path) == "-" for path in (args.old, *args.new)) > 1:
+        raise ValueError("standard input can be read once: name the other file")
+    for option in ("markdown", "json", "html"):
+        path = getattr(args, option)
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise ValueError(f"--{option} {path}: is {taken[place]} too, name another file")
+        taken[place] = f"--{option}"
 
 
 def fails(comparison: Comparison, fail_on: str) -> bool:
@@ -252,6 +281,7 @@ def _compare(args: argparse.Namespace) -> int:
     from smallnet_core.runs.history import history
     from smallnet_core.system.files import replace_file
 
+    _check_outputs(args)
     thresholds = read_thresholds(args.config)
     if args.alpha is not None:
         thresholds = replace(thresholds, alpha=args.alpha)
@@ -270,7 +300,9 @@ def _compare(args: argparse.Namespace) -> int:
         return int(any(end in wanted for end in ends))
 
     comparison = compare(*files, thresholds=thresholds, across_machines=args.across_machines)
-    lines = compare_report.terminal_lines(comparison, verbose=args.verbose)
+    remarks = [line for file in files for line in file.remarks]
+    remarks += unused_patterns(thresholds, comparison)
+    lines = [*remarks, *compare_report.terminal_lines(comparison, verbose=args.verbose)]
     print("\n".join(lines))  # noqa: T201
     outputs = {
         args.markdown: lambda: "\n".join((*compare_report.markdown_lines(comparison), "")),

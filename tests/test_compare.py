@@ -173,7 +173,21 @@ def test_a_network_that_diverges_is_a_regression() -> None:
 
 
 def test_recipes_of_two_kinds_are_not_judged_against_each_other() -> None:
-    row = by_label(compare(file(), file({TABLE_2: {"recipe": "paper", "measured": 50.0}})))[TABLE_2]
+    row = by_label(
+        compare(
+            file(),
+            file(
+                {
+                    TABLE_2: {
+                        "recipe": "paper",
+                        "measured": 50.0,
+                        "values": [50.0],
+                        "fingerprints": [],
+                    }
+                }
+            ),
+        )
+    )[TABLE_2]
     assert row.change is Change.NOT_JUDGED and "tuned and paper" in row.note
 
 

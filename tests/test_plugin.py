@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from smallnet_core import plugin
+from smallnet_core import plugin, session
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.recipes import find_recipe
@@ -49,82 +49,89 @@ def test_a_claim_is_a_string_with_itself_as_id_and_its_dataset_as_marker():
 
 def test_every_dataset_of_a_claim_is_one_that_a_start_checks():
     found = {claim.dataset for claim in (*CLAIMS.values(), *GOALS.values())} - {None}
-    assert found == set(plugin.DATASETS)
+    assert found == set(session.DATASETS)
 
 
 def test_the_claim_of_a_test_is_the_one_that_it_is_parametrized_with():
     def item(**params: object) -> SimpleNamespace:
         return SimpleNamespace(callspec=SimpleNamespace(params=params))
 
-    assert plugin._claim_of(item(claim_id="digits/vit_s-adam")) is GOALS["digits/vit_s-adam"]
-    assert plugin._claim_of(item(claim_id="table2/vit-adam")) is None
-    assert plugin._claim_of(item(network="vit")) is None
-    assert plugin._claim_of(SimpleNamespace()) is None
+    assert session.claim_of(item(claim_id="digits/vit_s-adam")) is GOALS["digits/vit_s-adam"]
+    assert session.claim_of(item(claim_id="table2/vit-adam")) is None
+    assert session.claim_of(item(network="vit")) is None
+    assert session.claim_of(SimpleNamespace()) is None
 
 
 # pytest-benchmark's tables
 
 
-ALL_TABLES: Any = SimpleNamespace(
-    getoption={"--tables": "all"}.get, stash={plugin._rows_key: [{"claim": None}]}
-)
+@pytest.fixture
+def all_tables(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> session.Session:
+    monkeypatch.setattr(pytestconfig.option, "tables", "all")
+    found = session.Session(pytestconfig)
+    row = ("smallnet", {"claim": None, "kind": "latency"})
+    found.add(SimpleNamespace(user_properties=[row], nodeid="a"))
+    return found
 
 
 def benchmark(name: str, group: str | None) -> dict[str, str | None]:
     return {"name": name, "group": group}
 
 
-def test_counted_claims_stay_out_of_the_tables_of_times():
+def test_counted_claims_stay_out_of_the_tables_of_times(all_tables):
     found = [benchmark("b", "evaluation"), benchmark("c", "counting"), benchmark("a", "evaluation")]
-    groups = plugin.pytest_benchmark_group_stats(ALL_TABLES, found, "group")
-    assert groups == [("evaluation", [found[2], found[0]])]
+    assert all_tables.timing_groups(found, "group") == [("evaluation", [found[2], found[0]])]
 
 
-def test_other_groupings_and_tables_without_counts_are_left_to_pytest_benchmark():
+def test_other_groupings_and_tables_without_counts_are_left_to_pytest_benchmark(all_tables):
     timed = [benchmark("a", "training"), benchmark("b", "inference")]
-    assert plugin.pytest_benchmark_group_stats(ALL_TABLES, timed, "group") is None
-    counted = [*timed, benchmark("c", "counting")]
-    assert plugin.pytest_benchmark_group_stats(ALL_TABLES, counted, "func") is None
+    assert all_tables.timing_groups(timed, "group") is None
+    assert all_tables.timing_groups([*timed, benchmark("c", "counting")], "func") is None
 
 
 # Progress
 
 
-def config_of(pytestconfig: pytest.Config) -> SimpleNamespace:
-    """Ours, with the clean-up in our hands."""
-    cleanups: list[object] = []
-    return SimpleNamespace(
-        pluginmanager=pytestconfig.pluginmanager, add_cleanup=cleanups.append, cleanups=cleanups
-    )
+@pytest.fixture
+def session_on(pytestconfig, monkeypatch):
+    """Makes a session whose standard error is a descriptor of ours, and what closes that."""
+
+    def make(descriptor: int) -> tuple[session.Session, list[Any]]:
+        monkeypatch.setattr(session.os, "dup", lambda fd: descriptor)
+        cleanups: list[Any] = []
+        own = session.Session(pytestconfig)
+        plugins = pytestconfig.pluginmanager
+        own.config = SimpleNamespace(pluginmanager=plugins, add_cleanup=cleanups.append)
+        return own, cleanups
+
+    return make
 
 
-def test_a_log_gets_notes_and_no_bar(pytestconfig, monkeypatch):
+def test_a_log_gets_notes_and_no_bar(session_on):
     reader, writer = os.pipe()
-    monkeypatch.setattr(plugin.os, "dup", lambda fd: writer)
-    config = config_of(pytestconfig)
-    notes = plugin._progress(config)
+    own, cleanups = session_on(writer)
+    notes = own._progress()
     assert isinstance(notes, Notes)
     notes.start(RECIPE, 10, 5)
     notes.note("resumed after step 5")
     notes.step()
     notes.epoch(epoch(1))
     notes.close()
-    [close] = config.cleanups
+    [close] = cleanups
     close()
     with open(reader, "rb") as stream:
         assert stream.read() == b"\nresumed after step 5\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals here")
-def test_a_bar_is_drawn_on_a_terminal_whatever_pytest_captures(pytestconfig, monkeypatch):
+def test_a_bar_is_drawn_on_a_terminal_whatever_pytest_captures(session_on):
     master, terminal = os.openpty()
-    monkeypatch.setattr(plugin.os, "dup", lambda fd: terminal)
-    config = config_of(pytestconfig)
-    bar = plugin._progress(config)
+    own, cleanups = session_on(terminal)
+    bar = own._progress()
     assert isinstance(bar, ProgressBar)
     bar.start(RECIPE, 10)
     bar.close()
-    [close] = config.cleanups
+    [close] = cleanups
     close()
     drawn = b""
     with contextlib.suppress(OSError):  # so Linux ends what a closed terminal had to say

@@ -479,7 +479,7 @@ def curve(technique: str, network: str = "resnet18", **facts: Any) -> Row:
         "proportions": PROPORTIONS,
         "accuracy_percent": [90 - 4 * k for k in range(21)],
         "num_weights": 11_159_232,
-        "seed": 0,
+        "seeds": [0],
         "origin": "zoo",
         "device": "cpu",
         "seconds": 12.5,
@@ -523,7 +523,7 @@ def test_a_drop_whose_accuracy_is_not_known_shows_none():
 def test_random_pruning_stands_beside_the_papers_techniques_where_it_was_measured():
     rows = [pruned(claim, Status.REPRODUCED, 93.5) for claim in (*TABLE_6, *TABLE_7)]
     rows += [curve(name) for name in FOUR]
-    rows.append(curve("random_unstructured", seed=1, accuracy_percent=[None] * 21))
+    rows.append(curve("random_unstructured", seeds=[1], accuracy_percent=[None] * 21))
     lines = lines_of(rows)
     assert [line for line in lines if len(line) > WIDTH] == []
     headings = [line for line in lines if line.startswith("prop.")]
@@ -548,7 +548,7 @@ def test_tables_6_and_7_not_measured_are_counted_only():
 
 def test_curves_of_other_networks_are_a_table_a_network():
     rows = [curve(name, network) for network in ("resnet18_s", "vgg16_s") for name in FOUR]
-    rows.append(curve("l1_structured", "resnet18_s", seed=1, accuracy_percent=[50.0] * 21))
+    rows.append(curve("l1_structured", "resnet18_s", seeds=[1], accuracy_percent=[50.0] * 21))
     lines = lines_of(rows)
     title = "resnet18_s adabound: % right, by the proportion pruned of its 11,159,232 weights"
     assert lines[1] == title and len(title) <= WIDTH

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import copy
+import gzip
 import json
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from smallnet_core.runs.file import SCHEMA, RunFileError, check_document, read_r
 
 FILES = Path(__file__).parent / "files"
 OLD, CURRENT = FILES / "run-schema-1.json", FILES / "run-schema-2.json"
+REPORTS = sorted(FILES.parents[1].glob("reports/*/bench*.json"))
 GOOD = json.loads(CURRENT.read_text())
 
 
@@ -36,7 +41,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 DROP = object()
-CLAIM = next(k for k, row in enumerate(GOOD["smallnet"]["rows"]) if row["claim"])
+CLAIM = next(k for k, row in enumerate(GOOD["smallnet"]["rows"]) if row.get("unit") == "%")
 TIMING = next(k for k, row in enumerate(GOOD["smallnet"]["rows"]) if not row["claim"])
 ROW, RUN = f"smallnet.rows.{CLAIM}", "smallnet.runs.0"
 
@@ -79,57 +84,64 @@ def test_schema_1_has_no_runs_and_schema_2_has() -> None:
     assert {run["fingerprint"] for run in runs} <= fingerprints and len(runs) >= 3
 
 
-def test_reading_twice_is_reading_once() -> None:
-    document = read_run_file(CURRENT).document
+@pytest.mark.parametrize("path", [OLD, CURRENT, *REPORTS], ids=lambda path: path.parent.name)
+def test_reading_twice_is_reading_once(path: Path) -> None:
+    document = read_run_file(path).document
     assert check_document(document) == document
-    assert check_document(copy.deepcopy(GOOD)) == GOOD
 
 
 # What is none
 
 REFUSED = {
     "no file of ours": ("smallnet", DROP, "has nothing of smallnet"),
-    "no machine": ("machine_info", DROP, "machine_info is None, expected dict"),
-    "no commit": ("commit_info", [], "commit_info is [], expected dict"),
-    "no benchmarks": ("benchmarks", {}, "benchmarks is {}, expected list"),
-    "no time": ("datetime", "yesterday", "expected one like 2026"),
+    "no machine": ("machine_info", DROP, "machine_info: is missing"),
+    "no commit": ("commit_info", [], "commit_info: "),
+    "no benchmarks": ("benchmarks", {}, "benchmarks: "),
+    "no time": ("datetime", "yesterday", "datetime: "),
     "a newer schema": ("smallnet.schema", SCHEMA + 1, "a newer one is needed"),
     "schema 0": ("smallnet.schema", 0, "this version reads 1 to"),
-    "a schema of text": ("smallnet.schema", "2", "smallnet.schema is '2', expected int"),
-    "a schema of true": ("smallnet.schema", True, "expected int"),
-    "no rows": ("smallnet.rows", DROP, "smallnet.rows is None, expected list"),
+    "a schema of text": ("smallnet.schema", "2", "smallnet.schema: "),
+    "a schema of true": ("smallnet.schema", True, "found True"),
+    "no rows": ("smallnet.rows", DROP, "smallnet.rows: is missing"),
     "an empty run": ("smallnet.rows", [], "an empty run"),
-    "a row that is a list": (ROW, [], "is [], expected dict"),
-    "a claim that is a number": (f"{ROW}.claim", 7, "claim is 7, expected str or null"),
-    "a claim without a row": (f"{ROW}.source", DROP, "source is None, expected str"),
-    "an unknown verdict": (f"{ROW}.verdict", "splendid", "verdict 'splendid'"),
-    "a value of text": (f"{ROW}.values", ["91"], "values is '91'"),
-    "a measured text": (f"{ROW}.measured", "91", "measured is '91', expected int or float or null"),
-    "half an interval": (f"{ROW}.interval", [1.0], "expected its two ends"),
-    "a turned interval": (f"{ROW}.interval", [2.0, 1.0], "expected its two ends"),
-    "no images": (f"{ROW}.num_images", 0, "0 images"),
-    "a timing of no kind": (f"smallnet.rows.{TIMING}.kind", None, "kind is None, expected str"),
-    "runs that are none": ("smallnet.runs", {}, "smallnet.runs is {}, expected list"),
-    "a run without a name": (f"{RUN}.name", DROP, "name is None, expected str"),
-    "a run of no dataset": (f"{RUN}.recipe", {}, "recipe.dataset is None"),
-    "a run of no optimizer": (f"{RUN}.recipe.optimizer", "sgdm", "recipe.optimizer is 'sgdm'"),
-    "time that runs backwards": (f"{RUN}.train_seconds", -1.0, "train_seconds is -1.0"),
-    "a negative memory": (f"{RUN}.peak_memory_mib", -1, "peak_memory_mib is -1"),
+    "a row that is a list": (ROW, [], ROW),
+    "a claim that is a number": (f"{ROW}.claim", 7, f"{ROW}.claim: "),
+    "a claim without a row": (f"{ROW}.source", DROP, ": is missing"),
+    "an unknown verdict": (f"{ROW}.verdict", "splendid", "found 'splendid'"),
+    "a value of text": (f"{ROW}.values", ["91"], "expected a number, found '91'"),
+    "a measured text": (f"{ROW}.measured", "91", "expected a number, found '91'"),
+    "measured without values": (f"{ROW}.values", [], "there are no values"),
+    "another mean": (f"{ROW}.measured", 1.0, "the mean of its values"),
+    "half an interval": (f"{ROW}.interval", [1.0], "at least 2 items"),
+    "a turned interval": (f"{ROW}.interval", [2.0, 1.0], "expected its lower end first"),
+    "no images": (f"{ROW}.num_images", 0, "expected greater than 0"),
+    "a negative percentage": (f"{ROW}.paper", -5, "-5 %: expected 0 to 100"),
+    "more than all images": (f"{ROW}.paper", 500, "500 %: expected 0 to 100"),
+    "an origin that is a processor": (f"{ROW}.details.origins", ["Xeon"], "origins.0"),
+    "a timing of no kind": (f"smallnet.rows.{TIMING}.kind", None, "kind: "),
+    "a negative time": (f"smallnet.rows.{TIMING}.measured", -1.0, "expected 0 or more"),
+    "runs that are none": ("smallnet.runs", {}, "smallnet.runs: "),
+    "a run without a name": (f"{RUN}.name", DROP, f"{RUN}.name: is missing"),
+    "a run of no dataset": (f"{RUN}.recipe", {}, f"{RUN}.recipe.dataset: is missing"),
+    "a run of no optimizer": (f"{RUN}.recipe.optimizer", "sgdm", f"{RUN}.recipe.optimizer: "),
+    "time that runs backwards": (f"{RUN}.train_seconds", -1.0, "expected 0 or more, found -1.0"),
+    "a negative memory": (f"{RUN}.peak_memory_mib", -1, "expected 0 or more, found -1"),
     "bits that are no base64": (f"{RUN}.right", "€", "no base64"),
     "too few bits": (f"{RUN}.right", "AAAA", "3 bytes of bits for"),
     "another accuracy": (f"{RUN}.accuracy_percent", 50.0, "its bits are not those of 50.0 %"),
     "an accuracy of no image": (f"{RUN}.accuracy_percent", 50.01, "is no share of"),
-    "a run on no images": (f"{RUN}.num_images", 0, "0 images"),
-    "a negative count": (f"{RUN}.confusion.0.0", -1, "a negative count"),
+    "a run on no images": (f"{RUN}.num_images", 0, "expected greater than 0"),
+    "a negative count": (f"{RUN}.confusion.0.0", -1, f"{RUN}.confusion.0.0: "),
     "another confusion": (f"{RUN}.confusion.0.0", 0, "its confusion matrix is not that of"),
     "a matrix that is not square": (f"{RUN}.confusion.0", [1], "is not square"),
-    "an epoch that is a list": (f"{RUN}.curve.0", [], "curve is []"),
-    "a loss of text": (f"{RUN}.curve.0.train_loss", "low", "train_loss is 'low'"),
-    "a round of text": ("benchmarks.0.stats.data", ["fast"], "stats.data is 'fast'"),
-    "a round before it began": ("benchmarks.0.stats.data", [-0.1], "a round of -0.1 seconds"),
-    "a benchmark without a name": ("benchmarks.0.name", DROP, "name is None"),
-    "no stats": ("benchmarks.0.stats", [], "stats is []"),
-    "a machine of text": ("machine_info.smallnet", "mine", "machine_info.smallnet is 'mine'"),
+    "an epoch that is a list": (f"{RUN}.curve.0", [], f"{RUN}.curve.0: "),
+    "a loss of text": (f"{RUN}.curve.0.train_loss", "low", f"{RUN}.curve.0.train_loss: "),
+    "an integer beyond float": (f"{RUN}.curve.0.epoch", 10**400, "an integer of 1329 bits"),
+    "a round of text": ("benchmarks.0.stats.data", ["fast"], "benchmarks.0.stats.data.0: "),
+    "a round before it began": ("benchmarks.0.stats.data", [-0.1], "expected 0 or more"),
+    "a benchmark without a name": ("benchmarks.0.name", DROP, "benchmarks.0.name: is missing"),
+    "no stats": ("benchmarks.0.stats", [], "benchmarks.0.stats: "),
+    "a machine of text": ("machine_info.smallnet", "mine", "machine_info.smallnet: "),
 }
 
 
@@ -168,8 +180,9 @@ def test_bits_beyond_the_images_are_refused() -> None:
     [
         (b"", "broken JSON at line 1"),
         (b"\xff\xfe{}", "no UTF-8"),
-        (b"[]", "the file is [], expected dict"),
-        (b"null", "the file is None, expected dict"),
+        (b"[]", "is a list, expected an object"),
+        (b"null", "is a NoneType, expected an object"),
+        (b'{"a": 1, "a": 2}', "'a' is there twice"),
         (b"{}", "has nothing of smallnet"),
         (b'{"a": NaN}', "NaN is no number"),
         (b'{"a": -Infinity}', "-Infinity is no number"),
@@ -191,14 +204,61 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -
     path = write(tmp_path, b"")
     os.truncate(path, module.MAX_BYTES + 1)  # sparse: takes no room
     assert "more than the" in refusal(path)
+    assert "more than the" in refusal(write(tmp_path, gzip.compress(bytes(module.MAX_BYTES + 1))))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "cannot be read (No such file" in refusal(tmp_path / "none.json")
     assert "is a folder: name the JSON file" in refusal(tmp_path)
+
+
+# What a shell hands over
+
+
+def test_a_byte_order_mark_and_gzip_are_read(tmp_path: Path) -> None:
+    expected = read_run_file(CURRENT).document
+    for content in (b"\xef\xbb\xbf" + CURRENT.read_bytes(), gzip.compress(CURRENT.read_bytes())):
+        assert read_run_file(write(tmp_path, content)).document == expected
+
+
+@pytest.mark.parametrize("cut", [5, 500])
+def test_gzip_that_was_cut_off_is_refused(tmp_path: Path, cut: int) -> None:
+    assert "broken gzip" in refusal(write(tmp_path, gzip.compress(CURRENT.read_bytes())[:cut]))
+
+
+def test_pipes_and_standard_input_are_read(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    assert "no regular file" in refusal(fifo)
+    writer = threading.Thread(target=fifo.write_bytes, args=(CURRENT.read_bytes(),))
+    writer.start()
+    done = subprocess.run(
+        [sys.executable, "-m", "smallnet_core.cli", "compare", fifo, "-", "--fail-on=change"],
+        input=CURRENT.read_bytes(),
+        capture_output=True,
+        timeout=60,
+    )
+    writer.join()
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# Agreement
+
+
+@pytest.mark.parametrize("points", [-30, 0.5])
+def test_a_row_agrees_with_its_run(points: float) -> None:
+    document = copy.deepcopy(GOOD)
+    row = next(row for row in document["smallnet"]["rows"] if row["fingerprints"])
+    row["values"] = [row["values"][0] + points]
+    row["measured"] = row["values"][0]
+    with pytest.raises(ValueError, match=r"where its run .* has"):
+        check_document(document)
+
+
+def test_a_pruning_curve_of_an_older_file_says_what_it_was_measured_on() -> None:
+    rows = read_run_file(CURRENT).rows
+    curve = next(row for row in rows if row.get("kind") == "pruning curve")
+    assert (curve["measured_on"], curve["seeds"]) == ("Intel(R) Xeon(R) Processor", [0])
+    assert "origin" not in curve and "seed" not in curve
 
 
 @settings(deadline=None, max_examples=60)

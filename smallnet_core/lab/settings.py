@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Settings", "cache_folder", "check_device", "data_folder"]
+__all__ = ["Settings", "cache_folder", "check_device", "data_folder", "number", "one_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +27,43 @@ class Settings:
     recorded: bool = True  # whether what cannot be measured is shown from the zoo's records
 
 
+def one_of(option: str, names: Iterable[str]) -> Callable[[str], str]:
+    """Return what takes one of the names; it raises ValueError for another."""
+
+    def check(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"{option} {text}: expected one of {', '.join(names)}")
+        return text
+
+    return check
+
+
+def number(
+    option: str, kind: Callable[[str], Any], expected: str, least: float
+) -> Callable[[str], Any]:
+    """Return what takes a finite number from ``least`` on; it raises ValueError for another."""
+
+    def check(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value < float("inf"):
+            raise ValueError(f"{option} {text}: expected {expected}")
+        return value
+
+    return check
+
+
 def check_device(name: str) -> str:
-    """``name``, or ValueError where no device is called so; whether it is there torch knows."""
+    """Return ``name``; ValueError where no device is called so. Whether it is there torch knows."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     return name
 
 
 def data_folder(given: str | None) -> Path | None:
-    """The folder of ``--data-dir``; ValueError where it is none."""
+    """Return the folder of ``--data-dir``; ValueError where it is none."""
     if given is None:
         return None
     # A shell leaves the ~ of --data-dir=~/x alone; Path's own raises for an unknown ~user.
@@ -45,7 +75,7 @@ def data_folder(given: str | None) -> Path | None:
 
 
 def cache_folder(given: str | None) -> Path:
-    """Where trained models are: ``given``, else SMALLNET_CACHE, else the user's cache.
+    """Return where trained models are: ``given``, else SMALLNET_CACHE, else the user's cache.
 
     Raises ValueError where a file is in its place.
     """

@@ -41,7 +41,7 @@ _LISTED = (
 )
 # So many names of what is only listed; verbose output has them all.
 _MAX_NAMES = 8
-_RENEW = "improved: renew the reference (smallnet reference update NEW.json)"
+_RENEW = "improved: renew the reference, NEW.json is the better one"
 
 
 def _file(file: RunFile) -> str:

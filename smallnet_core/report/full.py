@@ -289,7 +289,7 @@ def _curves_provenance(rows: Sequence[Row]) -> list[str]:
     """A line for all techniques that are alike in it."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for name, curves in _by_technique(rows).items():
-        numbers = list(dict.fromkeys(str(curve["seed"]) for curve in curves))
+        numbers = list(dict.fromkeys(str(seed) for curve in curves for seed in curve["seeds"]))
         seeds = f"seed{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
         origins = "/".join(dict.fromkeys(curve["origin"] for curve in curves))
         devices = "/".join(dict.fromkeys(curve["device"] for curve in curves))

@@ -81,7 +81,7 @@ class Suite:
     def settings(self, *args: object) -> Settings:
         """What the options come to; raises pytest.UsageError as they do."""
         config = self.pytester.parseconfigure(*self.arguments(*args))
-        return config.stash[plugin._settings_key]
+        return config.stash[plugin._own].settings
 
     def reports(self, result: pytest.RunResult) -> list[pytest.TestReport]:
         recorder = result.reprec  # type: ignore[attr-defined]

@@ -1,0 +1,415 @@
+"""What a saved run may hold, as pydantic models; ``file`` is the door that uses them.
+
+The file is pytest-benchmark's; what is ours stands under ``"smallnet"`` at its top level. Fields
+that are not named here come through as they are, and what is not known is null.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Discriminator,
+    FailFast,
+    Field,
+    NonNegativeInt,
+    PlainValidator,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
+
+from smallnet_core.records import Status
+from smallnet_core.runs.file import SCHEMA
+
+__all__ = ["Document", "Run", "explain"]
+
+_UNIT_RANGES = {"%": (0, 100), "points": (-100, 100)}  # all others: 0 or more, and shares 0 to 1
+_SHARES = ("precision", "recall", "f1", "accuracy", "lost_at_proportion")  # metrics of no unit
+_SLACK = 1e-6  # that sums in another order make in a percentage
+
+
+def _number(value: Any) -> Any:
+    if type(value) not in (int, float) or not math.isfinite(value):  # True is no 1
+        raise ValueError("expected a number")
+    return value
+
+
+def _not_negative(value: float) -> float:
+    if value < 0:
+        raise ValueError("expected 0 or more")
+    return value
+
+
+def _percent(value: float) -> float:
+    if not 0 <= value <= 100:
+        raise ValueError("expected 0 to 100 %")
+    return value
+
+
+def _is_verdict(value: str) -> str:
+    if value not in list(Status):
+        raise ValueError(f"expected one of {', '.join(Status)}")
+    return value
+
+
+def _ordered(ends: list[float]) -> list[float]:
+    if ends[0] > ends[1]:
+        raise ValueError("expected its lower end first")
+    return ends
+
+
+Number = Annotated[int | float, PlainValidator(_number)]
+NonNegative = Annotated[Number, AfterValidator(_not_negative)]
+Percent = Annotated[Number, AfterValidator(_percent)]
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+# Where a trained network comes from.
+Origin = Annotated[str, Field(pattern=r"^(?:(?:zoo|cache|trained|recorded)$|diverged)")]
+
+
+class _Model(pydantic.BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
+
+
+def _default(name: str, value: Any) -> Any:
+    """A validator that sets what older or shorter files lack; a field's own default isn't saved."""
+
+    def validate(found: Any) -> Any:
+        return {name: value, **found} if isinstance(found, dict) else found
+
+    return model_validator(mode="before")(validate)
+
+
+class Details(_Model):
+    """How a claim's networks came to be, a value a seed, and where a curve was measured."""
+
+    epochs: int | None = None
+    computed_in: list[str] = []
+    origins: list[Origin] = []
+    train_seconds: list[NonNegative | None] = []
+    trained_on: list[str | None] = []
+    trained_at_commit: list[str | None] = []
+    technique: str | None = None
+    measured_on: str | None = None  # a processor's name
+    measured_at_commit: str | None = None
+
+
+class _Measured(_Model):
+    """What was measured for a claim, here or in an earlier run."""
+
+    verdict: Annotated[str, AfterValidator(_is_verdict)]
+    reason: str
+    measured: Number | None
+    deviation: NonNegative | None
+    difference: Number | None
+    interval: Interval | None
+    seeds: list[int]
+    values: list[Number | None]
+    num_images: PositiveInt | None
+    recipe: str | None
+    fingerprints: list[str]
+    details: Details
+
+    @model_validator(mode="after")
+    def _is_the_mean(self) -> _Measured:
+        if self.measured is None or None in self.values:
+            return self
+        if not self.values:
+            raise ValueError(f"measured is {self.measured}, and there are no values")
+        mean = math.fsum(self.values) / len(self.values)  # type: ignore[arg-type]
+        if not math.isclose(mean, self.measured, rel_tol=_SLACK, abs_tol=_SLACK):
+            raise ValueError(f"measured is {self.measured}, the mean of its values {mean}")
+        return self
+
+
+class Recorded(_Measured):
+    """What the zoo's records say of a claim that was not measured in this run."""
+
+    trained_on: str
+    commit: str | None
+    time: str
+
+
+class ClaimRow(_Measured):
+    """A claim that was looked at, see ``Verdict.as_row``."""
+
+    claim: str
+    source: str
+    paper: Number
+    unit: str
+    metric: str
+    device: str | None
+    recorded: Recorded | None = None
+
+    _of_schema_1 = _default("num_images", None)
+
+    @model_validator(mode="after")
+    def _is_in_range(self) -> ClaimRow:
+        share = not self.unit and self.metric in _SHARES
+        low, high = _UNIT_RANGES.get(self.unit, (0, 1 if share else math.inf))
+        found = [self.paper, self.measured, *self.values]
+        if self.recorded is not None:
+            found += [self.recorded.measured, *self.recorded.values]
+        for value in found:
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{value} {self.unit or self.metric}: expected {low} to {high}")
+        return self
+
+    def judged(self) -> Sequence[tuple[str, Number | None]]:
+        """Return fingerprints of whole networks with their accuracies, as far as it has any."""
+        if self.metric != "accuracy_percent" or self.unit != "%" or self.details.technique:
+            return ()
+        if len(self.fingerprints) != len(self.values):
+            return ()
+        return tuple(zip(self.fingerprints, self.values, strict=True))
+
+
+class TimingRow(_Model):
+    """What was timed or shown and judges no claim; fields by ``kind``."""
+
+    claim: None
+    kind: str
+    name: str | None = None
+    network: str | None = None
+    device: str | None = None
+    unit: str | None = None
+    measured: NonNegative | None = None
+    accuracy_percent: Percent | list[Percent | None] | None = None
+    fingerprint: str | None = None
+    # Of a pruning curve.
+    origin: Origin | None = None
+    measured_on: str | None = None
+    seeds: list[int] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_curves(cls, row: Any) -> Any:
+        """Their ``origin`` was the processor's name, their ``seed`` one or a list."""
+        if not isinstance(row, dict) or row.get("kind") != "pruning curve" or "seed" not in row:
+            return row
+        row = dict(row)
+        seed, machine = row.pop("seed"), row.pop("origin", None)
+        return {**row, "measured_on": machine, "seeds": seed if isinstance(seed, list) else [seed]}
+
+    def judged(self) -> Sequence[tuple[str, Number | None]]:
+        """Return the fingerprint of its network with the accuracy, where it has both."""
+        if self.kind != "pruned network" or self.fingerprint is None:
+            return ()
+        if isinstance(self.accuracy_percent, list) or self.accuracy_percent is None:
+            return ()
+        return ((self.fingerprint, self.accuracy_percent),)
+
+
+def _tag(row: Any) -> str:
+    claim = row.get("claim") if isinstance(row, dict) else getattr(row, "claim", None)
+    return "<timing>" if claim is None else "<claim>"
+
+
+Row = Annotated[
+    Annotated[ClaimRow, Tag("<claim>")] | Annotated[TimingRow, Tag("<timing>")], Discriminator(_tag)
+]
+
+
+class Optimizer(_Model):
+    """The optimizer of a recipe."""
+
+    name: str
+
+
+class Recipe(_Model):
+    """What a network was trained by, see ``Recipe.canonical``."""
+
+    dataset: str
+    network: str
+    kind: str
+    optimizer: Optimizer
+
+
+class Epoch(_Model):
+    """An epoch of a training."""
+
+    epoch: Number
+    train_loss: Number | None
+    train_accuracy_percent: Percent | None
+    test_accuracy_percent: Percent | None
+    seconds: NonNegative | None
+
+
+class Run(_Model):
+    """A trained network that was judged; rows refer to it by its fingerprint.
+
+    ``right`` says which images are classified right: a bit each, the first one highest, in base64.
+    ``confusion`` (classes x classes) has a row a true class; ``test_digest`` is the sha256 of the
+    test set's content.
+    """
+
+    name: str
+    fingerprint: str
+    recipe: Recipe
+    origin: Origin
+    accuracy_percent: Percent
+    num_images: PositiveInt
+    right: str
+    confusion: list[list[NonNegativeInt]]
+    test_digest: str
+    selection: str
+    selected_epoch: int | None
+    curve: list[Epoch]
+    train_seconds: NonNegative | None
+    peak_memory_mib: NonNegative | None
+    computed_in: str
+    trained_on: dict[str, Any]
+    trained_at_commit: dict[str, Any] | None
+    dataset_digests: dict[str, Any] | None
+    weights_sha256: str | None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Run:
+        right = round(self.accuracy_percent * self.num_images / 100)
+        if abs(self.accuracy_percent - 100 * right / self.num_images) > _SLACK:
+            raise ValueError(f"{self.accuracy_percent} % is no share of {self.num_images} images")
+        if _count_bits(self.right, self.num_images) != right:
+            raise ValueError(f"its bits are not those of {self.accuracy_percent} %")
+        if any(len(counts) != len(self.confusion) for counts in self.confusion):
+            raise ValueError("its confusion matrix is not square")
+        trace = sum(counts[k] for k, counts in enumerate(self.confusion))
+        if sum(map(sum, self.confusion)) != self.num_images or trace != right:
+            raise ValueError(f"its confusion matrix is not that of {self.accuracy_percent} %")
+        return self
+
+
+def _count_bits(packed: str, num_images: int) -> int:
+    try:
+        raw = base64.b64decode(packed, validate=True)
+    except ValueError as error:
+        raise ValueError("bits that are no base64") from error
+    padding = 8 * len(raw) - num_images
+    if not 0 <= padding < 8:
+        raise ValueError(f"{len(raw)} bytes of bits for {num_images} images")
+    if int.from_bytes(raw) & ((1 << padding) - 1):
+        raise ValueError(f"bits beyond its {num_images} images")
+    return int.from_bytes(raw).bit_count()
+
+
+def _is_known(schema: int) -> int:
+    if not 1 <= schema <= SCHEMA:
+        raise ValueError(f"this version reads 1 to {SCHEMA}; a newer one is needed for {schema}")
+    return schema
+
+
+class Ours(_Model):
+    """What stands under "smallnet": all rows, and the networks that were judged for them."""
+
+    schema_: Annotated[int, AfterValidator(_is_known)] = Field(alias="schema")
+    rows: Annotated[list[Row], FailFast()]
+    runs: Annotated[list[Run], FailFast()]
+
+    _of_schema_1 = _default("runs", [])
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Ours:
+        if not self.rows:
+            raise ValueError("an empty run: nothing was looked at in it")
+        seen = set()
+        for row in self.rows:
+            if isinstance(row, ClaimRow):
+                key = row.claim, row.recipe, row.device
+                if key in seen:
+                    raise ValueError(f"claim {row.claim} is in it twice")
+                seen.add(key)
+        runs = {run.fingerprint: run for run in self.runs}
+        if len(runs) < len(self.runs):
+            raise ValueError("a fingerprint is there twice among its runs")
+        for row in self.rows:
+            for fingerprint, value in row.judged():
+                run = runs.get(fingerprint)
+                if run and value is not None and abs(value - run.accuracy_percent) > _SLACK:
+                    raise ValueError(
+                        f"{row.claim or 'a pruned network'} has {value} % where its run "
+                        f"{run.name} has {run.accuracy_percent}"
+                    )
+        return self
+
+
+class Environment(_Model):
+    """The machine that a run was on."""
+
+    device: str | None = None
+    device_name: str | None = None
+    num_threads: int | None = None
+    versions: dict[str, Any] = {}
+
+
+class MachineInfo(_Model):
+    """What pytest-benchmark says of the machine, and what we do."""
+
+    smallnet: Environment = Field(default_factory=Environment)
+
+
+class Commit(_Model):
+    """The commit that was measured."""
+
+    id: str | None = None
+    dirty: bool | None = None
+
+
+class ExtraInfo(_Model):
+    """What a test added to its benchmark."""
+
+    smallnet: Row | None = None
+
+
+class Stats(_Model):
+    """The seconds of a benchmark's rounds; none where they were not saved."""
+
+    data: list[NonNegative]
+
+    _of_autosave = _default("data", [])
+
+
+class Benchmark(_Model):
+    """What pytest-benchmark says of a test that was timed."""
+
+    name: str
+    extra_info: ExtraInfo
+    stats: Stats
+
+
+class Document(_Model):
+    """A saved run."""
+
+    machine_info: MachineInfo
+    commit_info: Commit
+    datetime: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d")]
+    benchmarks: Annotated[list[Benchmark], FailFast()]
+    smallnet: Ours
+
+
+def explain(error: pydantic.ValidationError, document: Mapping[str, Any]) -> str:
+    """Return the first thing that is wrong, with its place in the document and what is there."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    # Without what tells the halves of a union apart.
+    place = [part for part in first["loc"] if not re.search(r"[<\[-]", str(part))]
+    where = ".".join(map(str, place)) or "the file"
+    node: Any = document
+    for part in place:  # the claim of a row says more than its number
+        try:
+            node = node[part]
+        except (LookupError, TypeError):
+            break
+        if isinstance(node, dict) and isinstance(node.get("claim"), str):
+            where += f" ({node['claim']})"
+    text = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if first["type"] == "missing":
+        return f"{where}: is missing"
+    found = first["input"]
+    shown = "" if isinstance(found, dict | pydantic.BaseModel) else f", found {reprlib.repr(found)}"
+    return f"{where}: {text}{shown}"

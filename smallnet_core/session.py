@@ -1,0 +1,375 @@
+"""One run of pytest: its options as Settings, its rows, and what they are compared with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from smallnet_core import judging, report
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims.known_misses import KNOWN_MISSES
+from smallnet_core.cli import fail_on_default, fails, read_thresholds, unused_patterns
+from smallnet_core.lab.settings import Settings, cache_folder
+from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
+from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
+
+if TYPE_CHECKING:
+    from smallnet_core.lab.workbench import Workbench
+    from smallnet_core.runs.compare import Thresholds
+
+__all__ = ["Session", "claim_of", "option_type", "recorded", "rows_of"]
+
+DATASETS = ("digits", "cifar10", "cifar100")
+CACHED = ("accuracy", "pruning", "failures")  # markers of what writes to the model cache
+# Groups of pytest-benchmark's tables: the hundreds of counted and looked-up claims have others.
+TIMED = ("training", "evaluation", "inference", "training speed")
+# Whoever gives one of these wants pytest-benchmark's own tables.
+TIMING_OPTIONS = (
+    "--benchmark-columns",
+    "--benchmark-verbose",
+    "--benchmark-sort",
+    "--benchmark-group-by",
+    "--benchmark-name",
+    "--benchmark-histogram",
+    "--benchmark-cprofile",
+    "--benchmark-compare",
+)
+PATH_OPTIONS = ("--compare", "--data-dir", "--model-cache")
+
+
+def option_type(check: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a ``type=`` whose refusal is one line: argparse's own would come with its usage."""
+
+    def parsed(text: str) -> Any:
+        try:
+            found = check(text)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
+        return str(found) if isinstance(found, Path) else found  # xdist sends options to workers
+
+    return parsed
+
+
+class Session:
+    """What a run of pytest has of smallnet; raises pytest.UsageError for options that can't be."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.is_worker = hasattr(config, "workerinput")  # of pytest-xdist
+        self.settings = self._settings()
+        _check_rootdir(config)
+        self.thresholds: Thresholds | None = None
+        self.old = None if self.is_worker else self._old_run()
+        self.from_workers: list[dict[str, Any]] = []
+        self.compared: list[str] = []
+        self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._workbench: Workbench | None = None
+
+    def _settings(self) -> Settings:
+        option = self.config.option
+        try:
+            cache_dir = cache_folder(option.model_cache)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
+        return Settings(
+            recipe_kind=option.recipe,
+            num_seeds=option.seeds,
+            retrain=option.retrain,
+            train_budget_minutes=option.train_budget,
+            data_dir=None if option.data_dir is None else Path(option.data_dir),
+            cache_dir=cache_dir,
+            device=option.device,
+            offline=option.offline,
+            recorded=not option.no_recorded,
+        )
+
+    def _old_run(self) -> RunFile | None:
+        """The file of ``--compare`` and its thresholds, read before anything is measured."""
+        path, fail_on = self.config.option.compare, self.config.option.fail_on
+        if path is None:
+            if fail_on is not None:
+                raise pytest.UsageError("--fail-on is for --compare OLD.json, which is not given")
+            return None
+        path = os.path.expanduser(path)
+        json_path = self.config.getoption("benchmark_json", None)
+        if json_path is not None and os.path.realpath(json_path) == os.path.realpath(path):
+            raise pytest.UsageError(f"--benchmark-json {json_path} would overwrite --compare's")
+        pyprojects = (self.config.inipath, self.config.rootpath / "pyproject.toml")
+        try:
+            self.thresholds = read_thresholds(
+                next(
+                    (p for p in pyprojects if p and p.name == "pyproject.toml" and p.exists()), None
+                )
+            )
+            return read_run_file(Path(path))
+        except (ValueError, OSError) as error:
+            raise pytest.UsageError(f"--compare {error}") from error
+
+    # Before the first test
+
+    @property
+    def workbench(self) -> Workbench:
+        """Datasets, trained models and judged logits, made when it is asked for first."""
+        if self._workbench is None:
+            from smallnet_core.lab.workbench import Workbench
+
+            try:
+                self._workbench = Workbench(self.settings, self._progress())
+            except ValueError as error:
+                raise pytest.UsageError(str(error)) from error
+        return self._workbench
+
+    def _progress(self) -> Any:
+        """A progress bar on the real standard error; a few notes where that is no terminal."""
+        from smallnet_core.training.progress import Notes, ProgressBar
+
+        with self._uncaptured():
+            stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+        self.config.add_cleanup(stream.close)
+        return ProgressBar(stream) if stream.isatty() else Notes(stream)
+
+    def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        if capture is None:  # -p no:capture
+            return contextlib.nullcontext()
+        found: contextlib.AbstractContextManager[None] = capture.global_and_fixture_disabled()
+        return found
+
+    def check_start(self, items: Iterable[pytest.Item]) -> None:
+        """Raises pytest.UsageError, in a line, for what is wrong with device, cache or data."""
+        items = [item for item in items if "workbench" in getattr(item, "fixturenames", ())]
+        if not items and not self.settings.device.startswith("cuda"):
+            return
+        bench = self.workbench
+        markers = {marker.name for item in items for marker in item.iter_markers()}
+        if markers.intersection(CACHED):
+            try:
+                bench.cache.check_writable()
+            except OSError as error:
+                raise pytest.UsageError(
+                    f"model cache {bench.cache.folder}: cannot be written ({error.strerror}); "
+                    "name another with --model-cache or SMALLNET_CACHE"
+                ) from error
+        for name in DATASETS:
+            if name in markers:
+                self._check_dataset(name)
+
+    def _check_dataset(self, name: str) -> None:
+        from smallnet_core.data.datasets import DatasetError
+
+        try:
+            # A download shows its progress: 170 MB in silence look like a hang.
+            with self._uncaptured():
+                self.workbench.dataset(name)
+        except NotMeasured:
+            pass  # the tests that need it say so, each for its claim
+        except DatasetError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    # Rows
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a claim and a timing, in the order of the tests."""
+        return list(self._rows.values())
+
+    def add(self, test: pytest.TestReport) -> None:
+        """Takes the rows of a test; of one that ran several times the last attempt counts."""
+        for k, row in enumerate(rows_of(test.user_properties)):
+            claim = row.get("claim")
+            self._rows[("claim", claim) if claim else (test.nodeid, k)] = row
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """All networks that were judged, here or by workers, each once."""
+        found = [] if self._workbench is None else self._workbench.run_records()
+        found += [run for worker in self.from_workers for run in worker["runs"]]
+        return list({run["fingerprint"]: run for run in found}.values())
+
+    @property
+    def complaints(self) -> list[str]:
+        """What is wrong with entries of the cache, a line each."""
+        found = [] if self._workbench is None else list(self._workbench.cache.complaints)
+        found += [line for worker in self.from_workers for line in worker["complaints"]]
+        return list(dict.fromkeys(found))
+
+    def for_controller(self, error: str | None = None) -> dict[str, Any]:
+        """What a worker of pytest-xdist sends when it ends, or when it cannot begin."""
+        return {"runs": self.runs, "complaints": self.complaints, "error": error}
+
+    # At the end
+
+    @property
+    def ours(self) -> dict[str, Any]:
+        """What stands under "smallnet" in a saved run."""
+        return {"schema": SCHEMA, "rows": self.rows, "runs": self.runs}
+
+    def environment(self) -> dict[str, Any]:
+        """The machine, as a saved run has it; imports torch."""
+        from smallnet_core.system.machine import environment, resolve_device
+
+        return environment(resolve_device(self.settings.device)).as_dict()
+
+    def document(self) -> dict[str, Any]:
+        """What --benchmark-json would save, whether it was asked for or not."""
+        hook, session = self.config.hook, self.config._benchmarksession  # type: ignore[attr-defined]
+        document: dict[str, Any] = hook.pytest_benchmark_generate_json(
+            config=self.config,
+            benchmarks=session.benchmarks,
+            include_data=True,
+            machine_info=session.get_machine_info(),
+            commit_info=hook.pytest_benchmark_generate_commit_info(config=self.config),
+        )
+        hook.pytest_benchmark_update_json(
+            config=self.config, benchmarks=session.benchmarks, output_json=document
+        )
+        # As it would come back from the file: tuples are lists, and so on.
+        found: dict[str, Any] = json.loads(json.dumps(document, default=str))
+        return found
+
+    def compare(self) -> bool:
+        """Keeps what changed since the old run, in lines; returns whether that fails the run."""
+        from smallnet_core.report import compare as compare_report
+        from smallnet_core.runs.compare import compare
+
+        assert self.old is not None and self.thresholds is not None, "--compare was given"
+        try:
+            new = RunFile(path=Path("this run"), document=check_document(self.document()))
+            comparison = compare(self.old, new, thresholds=self.thresholds)
+        except ValueError as error:
+            self.compared = [f"--compare: {error}"]
+            return True
+        self.compared = [
+            *self.old.remarks,
+            *unused_patterns(self.thresholds, comparison),
+            *compare_report.terminal_lines(comparison, verbose=self.config.get_verbosity() > 0),
+        ]
+        return fails(comparison, self.config.option.fail_on or fail_on_default())
+
+    def write_untimed(self) -> None:
+        """Writes --benchmark-json where pytest-xdist keeps pytest-benchmark from it."""
+        from smallnet_core.system.files import replace_file
+
+        path = self.config.getoption("benchmark_json", None)
+        if path is not None and self.from_workers and self.rows:
+            replace_file(Path(path), json.dumps(self.document(), indent=4).encode())
+
+    def report(self) -> list[str]:
+        """The report at the end, in lines."""
+        if self.config.option.tables == "short":
+            return report.short_lines(
+                self.rows, CLAIMS, GOALS, complaints=self.complaints, known_misses=KNOWN_MISSES
+            )
+        return report.terminal_lines(
+            self.rows,
+            CLAIMS,
+            GOALS,
+            verbose=self.config.get_verbosity() > 0,
+            complaints=self.complaints,
+            known_misses=KNOWN_MISSES,
+        )
+
+    def timing_groups(
+        self, benchmarks: Sequence[dict[str, Any]], group_by: str
+    ) -> list[tuple[str, list[dict[str, Any]]]] | None:
+        """The groups of pytest-benchmark's tables; None where those that it makes will do.
+
+        Beside a report of one screen there are none at all, but for those who ask for them.
+        """
+        if not self.rows:
+            return None
+        if self.config.option.tables == "short":
+            environment = os.environ.get("PYTEST_ADDOPTS", "").split()
+            given = [*map(str, self.config.invocation_params.args), *environment]
+            if not any(arg.startswith(TIMING_OPTIONS) for arg in given):
+                return []
+        shown = [bench for bench in benchmarks if bench["group"] in TIMED]
+        if len(shown) == len(benchmarks) or group_by != "group":
+            return None
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for bench in sorted(shown, key=lambda bench: bench["name"]):
+            groups.setdefault(bench["group"], []).append(bench)
+        return sorted(groups.items())
+
+
+def _check_rootdir(config: pytest.Config) -> None:
+    """Refuses a run whose project pytest has lost over a path of ours.
+
+    pytest looks for the project before it knows any plugin's options, and then the path of
+    ``--compare /elsewhere/old.json`` is one of a test.
+    """
+    given = list(map(str, config.invocation_params.args))
+    apart = [name for name in PATH_OPTIONS if name in given[:-1]]
+    if not apart or config.option.rootdir or config.option.inifilename:
+        return
+    tests = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
+    if not any(test.is_relative_to(config.rootpath) for test in tests):
+        value = given[given.index(apart[0]) + 1]
+        raise pytest.UsageError(
+            f"{apart[0]} {value}: pytest takes it for a test, and {config.rootpath} for the "
+            f"project; write {apart[0]}={value}"
+        )
+
+
+def rows_of(properties: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    """The rows among a test's properties."""
+    return [row for name, row in properties if name == "smallnet" and isinstance(row, dict)]
+
+
+def claim_of(item: pytest.Item) -> Claim | None:
+    """The claim that a test is parametrized with."""
+    callspec = getattr(item, "callspec", None)
+    claim_id = "" if callspec is None else callspec.params.get("claim_id", "")
+    return CLAIMS.get(claim_id) or GOALS.get(claim_id)
+
+
+def recorded(item: pytest.Function) -> dict[str, Any] | None:
+    """What the zoo's records say of the claim, judged by its own test; None where they are silent.
+
+    The test runs once more, on records instead of trained networks and without a clock.
+    """
+    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+    if not arguments.keys() >= {"workbench", "judge"}:
+        return None
+    bench: Any = arguments["workbench"]
+    verdicts: list[Verdict] = []
+
+    def judge(claim: Claim, measurement: Measurement) -> Verdict:
+        verdicts.append(judging.judge(claim, measurement))
+        return verdicts[-1]
+
+    bench.records.used.clear()
+    try:
+        item.obj(**arguments | {"workbench": bench.records, "judge": judge, "benchmark": _NoClock})
+    except NotMeasured:
+        return None
+    [verdict] = verdicts
+    records = [found.record for found in bench.records.used.values()]
+    newest = max(records, key=lambda record: record["time"])
+    kept = ("measured", "deviation", "difference", "interval", "seeds", "values", "num_images")
+    row = verdict.as_row()
+    return {
+        **{name: row[name] for name in (*kept, "verdict", "reason", "recipe", "fingerprints")},
+        "expected_miss": row["expected_miss"],
+        "trained_on": ", ".join(sorted({r["environment"]["device_name"] for r in records})),
+        "commit": (newest["commit"] or {}).get("id"),
+        "time": newest["time"],
+        "details": row["details"],
+    }
+
+
+class _NoClock:
+    """What stands in for the ``benchmark`` fixture where nothing is timed."""
+
+    group = None
+
+    @staticmethod
+    def pedantic(target: Callable[..., Any], args: Any = (), **_: Any) -> Any:
+        return target(*args)
