@@ -25,8 +25,8 @@ from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
 from smallnet_core.records import Claim, Measurement, NotMeasured
 
 if TYPE_CHECKING:
-    from smallnet_core.lab.curves import Curve
     from smallnet_core.lab.workbench import Workbench
+    from smallnet_core.pruning.curve import Curve
 
 pytestmark = pytest.mark.pruning
 
@@ -119,7 +119,7 @@ def test_one_shot(claim_id, workbench, judge, benchmark):
 )
 def test_lost_at(claim_id, workbench, judge, benchmark):
     """At which proportion one and five points are lost, and between which it may be."""
-    from smallnet_core.lab.curves import lost_at
+    from smallnet_core.pruning.curve import lost_at
 
     claim = CLAIMS[claim_id]
     side = side_of(claim)
@@ -177,9 +177,9 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             "seed": found[0].seed if num_seeds == 1 else [curve.seed for curve in found],
             "weights_sha256": found[0].weights_sha256,
             "recorded": recorded,
-            "origin": found[0].made["environment"]["device_name"],
-            "device": found[0].made["environment"]["device"],
-            "seconds": sum(curve.made["seconds"] for curve in found),
+            "origin": found[0].environment["device_name"],
+            "device": found[0].environment["device"],
+            "seconds": sum(curve.seconds for curve in found),
         }
     )
 
