@@ -25,8 +25,8 @@ from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
 from smallnet_core.records import Claim, Measurement, NotMeasured
 
 if TYPE_CHECKING:
-    from smallnet_core.lab.curves import Curve
     from smallnet_core.lab.workbench import Workbench
+    from smallnet_core.pruning.curve import Curve
 
 pytestmark = pytest.mark.pruning
 
@@ -119,7 +119,7 @@ def test_one_shot(claim_id, workbench, judge, benchmark):
 )
 def test_lost_at(claim_id, workbench, judge, benchmark):
     """At which proportion one and five points are lost, and between which it may be."""
-    from smallnet_core.lab.curves import lost_at
+    from smallnet_core.pruning.curve import lost_at
 
     claim = CLAIMS[claim_id]
     side = side_of(claim)
@@ -186,9 +186,9 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             "weights_sha256": found[0].weights_sha256,
             "recorded": recorded,
             "origin": "recorded" if recorded else workbench.model(recipe).origin,
-            "measured_on": found[0].made["environment"]["device_name"],
-            "device": found[0].made["environment"]["device"],
-            "seconds": sum(curve.made["seconds"] for curve in found),
+            "measured_on": found[0].environment["device_name"],
+            "device": found[0].environment["device"],
+            "seconds": sum(curve.seconds for curve in found),
         }
     )
 

@@ -172,19 +172,20 @@ def _train(args: argparse.Namespace) -> int:
 
     import torch
 
-    from smallnet_core.lab import queue as training_queue
     from smallnet_core.lab.cache import ModelCache
+    from smallnet_core.lab.listing import listing, ordered, to_do
+    from smallnet_core.lab.queue import train_all
     from smallnet_core.system.machine import resolve_device
 
     torch.set_num_threads(num_threads)
     device = resolve_device(settings.device)
     if args.list:
-        lines = training_queue.listing(wanted, settings, as_given=bool(args.claims))
+        lines = listing(wanted, settings, as_given=bool(args.claims))
         print("\n".join(lines))  # noqa: T201
         return 0
-    states = training_queue.to_do(wanted, ModelCache(settings.cache_dir))
-    recipes = list(states) if args.claims else training_queue.ordered(states, device)
-    return training_queue.train_all(
+    states = to_do(wanted, ModelCache(settings.cache_dir))
+    recipes = list(states) if args.claims else ordered(states, device)
+    return train_all(
         recipes,
         settings,
         _display(),
@@ -200,9 +201,9 @@ def _publish(args: argparse.Namespace) -> int:
     selection, settings = _selected(args)
     wanted = select(selection)
 
-    from smallnet_core.lab import queue as training_queue
+    from smallnet_core.lab.publish import publish
 
-    return training_queue.publish(wanted, settings, _display())
+    return publish(wanted, settings, _display())
 
 
 def fail_on_default() -> str:

@@ -22,7 +22,8 @@ import torch._dynamo  # loaded by the first optimizer: seconds, in every process
 
 from smallnet_core.lab import queue as training_queue
 from smallnet_core.lab import workbench
-from smallnet_core.lab.queue import Job, LocalProcess, Running, train_all, work
+from smallnet_core.lab.jobs import Job, LocalProcess, Running, work
+from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
 from smallnet_core.training import start

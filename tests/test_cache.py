@@ -26,10 +26,11 @@ from smallnet_core.lab.cache import (
     record_of,
     write_entry,
 )
-from smallnet_core.lab.curves import PROPORTIONS, curve_path, read_curve
+from smallnet_core.lab.curves import PROPORTIONS
 from smallnet_core.lab.recorded import Records
 from smallnet_core.lab.settings import Settings
 from smallnet_core.pruning.channels import apply_plan
+from smallnet_core.pruning.curve import curve_path, read_curve
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
 from smallnet_core.records import Environment
@@ -557,4 +558,4 @@ def test_every_curve_of_the_zoo_is_whole_and_of_weights_that_it_holds():
         assert path == curve_path(ZOO_DIR / "curves", name, technique, seed)
         curve = read_curve(path.parent, name, technique, weights_sha256=digests[name], seed=seed)
         assert curve is not None and curve.proportions == PROPORTIONS and curve.num_images == 10_000
-        assert curve.made["commit"] is not None and not curve.made["commit"]["dirty"]
+        assert curve.commit is not None and not curve.commit["dirty"]

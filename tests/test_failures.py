@@ -14,14 +14,12 @@ from torch import Tensor, nn
 
 from benchmarks import test_failures as bench
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
-from smallnet_core.lab import failures
+from smallnet_core.lab import failures, variants
 from smallnet_core.lab.failures import (
     TRACES,
-    VARIANTS,
     Outcome,
     Point,
     Trace,
-    Variant,
     check_budget,
     dead_shares,
     find_trace,
@@ -30,6 +28,7 @@ from smallnet_core.lab.failures import (
     trace,
     write_trace,
 )
+from smallnet_core.lab.variants import VARIANTS, Variant
 from smallnet_core.models import build_model
 from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.recipes import Schedule
@@ -89,7 +88,7 @@ def made_up(*shares: float, name: str = "vgg16_s-paper", **fields: Any) -> Trace
         "variant": VARIANTS[name],
         "points": tuple(points),
         "diverged_at": None,
-        "made": MADE,
+        **MADE,
     }
     return Trace(**{**found, **fields})
 
@@ -132,7 +131,7 @@ def test_all_that_determines_a_trace_is_in_its_fingerprint(monkeypatch: pytest.M
         replace(base, recipe=replace(base.recipe, seed=43)),
     ]
     found = {variant.fingerprint() for variant in (base, *others)}
-    monkeypatch.setattr(failures, "TRACE_VERSION", failures.TRACE_VERSION + 1)
+    monkeypatch.setattr(variants, "TRACE_VERSION", variants.TRACE_VERSION + 1)
     assert len(found | {base.fingerprint()}) == 5
 
 
@@ -255,7 +254,7 @@ def test_points_lie_every_few_steps_with_accuracies_in_between(
     assert all(0 < (point.gradient_norm or 0) < 100 for point in found.points)
     assert all(0 <= point.dead_percent <= point.worst_layer_dead_percent for point in found.points)
     assert found.accuracy_percent in {100 * k / 16 for k in range(17)}
-    assert found.made["environment"]["device"] == "cpu"
+    assert found.environment["device"] == "cpu"
 
 
 def test_a_schedule_runs_over_the_steps_of_the_variant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,7 +359,7 @@ def test_a_long_trace_is_a_small_file(tmp_path: Path) -> None:
 def test_another_version_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = made_up(50, 100)
     old = write_trace(tmp_path, found)
-    monkeypatch.setattr(failures, "TRACE_VERSION", failures.TRACE_VERSION + 1)
+    monkeypatch.setattr(variants, "TRACE_VERSION", variants.TRACE_VERSION + 1)
     assert read_trace(tmp_path, found.variant) is None
     old.rename(tmp_path / found.variant.file_name)
     with pytest.raises(ValueError, match="not a trace of vgg16_s-paper"):

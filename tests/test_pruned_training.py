@@ -11,6 +11,7 @@ import torch
 
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset
 from smallnet_core.lab.cache import CachedModel, ModelCache, in_float16, read_entry, write_entry
+from smallnet_core.lab.publish import put_into_zoo
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench
 from smallnet_core.models.layer_table import count_parameters
@@ -264,7 +265,7 @@ def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path: Path):
     bench.cache.zoo = tmp_path / "zoo"
     bench._datasets["cifar10"] = DATA
     bench.cache.store(result, ENVIRONMENT, {}, None)
-    accuracy = bench.publish(result.recipe)
+    accuracy = put_into_zoo(bench, bench.model(result.recipe), with_weights=True)
     found = ModelCache(tmp_path / "empty", zoo=tmp_path / "zoo").load(result.recipe)
     assert isinstance(found, CachedModel) and found.origin == "zoo"
     assert found.record["shipped_accuracy_percent"] == accuracy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections import OrderedDict
-from itertools import pairwise
 
 import pytest
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from smallnet_core.models import build_model
+from smallnet_core.pruning.curve import TECHNIQUES
 from smallnet_core.pruning.masks import (
-    TECHNIQUES,
     NotPrunable,
     OneShot,
     apply_masks,
@@ -67,7 +66,8 @@ def from_scratch(model: nn.Module, technique: str, proportion: float, seed: int 
 
 
 def masks_of(model: nn.Module) -> list[Tensor]:
-    return [layer.weight_mask.bool() for layer in prunable(model).values()]
+    """What is not zero: the networks here have no zeros of their own."""
+    return [layer.weight != 0 for layer in prunable(model).values()]
 
 
 def same(some: list[Tensor], others: list[Tensor]) -> bool:
@@ -110,11 +110,12 @@ def magnitude_masks_of_three(model: nn.Module) -> object:
 @pytest.mark.parametrize("technique", TECHNIQUES)
 def test_masks_are_those_of_torch_from_scratch(technique: str) -> None:
     model = network()
-    pruner = OneShot(copy.deepcopy(model), technique, seed=3)
+    ours = copy.deepcopy(model)
+    pruner = OneShot(ours, technique, seed=3)
     for proportion in GRID:
         pruner.prune_to(proportion)
         reference = masks_of(from_scratch(model, technique, proportion, seed=3))
-        assert same([m.weight_mask.bool() for m in pruner._modules], reference), proportion
+        assert same(masks_of(ours), reference), proportion
         assert pruner.num_zeros == sum(int((~mask).sum()) for mask in reference)
         assert pruner.num_weights == 684
 
@@ -172,40 +173,18 @@ def test_the_share_of_zeros_is_what_was_asked(technique: str, proportion: float,
     assert all(torch.equal(model[5].state_dict()[key], value) for key, value in head.items())
 
 
-@given(
-    technique=techniques, steps=st.lists(proportions, min_size=2, max_size=4), ties=st.booleans()
-)
-@settings(max_examples=40, deadline=None)
-def test_steps_on_the_way_leave_no_trace(technique: str, steps: list[float], ties: bool) -> None:
+@given(technique=techniques, steps=st.lists(proportions, min_size=2, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_steps_on_the_way_leave_no_trace(technique: str, steps: list[float]) -> None:
     model = network()
-    if ties:
-        for layer in prunable(model).values():
-            layer.weight.data.mul_(16).round_().div_(16)
+    for layer in prunable(model).values():  # ties, and no zeros
+        layer.weight.data.mul_(16).round_().add_(0.25).div_(16)
     other = copy.deepcopy(model)
     in_steps, at_once = OneShot(model, technique), OneShot(other, technique)
-    masks: list[list[Tensor]] = []
-    for proportion in sorted(steps):
+    for proportion in steps:
         in_steps.prune_to(proportion)
-        masks.append(masks_of(model))
-    at_once.prune_to(max(steps))
+    at_once.prune_to(steps[-1])
     assert same(masks_of(model), masks_of(other))
-    for before, after in pairwise(masks):  # nested
-        assert all((a <= b).all() for a, b in zip(after, before, strict=True))
-
-
-@given(proportion=proportions, seed=st.integers(0, 5))
-@settings(max_examples=30, deadline=None)
-def test_globally_no_magnitude_that_goes_exceeds_one_that_stays(
-    proportion: float, seed: int
-) -> None:
-    model = network(seed)
-    OneShot(model, "global_unstructured").prune_to(proportion)
-    gone, kept = [0.0], [math.inf]
-    for layer in prunable(model).values():
-        magnitudes = layer.weight_orig.abs()
-        gone += magnitudes[layer.weight_mask == 0].tolist()
-        kept += magnitudes[layer.weight_mask == 1].tolist()
-    assert max(gone) <= min(kept)
 
 
 def test_random_masks_come_from_the_seed_alone() -> None:
@@ -225,59 +204,32 @@ def test_random_masks_come_from_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)
-def test_the_dense_weights_come_back(technique: str) -> None:
+def test_the_dense_weights_come_back_even_after_an_error(technique: str) -> None:
     model = network().to(memory_format=torch.channels_last)
-    for p in model[0].parameters():
-        p.requires_grad_(False)
     before = {name: (p, p.clone(), p.data_ptr()) for name, p in model.named_parameters()}
-    state, hooks = list(model.state_dict()), len(model[0]._forward_pre_hooks)
-    pruner = OneShot(model, technique)
-    assert pruner.num_zeros == 0
-    for _ in range(2):
-        pruner.prune_to(0.5)
-        assert prune.is_pruned(model)
-        assert pruner.num_zeros > 0
-        model(torch.ones(1, 3, 7, 5)).sum().backward()
-        pruner.restore()
-        assert pruner.num_zeros == 0
-        assert not prune.is_pruned(model)
-        assert len(model[0]._forward_pre_hooks) == hooks
-        assert list(model.state_dict()) == state  # no weight_orig, no weight_mask, same order
-        assert [name for name, _ in model.named_parameters()] == list(before)
-        for name, p in model.named_parameters():
-            same_one, value, pointer = before[name]
-            assert p is same_one and torch.equal(p, value) and p.data_ptr() == pointer
-    assert [p.requires_grad for p in model[0].parameters()] == [False, False]
-    pruner.restore()
-    copy.deepcopy(model)
-
-
-def test_the_dense_weights_come_back_after_an_error() -> None:
-    model = network()
-    dense = copy.deepcopy(model.state_dict())
 
     def fail() -> None:
-        with OneShot(model, "global_unstructured") as pruner:
-            pruner.prune_to(0.9)
-            assert prune.is_pruned(model)
+        with OneShot(model, technique) as pruner:
+            pruner.prune_to(0.5)
+            assert pruner.num_zeros > 0
+            model(torch.ones(1, 3, 7, 5)).sum().backward()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert model.state_dict().keys() == dense.keys()
-    assert all(torch.equal(value, dense[key]) for key, value in model.state_dict().items())
+    assert [name for name, _ in model.named_parameters()] == list(before)
+    for name, p in model.named_parameters():
+        same_one, value, pointer = before[name]
+        assert p is same_one and torch.equal(p, value) and p.data_ptr() == pointer
 
 
-def test_masks_survive_inference() -> None:
+def test_a_pruned_network_gives_the_logits_that_torch_gives() -> None:
     model = network().eval()
     reference = from_scratch(model, "l1_unstructured", 0.6)
     images = torch.rand(2, 3, 7, 5)
-    with OneShot(model, "l1_unstructured") as pruner:
-        for proportion in (0.3, 0.6):
-            pruner.prune_to(proportion)
-            with torch.inference_mode():
-                logits = model(images)
-        assert torch.equal(logits, reference(images))
+    with OneShot(model, "l1_unstructured") as pruner, torch.inference_mode():
+        pruner.prune_to(0.6)
+        assert torch.equal(model(images), reference(images))
 
 
 @pytest.mark.parametrize("proportion", [-0.01, 1.01, math.nan, math.inf])
@@ -285,22 +237,13 @@ def test_a_proportion_is_between_0_and_1(proportion: float) -> None:
     model = network()
     with pytest.raises(ValueError, match="a proportion is between 0 and 1, not"):
         OneShot(model, "l1_unstructured").prune_to(proportion)
-    assert not prune.is_pruned(model)
-
-
-def test_pruning_never_goes_back() -> None:
-    pruner = OneShot(network(), "l1_structured")
-    pruner.prune_to(0.5)
-    pruner.prune_to(0.5)
-    with pytest.raises(ValueError, match=r"pruned to 0\.5 already, not back to 0\.25"):
-        pruner.prune_to(0.25)
 
 
 def test_what_cannot_be_pruned_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown technique 'l2': one of l1_unstructured, l1_str"):
         OneShot(network(), "l2")
     model = network()
-    OneShot(model, "l1_structured").prune_to(0)
+    prune.identity(model[0], "weight")
     with pytest.raises(ValueError, match="Sequential is pruned already"):
         OneShot(model, "l1_structured")
 

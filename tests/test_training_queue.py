@@ -22,12 +22,16 @@ import torch
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.cli import main
+from smallnet_core.lab import listing
 from smallnet_core.lab import queue as training_queue
 from smallnet_core.lab.cache import ModelCache
+from smallnet_core.lab.jobs import Job, Outcome
+from smallnet_core.lab.listing import State, label, ordered, state_of
 from smallnet_core.lab.needs import Selection, recipes_of_claim, select
+from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.recipes.pruned import find_pruned
+from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
 from smallnet_core.training.checkpoints import CheckpointFile
 from smallnet_core.training.progress import LiveTable, LogLines
 from tests.queueable import RECIPES
@@ -208,10 +212,10 @@ class Fake:
         self.started: list[Recipe] = []
         self.dies = dies
 
-    def __call__(self, job: training_queue.Job) -> Any:
+    def __call__(self, job: Job) -> Any:
         self.started.append(job.recipe)
         status = "failed" if job.recipe in self.dies else "trained"
-        outcome = training_queue.Outcome(status=status, text="as told")
+        outcome = Outcome(status=status, text="as told")
 
         class Running:
             def told(self) -> Iterator[tuple[str, Any]]:
@@ -231,18 +235,16 @@ def test_what_is_pruned_waits_for_its_parent(
     recipes = [RECIPES[name] for name in ("pruned", "other", "dense")]
     settings = Settings(cache_dir=tmp_path / "cache")
     stream = io.StringIO()
-    assert (
-        training_queue.train_all(recipes, settings, LogLines(stream), num_jobs=3, start=fake) == 0
-    )
+    assert train_all(recipes, settings, LogLines(stream), num_jobs=3, start=fake) == 0
     assert fake.started == [RECIPES[name] for name in ("other", "dense", "pruned")]
 
 
 def test_the_cheapest_comes_first_and_ancestors_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {RECIPES["pruned"]: 1.0, RECIPES["other"]: 2.0, RECIPES["dense"]: 3.0}
-    monkeypatch.setattr(training_queue, "estimate_seconds", lambda recipe, **options: costs[recipe])
-    nothing = training_queue.State(text="nothing", is_done=False, has_weights=False)
+    monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: costs[recipe])
+    nothing = State(text="nothing", is_done=False, has_weights=False)
     states = dict.fromkeys(costs, nothing)
-    found = training_queue.ordered(states, torch.device("cpu"))
+    found = ordered(states, torch.device("cpu"))
     assert found == [RECIPES[name] for name in ("dense", "pruned", "other")]
 
 
@@ -311,23 +313,30 @@ def test_a_selection_is_in_the_order_of_its_globs_with_ancestors_first() -> None
 def test_states(tmp_path: Path) -> None:
     cache = ModelCache(tmp_path / "cache", tmp_path / "zoo")
     recipe = tuned("vit_s", "sgdm")
-    assert training_queue.state_of(cache, recipe).text == "nothing"
+    assert state_of(cache, recipe).text == "nothing"
     cache.folder.mkdir()
     facts = {"done": 7 * (50_000 // recipe.batch_size) + 3, "time": 0.0}
     CheckpointFile(cache.checkpoint(recipe), recipe, {}).write({"a": torch.zeros(9)}, facts)
-    assert training_queue.state_of(cache, recipe).text == "checkpoint at epoch 7 of 22"
-    cache.zoo.mkdir()
-    (cache.zoo / f"{recipe.name}.json").write_text('{"weights": false}')
-    assert training_queue.state_of(cache, recipe).text == "recorded"
-    assert training_queue.to_do([recipe], cache) == {}
+    assert state_of(cache, recipe).text == "checkpoint at epoch 7 of 22"
+
+
+def test_every_network_has_a_label_of_its_own() -> None:
+    recipes = dict.fromkeys(select(Selection()))
+    for recipe in map(find_pruned, PRUNED_NAMES):
+        recipes |= dict.fromkeys((*recipe.ancestors(), recipe))
+    labels = [label(recipe) for recipe in recipes]
+    assert len(set(labels)) == len(labels)
+    assert max(map(len, labels)) <= 38
+    assert label(find_pruned("resnet18-1m-channels")) == "resnet18 sgdm cifar10 pruned 1m 0"
+    assert label(find_pruned("resnet18-1m-channels-iterative")).endswith(" rounds 1m 0")
 
 
 def test_a_list_is_80_columns_wide_and_cheap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_queue, "estimate_seconds", lambda recipe, **options: 7200.0)
+    monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: 7200.0)
     settings = Settings(cache_dir=tmp_path / "cache", device="cpu")
-    lines = training_queue.listing(select(Selection()), settings, as_given=False)
+    lines = listing.listing(select(Selection()), settings, as_given=False)
     assert {len(line) for line in lines[:-1]} == {80}
     [row] = [line for line in lines if line.startswith("vgg16 adam cifar10 tuned 0 ")]
     assert row.split()[-3:] == ["nothing", "1", "2.00"]

@@ -22,6 +22,7 @@ from smallnet_core.data.datasets import CLASS_NAMES, Dataset, DatasetError, Data
 from smallnet_core.data.sources import SPECS
 from smallnet_core.lab import workbench as module
 from smallnet_core.lab.judged import Evaluated
+from smallnet_core.lab.publish import put_into_zoo
 from smallnet_core.lab.recorded import Records
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import NUM_IMAGES, Workbench, WrongWeights
@@ -529,7 +530,7 @@ def published(make, fakes) -> Workbench:
     """A session without a cache, whose zoo has one network of ROW."""
     bench = make()
     obtain(bench)
-    bench.publish(*bench.recipes(*ROW))
+    put_into_zoo(bench, bench.model(*bench.recipes(*ROW)), with_weights=True)
     shutil.rmtree(bench.cache.folder)
     return make(train_budget_minutes=0)
 
@@ -555,7 +556,7 @@ def test_a_record_says_of_a_network_what_judging_it_says(published):
 def test_every_recorded_seed_answers_and_no_other(make, published):
     bench = make(num_seeds=3)
     obtain(bench)
-    bench.publish(bench.recipes(*ROW)[2])
+    put_into_zoo(bench, bench.model(bench.recipes(*ROW)[2]), with_weights=True)
     assert [recipe.seed for recipe in make().records.recipes(*ROW)] == [0, 2]
     with pytest.raises(NotMeasured, match="is not recorded"):
         make().records.recipes("digits", "resnet18_s", "sgdm")
@@ -585,7 +586,7 @@ def test_a_record_of_another_test_set_is_named(published, monkeypatch):
 
 def test_a_record_alone_is_recorded_and_no_network_to_measure(make, published):
     [recipe] = published.recipes(*ROW)
-    accuracy = published.publish(recipe, weights=False)
+    accuracy = put_into_zoo(published, published.model(recipe), with_weights=False)
     assert list(published.cache.zoo.glob("*.safetensors")) == []
     bench = make(train_budget_minutes=0)
     with pytest.raises(NotMeasured, match=r"^only a record, without weights, ships of it; train"):

@@ -3,57 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import smallnet_core
-from smallnet_core.figures.one_shot import OneShotCurve, one_shot_curve, one_shot_figures
+from smallnet_core.figures.one_shot import one_shot_figures
 from smallnet_core.figures.records import Run, read_run
-from smallnet_core.figures.sizes import PrunedRow, pruned_rows, size_figure
+from smallnet_core.figures.sizes import size_figure
 from smallnet_core.figures.style import MatplotlibMissingError
 from smallnet_core.figures.training import paper_figures
+from smallnet_core.pruning.curve import Curve
 from smallnet_core.recipes import RECIPE_KINDS
+from smallnet_core.system.checked import parse
 from smallnet_core.system.files import replace_file
 
 _ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"  # cache.ZOO_DIR, which would load torch
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What folders hold that can be drawn."""
-
-    runs: list[Run] = field(default_factory=list)
-    curves: list[OneShotCurve] = field(default_factory=list)
-    rows: list[PrunedRow] = field(default_factory=list)
-
-
-def read(folders: Iterable[Path]) -> Found:
-    """Records, curves and saved benchmarks of the folders and of their "curves".
+def read(folders: Iterable[Path]) -> tuple[list[Run], list[Curve]]:
+    """Read the records and the curves of pruning in the folders and in their "curves".
 
     A JSON file that is none of them is a line on standard error. OSError for no readable folder.
     """
-    found = Found()
+    runs: list[Run] = []
+    curves: list[Curve] = []
     for folder in folders:
         paths = sorted(folder.iterdir())
-        if (curves := folder / "curves").is_dir():
-            paths += sorted(curves.iterdir())
+        if (nested := folder / "curves").is_dir():
+            paths += sorted(nested.iterdir())
         for path in (path for path in paths if path.suffix == ".json"):
             try:
-                data = json.loads(path.read_bytes())
-                if isinstance(data, dict) and "smallnet" in data:
-                    found.rows.extend(pruned_rows(data))
-                elif path.parent == curves or (isinstance(data, dict) and "technique" in data):
-                    found.curves.append(one_shot_curve(data))
+                text = path.read_bytes()
+                if b'"technique"' in text:
+                    curves.append(parse(Curve, text))
                 else:
-                    found.runs.append(read_run(data))
-                    if found.runs[-1].held_out:
+                    runs.append(read_run(text))
+                    if runs[-1].held_out:
                         _warn(f"{path}: left out, judged on held-out training images")
-            except (OSError, ValueError, RecursionError) as error:
+            except (OSError, ValueError) as error:
                 _warn(f"{path}: skipped, {error}")
-    return found
+    return runs, curves
 
 
 def _warn(line: str) -> None:
@@ -73,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         nargs="*",
         type=Path,
         default=[_ZOO_DIR],
-        help="folders of model records, of curves of pruning (there or in their folder curves) "
-        "and of saved benchmarks, all .json. Default: the package's zoo",
+        help="folders of model records and of curves of pruning (there or in their folder "
+        "curves), all .json. Default: the package's zoo",
     )
     parser.add_argument(
         "--recipe",
@@ -84,12 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         options.out_dir.mkdir(parents=True, exist_ok=True)
-        found = read(options.folders)
-        figures = paper_figures(found.runs, kind=options.recipe)
-        figures |= size_figure(found.runs, found.rows)
+        runs, curves = read(options.folders)
+        figures = paper_figures(runs, kind=options.recipe) | size_figure(runs)
         # The paper's own values are always there: alone they are no figure of ours.
-        if figures or found.curves:
-            figures |= one_shot_figures(found.curves)
+        if figures or curves:
+            figures |= one_shot_figures(curves)
         for name, figure in sorted(figures.items()):
             path = options.out_dir / f"{name}.svg"
             replace_file(path, figure.svg())
@@ -102,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if not figures:
         sys.stderr.write(
-            f"no figure: none of {len(found.runs)} records has a curve of figures 8 to 16, and "
+            f"no figure: none of {len(runs)} records has a curve of figures 8 to 16, and "
             "there is none of pruning\n"
         )
     return 0 if figures else 1

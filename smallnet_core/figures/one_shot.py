@@ -2,101 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mean
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from smallnet_core.claims import NETWORK_NAMES, OPTIMIZER_NAMES, by_source
 from smallnet_core.figures import style
-from smallnet_core.figures.records import as_number, count
 from smallnet_core.figures.style import Drawing, Panel, Point, listed
-from smallnet_core.recipes import RECIPE_KINDS, find_recipe
-from smallnet_core.records import NotMeasured
+from smallnet_core.pruning.curve import TECHNIQUE_NAMES, TECHNIQUES, Curve
+from smallnet_core.recipes import find_recipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TECHNIQUE_NAMES = {
-    "l1_unstructured": "L1 unstructured",
-    "l1_structured": "L1 structured",
-    "global_unstructured": "Global unstructured",
-    "random_unstructured": "Random unstructured",
-}
+Found: TypeAlias = Mapping[str, Sequence[Curve]]  # by technique
+
 _DATASET = "cifar10"
-# Whose curve is drawn if there are those of several optimizers.
+# Whose curve is drawn; the paper prunes ResNet18 with AdaBound.
 _OPTIMIZERS = {"resnet18": "adabound", "resnet18_s": "adabound", "vgg16_s": "sgdm", "vit_s": "adam"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneShotCurve:
-    """Accuracy by proportion of pruned weights, and whose it is."""
+def one_shot_figures(curves: Sequence[Curve]) -> dict[str, Drawing]:
+    """Draw "figure-17", with our curves or without, and "figure-17-small" where there are some.
 
-    recipe: str  # its name
-    kind: str
-    dataset: str
-    network: str
-    optimizer: str
-    recipe_seed: int
-    technique: str  # of TECHNIQUE_NAMES
-    seed: int  # of random pruning
-    weights_sha256: str
-    proportions: tuple[float, ...]
-    accuracy_percent: tuple[float, ...]
-    num_images: int
-
-
-_RECIPE_NAME = re.compile(r"(\w+)-(\w+)-(\w+)-(\w+)-seed(\d{1,9})-[0-9a-f]{12}")
-
-
-def one_shot_curve(data: Any) -> OneShotCurve:
-    """The curve in the JSON of a file; ValueError for anything else."""
-    try:
-        found = _RECIPE_NAME.fullmatch(data["network"])
-        if found is None:
-            raise ValueError(f"network is {data['network']!r}, expected a recipe's name")
-        dataset, network, optimizer, kind, recipe_seed = found.groups()
-        if optimizer not in OPTIMIZER_NAMES:
-            raise ValueError(f"unknown optimizer {optimizer!r}")
-        technique, num_images = data["technique"], count(data["num_images"])
-        if technique not in TECHNIQUE_NAMES:
-            raise ValueError(f"unknown technique {technique!r}")
-        proportions = tuple(map(as_number, data["proportions"]))
-        hits = tuple(map(count, data["hits"]))
-        if not 0 < len(hits) == len(proportions):
-            raise ValueError(f"{len(hits)} hits at {len(proportions)} proportions")
-        if not all(0 <= p <= 1 for p in proportions) or list(proportions) != sorted(
-            set(proportions)
-        ):
-            raise ValueError("proportions that do not rise from 0 to 1")
-        if num_images < 1 or max(hits) > num_images:
-            raise ValueError(f"{max(hits)} hits of {num_images} images")
-        return OneShotCurve(
-            recipe=data["network"],
-            kind=kind,
-            dataset=dataset,
-            network=network,
-            optimizer=optimizer,
-            recipe_seed=int(recipe_seed),
-            technique=technique,
-            seed=count(data["seed"]),
-            weights_sha256=str(data["weights_sha256"]),
-            proportions=proportions,
-            accuracy_percent=tuple(100 * hit / num_images for hit in hits),
-            num_images=num_images,
-        )
-    except KeyError as error:
-        raise ValueError(f"not a curve of pruning: it has no {error}") from error
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"not a curve of pruning: {error}") from error
-
-
-def one_shot_figures(curves: Iterable[OneShotCurve]) -> dict[str, Drawing]:
-    """Draw "figure-17", with our curves or without, and "figure-17-small" where there are some."""
-    # What has been pruned before is no dense network.
-    curves = [curve for curve in curves if curve.dataset == _DATASET and curve.kind in RECIPE_KINDS]
+    Of a network's curves those of one set of weights: of the suite's own recipe and its first seed.
+    """
     found = {network: _of_one_network(curves, network) for network in _OPTIMIZERS}
     paper = _paper_points()
     figures = {
@@ -117,52 +48,31 @@ def one_shot_figures(curves: Iterable[OneShotCurve]) -> dict[str, Drawing]:
     return figures
 
 
-def _of_one_network(curves: Iterable[OneShotCurve], network: str) -> dict[str, list[OneShotCurve]]:
-    """The curves of one trained network by technique; of random pruning those of several seeds.
+def _of_one_network(curves: Iterable[Curve], network: str) -> Found:
+    """The curves of the current recipe's network by technique, else of any; several seeds' draws.
 
-    Of several networks that of the preferred optimizer, the suite's own recipe and its first seed;
-    files do not say which is the latest.
+    Files do not say which of several weights are the latest: those with most curves count.
     """
-    by_weights: dict[tuple[str, str], list[OneShotCurve]] = {}
+    start = f"{_DATASET}-{network}-{_OPTIMIZERS[network]}-"
+    own = find_recipe("tuned", _DATASET, network, _OPTIMIZERS[network]).name
+    of_weights: dict[tuple[str, str], list[Curve]] = {}
     for curve in curves:
-        if curve.network == network:
-            by_weights.setdefault((curve.recipe, curve.weights_sha256), []).append(curve)
-
-    def preference(key: tuple[str, str]) -> tuple[Any, ...]:
-        first, techniques = by_weights[key][0], {curve.technique for curve in by_weights[key]}
-        preferred = first.optimizer == _OPTIMIZERS[network]
-        return preferred, _is_current(first), -first.recipe_seed, len(techniques), *key
-
-    # The paper has ResNet18 with AdaBound only.
-    if network == "resnet18":
-        by_weights = {k: v for k, v in by_weights.items() if v[0].optimizer == "adabound"}
-    chosen = by_weights[max(by_weights, key=preference)] if by_weights else []
-    return {
-        technique: seeds
-        for technique in TECHNIQUE_NAMES
-        if (seeds := _alike([curve for curve in chosen if curve.technique == technique]))
-    }
+        if curve.network.startswith(start) and f"{start}pruned-" not in curve.network:
+            of_weights.setdefault((curve.network, curve.weights_sha256), []).append(curve)
+    if not of_weights:
+        return {}
+    best = max(of_weights, key=lambda key: (key[0] == own, len(of_weights[key]), key))
+    by_technique: dict[str, list[Curve]] = {}
+    for technique in TECHNIQUES:
+        chosen = [curve for curve in of_weights[best] if curve.technique == technique]
+        if chosen:
+            grid = max(chosen, key=lambda curve: len(curve.proportions)).proportions
+            by_seed = {curve.seed: curve for curve in chosen if curve.proportions == grid}
+            by_technique[technique] = [by_seed[seed] for seed in sorted(by_seed)]
+    return by_technique
 
 
-def _is_current(curve: OneShotCurve) -> bool:
-    """Whether it is of the suite's own recipe."""
-    try:
-        recipe = find_recipe("tuned", _DATASET, curve.network, curve.optimizer)
-    except (NotMeasured, ValueError):
-        return False
-    return replace(recipe, seed=curve.recipe_seed).name == curve.recipe
-
-
-def _alike(curves: Iterable[OneShotCurve]) -> list[OneShotCurve]:
-    """A curve for each seed, all at the proportions that most have."""
-    groups: dict[tuple[float, ...], dict[int, OneShotCurve]] = {}
-    for curve in sorted(curves, key=lambda found: (found.accuracy_percent, found.num_images)):
-        groups.setdefault(curve.proportions, {}).setdefault(curve.seed, curve)
-    most = max(groups, key=lambda key: (len(groups[key]), len(key)), default=())
-    return [curve for _, curve in sorted(groups.get(most, {}).items())]
-
-
-def _mean_points(seeds: Sequence[OneShotCurve]) -> list[Point]:
+def _mean_points(seeds: Sequence[Curve]) -> list[Point]:
     columns = zip(*(curve.accuracy_percent for curve in seeds), strict=True)
     return list(zip(seeds[0].proportions, map(mean, columns), strict=True))
 
@@ -176,9 +86,6 @@ def _paper_points() -> dict[str, list[Point]]:
     return {technique: sorted(found) for technique, found in points.items()}
 
 
-Found: TypeAlias = Mapping[str, Sequence[OneShotCurve]]  # by technique
-
-
 def _figure(
     title: str, networks: Mapping[str, Found], paper: Mapping[str, Sequence[Point]], remark: str
 ) -> Drawing:
@@ -186,8 +93,7 @@ def _figure(
     drawn = {network: found for network, found in networks.items() if found}
     titles = {}
     for network in drawn or networks:
-        optimizer = next((seeds[0].optimizer for seeds in networks[network].values()), "adabound")
-        titles[network] = f"{NETWORK_NAMES[network]} {OPTIMIZER_NAMES[optimizer]}"
+        titles[network] = f"{NETWORK_NAMES[network]} {OPTIMIZER_NAMES[_OPTIMIZERS[network]]}"
     curves = [curve for found in drawn.values() for seeds in found.values() for curve in seeds]
     images = sorted({curve.num_images for curve in curves})
     draws = {len(found.get("random_unstructured", ())) for found in drawn.values()} - {0, 1}

@@ -10,8 +10,51 @@ from typing import Any
 
 from smallnet_core.recipes import find_recipe
 from smallnet_core.records import NotMeasured
+from smallnet_core.system.checked import parse
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy_percent", "test_accuracy_percent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Optimizer:
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Recipe:
+    kind: str
+    dataset: str
+    network: str
+    optimizer: _Optimizer
+    seed: int
+    label_smoothing: float = 0.0
+    test_time_flips: str = "none"
+    selection: str = "last"
+    holdout: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Epoch:
+    epoch: int
+    train_loss: float | None
+    train_accuracy_percent: float | None
+    test_accuracy_percent: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judged:
+    num_nonzeros: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """What a record of the model cache has that figures show."""
+
+    recipe: _Recipe
+    curve: tuple[_Epoch, ...]
+    test_accuracy_percent: float | None = None
+    time: str = ""
+    judged: _Judged | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +73,7 @@ class Run:
     held_out: bool  # judged on training images that were held out
     time: str
     accuracy_percent: float  # nan where it was not measured
+    num_params: int | None  # that are not zero; None where it was not judged
     curve: Mapping[str, tuple[float, ...]]  # by COLUMNS; nan for what was not measured
 
     @property
@@ -38,42 +82,44 @@ class Run:
         return self.network, self.optimizer
 
 
-def read_run(record: Any) -> Run:
-    """The run of a record of the model cache; ValueError for what is none."""
+def read_run(text: bytes) -> Run:
+    """Read a record of the model cache; ValueError for anything else."""
     try:
-        recipe, percent = record["recipe"], record.get("test_accuracy_percent")
-        kind, dataset, network = (_text(recipe[name]) for name in ("kind", "dataset", "network"))
-        held_out = bool(recipe.get("holdout", 0))
-        return Run(
-            kind=kind,
-            dataset=dataset,
-            network=network,
-            optimizer=_text(recipe["optimizer"]["name"]),
-            seed=int(recipe["seed"]),
-            settings=settings_of(recipe),
-            label_smoothing=as_number(recipe.get("label_smoothing", 0.0)),
-            flipped=recipe.get("test_time_flips", "none") != "none",
-            held_out=held_out,
-            counts=not held_out and recipe.get("selection", "last") == "last",
-            time=str(record.get("time", "")),
-            accuracy_percent=as_number(percent) if isinstance(percent, int | float) else math.nan,
-            curve={
-                name: tuple(as_number(epoch[name]) for epoch in record["curve"]) for name in COLUMNS
-            },
-        )
-    except KeyError as error:
-        raise ValueError(f"not a record of a training: it has no {error}") from error
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        record = parse(_Record, text)
+    except ValueError as error:
         raise ValueError(f"not a record of a training: {error}") from error
+    recipe = record.recipe
+    return Run(
+        kind=recipe.kind,
+        dataset=recipe.dataset,
+        network=recipe.network,
+        optimizer=recipe.optimizer.name,
+        seed=recipe.seed,
+        settings=settings_of(json.loads(text)["recipe"]),
+        label_smoothing=recipe.label_smoothing,
+        flipped=recipe.test_time_flips != "none",
+        held_out=recipe.holdout > 0,
+        counts=recipe.holdout == 0 and recipe.selection == "last",
+        time=record.time,
+        accuracy_percent=_or_nan(record.test_accuracy_percent),
+        num_params=None if record.judged is None else record.judged.num_nonzeros,
+        curve={
+            name: tuple(_or_nan(getattr(epoch, name)) for epoch in record.curve) for name in COLUMNS
+        },
+    )
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def settings_of(recipe: Mapping[str, Any]) -> str:
-    """A recipe as text, but for its seed."""
+    """Write a recipe as text, but for its seed."""
     return json.dumps({k: v for k, v in recipe.items() if k != "seed"}, sort_keys=True)
 
 
 def current(runs: Iterable[Run]) -> list[Run]:
-    """Of one row's runs those of one recipe, the suite's own or else the latest, by seed.
+    """Choose of one row's runs those of one recipe, the suite's own or else the latest, by seed.
 
     Of two with the same seed the later.
     """
@@ -90,26 +136,3 @@ def current(runs: Iterable[Run]) -> list[Run]:
         own = last.settings
     by_seed = {run.seed: run for run in ordered if run.settings == own}
     return [run for _, run in sorted(by_seed.items())]
-
-
-def as_number(value: Any) -> float:
-    """A float of what JSON has for one: nan for null, and infinity for what no float holds."""
-    if value is None:
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def count(value: Any) -> int:
-    """A number of things; ValueError for anything else."""
-    if type(value) is not int or not 0 <= value < 2**63:  # True is no 1
-        raise ValueError(f"{value!r} is no number of anything")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"a name is {value!r}")
-    return value

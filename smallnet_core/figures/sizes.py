@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from smallnet_core.claims import CLAIMS, NETWORK_NAMES
 from smallnet_core.figures import style
-from smallnet_core.figures.records import Run, as_number, count, current, settings_of
+from smallnet_core.figures.records import Run, current, settings_of
 from smallnet_core.figures.style import Drawing, Panel, Point, listed
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES, find_pruned
 
@@ -30,34 +30,6 @@ NUM_PARAMS = {
     "speednet": 991_032,
 }
 _NAMES = {**NETWORK_NAMES, "speednet": "SpeedNet"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrunedRow:
-    """What a row of a saved benchmark says of a pruned network."""
-
-    name: str  # of PRUNED_NAMES
-    num_params: int  # that are there and, under masks, not zero
-    accuracy_percent: float  # nan where it was not measured
-
-
-def pruned_rows(data: Any) -> list[PrunedRow]:
-    """The rows of a saved benchmark that are of pruned networks; ValueError for anything else."""
-    try:
-        found = [row for row in data["smallnet"]["rows"] if row.get("kind") == "pruned network"]
-        return [
-            PrunedRow(
-                name=row["name"],
-                num_params=count(row["num_nonzeros" if row["how"] == "weights" else "num_params"]),
-                accuracy_percent=as_number(row["accuracy_percent"]),
-            )
-            for row in found
-            if row["name"] in PRUNED_NAMES
-        ]
-    except KeyError as error:
-        raise ValueError(f"not a saved benchmark: it has no {error}") from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"not a saved benchmark: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +121,7 @@ _KINDS = {
 _SIGNS = dict(zip(_KINDS, "●■▲▼★○□", strict=True))  # the same marks, in a line of text
 
 
-def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, Drawing]:
+def size_figure(runs: Iterable[Run]) -> dict[str, Drawing]:
     """ "figure-accuracy-parameters"; nothing where no network of ours has an accuracy.
 
     Of ``runs`` those count that were judged on CIFAR-10's test set after their last epoch.
@@ -159,7 +131,7 @@ def size_figure(runs: Iterable[Run], rows: Iterable[PrunedRow]) -> dict[str, Dra
         for run in runs
         if run.counts and run.dataset == _DATASET and 0 <= run.accuracy_percent <= 100
     ]
-    dense, pruned = _dense_dots(runs), _pruned_dots(runs, rows)
+    dense, pruned = _dense_dots(runs), _pruned_dots(runs)
     ours = {**dense, **pruned}
     if not ours:
         return {}
@@ -244,7 +216,7 @@ def _dot(name: str, kind: str, num_params: int, runs: Sequence[Run]) -> _Dot | N
     return _Dot(
         name=name,
         kind=kind,
-        num_params=num_params,
+        num_params=runs[0].num_params or num_params,
         accuracy_percent=mean(run.accuracy_percent for run in runs),
         num_seeds=len(runs),
         flipped=any(run.flipped for run in runs),
@@ -260,25 +232,17 @@ def _dense_dots(runs: Sequence[Run]) -> dict[str, _Dot]:
     return dots
 
 
-def _pruned_dots(runs: Sequence[Run], rows: Iterable[PrunedRow]) -> dict[str, _Dot]:
+def _pruned_dots(runs: Sequence[Run]) -> dict[str, _Dot]:
     """By the name of the recipe, which it is exactly."""
-    rows = sorted(rows, key=lambda row: (row.num_params, str(row.accuracy_percent)))
     dots = {}
     for name in PRUNED_NAMES:
-        recipe, of_name = find_pruned(name, _DATASET), [row for row in rows if row.name == name]
+        recipe = find_pruned(name, _DATASET)
         pruning, settings = recipe.pruning, settings_of(recipe.canonical())
         size = NUM_PARAMS[recipe.network] if pruning is None else pruning.max_params
-        if of_name:
-            size = of_name[0].num_params
         kind = "dense"
         if pruning is not None:
             kind = "fresh" if pruning.weights == "fresh" else pruning.structure
         dot = _dot(_short(name), kind, size, [run for run in runs if run.settings == settings])
-        percents = [row.accuracy_percent for row in of_name if 0 <= row.accuracy_percent <= 100]
-        if dot is None and percents:
-            dot = _Dot(
-                name=_short(name), kind=kind, num_params=size, accuracy_percent=mean(percents)
-            )
         if dot is not None:
             dots[name] = dot
     return dots
@@ -320,10 +284,8 @@ def _plot(
         places = [dot.place for dot in dots if dot.kind == kind]
         if places:
             axes.plot(*zip(*places, strict=True), **{**look, "linestyle": "none"}, label=label)
-    shown = {}
-    for number, dot in enumerate(dots, 1):
-        (x, y), published = dot.place, dot.kind.startswith("published")
-        if x_range[0] <= x <= x_range[1] and y_range[0] <= y <= y_range[1]:
-            label = f"{number}" if close or not published else ""
-            shown[x, y] = label, "" if published else f"{number} {dot.name}"
-    style.names(axes, shown, height=_CLOSE_HEIGHT if close else _HEIGHT, links=links)
+    for number, dot in enumerate(dots, 1):  # the key has their names
+        x, y = dot.place
+        is_near = _CLOSE_X[0] <= x <= _CLOSE_X[1] and _CLOSE_Y[0] <= y <= _CLOSE_Y[1]
+        if is_near == close:
+            axes.annotate(f"{number}", (x, y), (5, 3), textcoords="offset points", fontsize=11)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import mean
 from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.sax.saxutils import escape
 
@@ -95,7 +93,6 @@ class Panel:
     x_label: str
     plot: Callable[[Axes], object]
     height: int = 170
-    room: int = 0  # at its right, for labels
 
 
 def line(number: int, **changes: Any) -> dict[str, Any]:
@@ -119,113 +116,6 @@ def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **loo
         step = max(1, len(points) // 8)
         start = MARKERS.index(look["marker"]) * step // len(MARKERS)
         axes.plot(*zip(*points, strict=True), markevery=(start, step), **look)
-
-
-def references(axes: Axes, lines: Iterable[tuple[float, str, str]], height: float) -> None:
-    """Dotted lines at values, and their labels in the room at the right, apart from each other.
-
-    The axes are ``height`` high and have their limits.
-    """
-    ordered = sorted(lines)
-    low, high = axes.get_ylim()
-    wanted = [(value - low) / (high - low) * height for value, _, _ in ordered]
-    for (value, label, colour), y in zip(ordered, spread(wanted, _LINE, height), strict=True):
-        axes.axhline(value, color=colour, linestyle=":", linewidth=1.5)
-        axes.annotate(
-            label,
-            xy=(1, value),
-            xycoords=("axes fraction", "data"),
-            xytext=(1.04, y / height),
-            textcoords="axes fraction",
-            verticalalignment="center",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colour,
-                "relpos": (0, 0.5),
-                "shrinkA": 2,
-                "shrinkB": 0,
-            },
-        )
-
-
-def spread(wanted: Sequence[float], distance: float, high: float) -> list[float]:
-    """Rising places at ``distance`` from each other, within 0 to ``high``, around those wanted."""
-    groups: list[list[float]] = []  # of what touches
-
-    def middle(group: Sequence[float]) -> float:
-        half = (len(group) - 1) * distance / 2
-        return max(half, min(mean(group), high - half))
-
-    for place in wanted:
-        groups.append([place])
-        while (
-            len(groups) > 1
-            and middle(groups[-1]) - middle(groups[-2])
-            < distance * (len(groups[-1]) + len(groups[-2])) / 2
-        ):
-            groups[-2:] = [groups[-2] + groups[-1]]
-    return [
-        middle(group) + (k - (len(group) - 1) / 2) * distance
-        for group in groups
-        for k in range(len(group))
-    ]
-
-
-def names(
-    axes: Axes,
-    places: Mapping[Point, tuple[str, str]],
-    height: float,
-    links: Iterable[tuple[Point, Point]],
-) -> None:
-    """Write a number beside each point, and a name instead where it has one and there is room.
-
-    The axes are ``height`` high and have their limits. Nothing is written over a point, a link or
-    another label: what finds no room is left out, and the figure's key has it.
-    """
-    to_share = axes.transData + axes.transAxes.inverted()
-    size = WIDTH - 2 * _MARGIN - _TICKS - _END, height
-
-    def units(place: Point) -> Point:
-        x, y = to_share.transform(place)
-        return x * size[0], y * size[1]
-
-    taken = [_box(units(place), 6, 6) for place in places]
-    for one, other in links:
-        (x0, y0), (x1, y1) = units(one), units(other)
-        taken += [_box((x0 + (x1 - x0) * k / 50, y0 + (y1 - y0) * k / 50), 1, 1) for k in range(51)]
-    for place, (number, name) in places.items():
-        for text, (side, up) in itertools.product(filter(None, (name, number)), _AROUND):
-            x, y = units(place)
-            half = 3.4 * len(text) + 2  # of its width, in the wide letters of DejaVu Sans
-            centre = x + side * (half + 7 * (up == 0)), y + 13 * up
-            box = _box(centre, half, 6.5)
-            if box[0] >= 0 and box[2] <= size[0] and not any(_overlap(box, b) for b in taken):
-                taken.append(box)
-                axes.text(
-                    (centre[0] - round(side) * half) / size[0],
-                    centre[1] / size[1],
-                    text,
-                    transform=axes.transAxes,
-                    horizontalalignment=("right", "center", "left")[round(side) + 1],
-                    verticalalignment="center",
-                    fontsize=12,
-                    color=INK[0] if name else MUTED[0],
-                )
-                break
-
-
-# To the right of a point, to its left, above and below, by half of a label's width and by lines.
-_AROUND = ((1, 0), (-1, 0), *((k, up) for up in (1, -1) for k in (0, 0.9, -0.9)))
-
-
-def _box(centre: Point, width: float, height: float) -> tuple[float, float, float, float]:
-    (x, y) = centre
-    return x - width, y - height, x + width, y + height
-
-
-def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,9 +185,9 @@ def _place(rows: Sequence[Sequence[Panel]], axes: Sequence[Axes], top: float, to
     for row in rows:
         height = max(panel.height for panel in row)
         cell = (WIDTH - 2 * _MARGIN - _GAP * (len(row) - 1)) / len(row)
-        for k, panel in enumerate(row):
+        for k in range(len(row)):
             left = _MARGIN + k * (cell + _GAP) + _TICKS
-            width = cell - _TICKS - panel.room - _END
+            width = cell - _TICKS - _END
             low = total - top - _HEAD - height
             box = (left / WIDTH, low / total, width / WIDTH, height / total)
             next(places).set_position(box)

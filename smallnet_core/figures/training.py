@@ -163,9 +163,10 @@ def _three_panels(
         if name != "train_loss":
             axes.set_ylim(*limits)
         if name == "test_accuracy_percent":
-            style.references(axes, _references(claims), height=test_height)
+            for value, label, colour in _references(claims):
+                axes.axhline(value, color=colour, linestyle=":", linewidth=1.5, label=label)
 
-    def panel(name: str, unit: str, height: int = 130, room: int = 0) -> Panel:
+    def panel(name: str, unit: str, height: int = 130) -> Panel:
         title = f"{head}{_SHOWN[name]}" if head else _SHOWN[name].capitalize()
         return Panel(
             title=title,
@@ -173,7 +174,6 @@ def _three_panels(
             x_label="epoch",
             plot=partial(plot, name),
             height=height,
-            room=room,
         )
 
     return [
@@ -181,18 +181,18 @@ def _three_panels(
             panel("train_loss", "cross entropy"),
             panel("train_accuracy_percent", "% of training images"),
         ],
-        [panel("test_accuracy_percent", "% of test images", test_height, room=190)],
+        [panel("test_accuracy_percent", "% of test images", test_height)],
     ]
 
 
 def _references(claims: Sequence[Claim]) -> list[tuple[float, str, str]]:
-    """The paper's values as its tables print them, what stands beside them, and their colours."""
+    """Give the paper's values, what the legend calls them, and their colours."""
     if claims[0].optimizer is None:  # no numbers, but that the networks do not learn
         values = dict.fromkeys(claim.paper_value for claim in claims)
         return [(value, f"{value:g} did not learn", style.MUTED[0]) for value in values]
     rows = [(claim, (claim.network or "", claim.optimizer)) for claim in claims if claim.optimizer]
     return [
-        (claim.paper_value, f"{_printed(claim)} {_row_label(row)}", _look(*row)["color"])
+        (claim.paper_value, f"{_row_label(row)}, paper: {_printed(claim)}", _look(*row)["color"])
         for claim, row in rows
     ]
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import enum
-import hashlib
 import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,46 +29,20 @@ from smallnet_core.data.batches import TrainingBatches, normalise
 from smallnet_core.data.datasets import NUM_CLASSES, Dataset
 from smallnet_core.figures.failures import FirstSteps, failures_figure
 from smallnet_core.figures.style import Drawing, MatplotlibMissingError
-from smallnet_core.lab.cache import ZOO_DIR, current_commit
-from smallnet_core.models.vit import Attention, ViT
-from smallnet_core.recipes import Recipe, Schedule, find_recipe
+from smallnet_core.lab.cache import ZOO_DIR, current_commit, now
+from smallnet_core.lab.variants import NETWORKS, SURGERIES, VARIANTS, Variant
+from smallnet_core.recipes import Schedule
 from smallnet_core.records import NotMeasured
+from smallnet_core.system.checked import parse
 from smallnet_core.system.files import replace_file
 from smallnet_core.system.machine import environment, ieee_float32, keep_freed_memory, seeded
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import accuracy_percent, predict
 from smallnet_core.training.start import set_up
 
-__all__ = [
-    "COLLAPSED_PERCENT",
-    "NETWORKS",
-    "SURGERIES",
-    "TRACES",
-    "VARIANTS",
-    "Outcome",
-    "Point",
-    "Trace",
-    "Variant",
-    "check_budget",
-    "dead_shares",
-    "figure",
-    "find_trace",
-    "main",
-    "read_trace",
-    "row_of",
-    "trace",
-    "write_trace",
-]
-
-# Raised by whoever changes what a trace records, or how.
-TRACE_VERSION = 1
-
-NETWORKS = ("vgg16_s", "vit_s")
-NUM_STEPS = 2000
 RECORD_EVERY = 20  # steps
 ACCURACY_EVERY = 500  # steps: 2,000 images cost ViT_S as much as 40 steps of 8
 NUM_PROBE = 256  # training images, the first ones, as they are
-NUM_HELD_OUT = 2000  # training images, the last ones
 # A GELU fades where a ReLU ends: at an input of -2.8 it gives -0.007 with a slope of -0.02.
 GELU_DEAD_BELOW = 0.01
 # Predictions of one class among the probe's images, 254 of 256.
@@ -80,126 +53,6 @@ LATE_STEPS = 200
 LEARNT_LOSS = 0.05
 
 TRACES = ZOO_DIR / "traces"
-_MADE = ("seconds", "environment", "commit", "time")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A training to be watched: the paper's, or one that differs from it in a single point."""
-
-    name: str  # "vgg16_s-warmup"
-    change: str  # in words
-    recipe: Recipe
-    surgery: str = ""  # of SURGERIES: a change of the fresh network that no recipe can name
-    num_steps: int = NUM_STEPS
-    drawn: bool = True  # in the figure, which has styles for nine
-
-    def canonical(self) -> dict[str, Any]:
-        """All that determines the trace, as JSON values."""
-        return {
-            "trace_version": TRACE_VERSION,
-            "recipe": self.recipe.canonical(),
-            "surgery": self.surgery,
-            "num_steps": self.num_steps,
-        }
-
-    def fingerprint(self) -> str:
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    @property
-    def file_name(self) -> str:
-        return f"trace-{self.name}-{self.fingerprint()}.json"
-
-
-def _variants() -> Iterator[Variant]:
-    for network in NETWORKS:
-        paper = _from_paper(network, "cifar10")
-        sgdm = paper.optimizer
-
-        def variant(name: str, change: str, base: Recipe = paper, **fields: Any) -> Variant:
-            return Variant(name=f"{base.network}-{name}", change=change, recipe=base, **fields)
-
-        yield variant("paper", "the paper's way")
-        hundred = _from_paper(network, "cifar100")
-        yield variant("paper-cifar100", "the same, CIFAR-100", hundred, drawn=False)
-        slow = replace(paper, optimizer=replace(sgdm, lr=0.01))
-        yield variant("rate", "rate 0.01", slow)
-        rising = Schedule(name="constant", warmup_fraction=1000 / NUM_STEPS)
-        yield variant("warmup", "warm-up, 1,000 steps", replace(paper, schedule=rising))
-        falling = Schedule(name="linear")
-        # Where they end as the paper's way does, a figure of nine lines does without them.
-        drawn = network == "vit_s"
-        yield variant(
-            "schedule", "rate falling to 0", replace(paper, schedule=falling), drawn=drawn
-        )
-        clipped = replace(paper, clip_norm=1.0)
-        yield variant("clip", "gradient clipped at 1", clipped, drawn=drawn)
-        undecayed = replace(paper, optimizer=replace(sgdm, weight_decay=0.0))
-        yield variant("weight_decay", "no weight decay", undecayed)
-        large = replace(paper, batch_size=128)
-        if network == "vgg16_s":
-            adam = find_recipe("paper", "cifar10", network, "adam").optimizer
-            yield variant("adam", "the paper's Adam", replace(paper, optimizer=adam))
-            slower = replace(paper, optimizer=replace(sgdm, lr=0.001))
-            yield variant("rate_0.001", "rate 0.001", slower)
-            yield variant("dropout", "no dropout", replace(paper, dropout=0.0))
-            yield variant(
-                "default_weights",
-                "torch's first weights",
-                surgery="default_weights",
-                drawn=False,
-            )
-            orthogonal = replace(paper, initialisation="delta_orthogonal")
-            yield variant("orthogonal", "delta-orthogonal weights", orthogonal)
-            yield variant("batch", "batch 128, 500 steps", large, num_steps=500)
-        else:
-            yield variant("small_positions", "position embedding 0.02", surgery="small_positions")
-            yield variant("attention_scale", "attention scale 24^-0.5", surgery="attention_scale")
-            # A step of 128 takes ViT_S half a second on a CPU: two times the images of the others.
-            yield variant("batch", "batch 128, 250 steps", large, num_steps=250)
-
-
-def _from_paper(network: str, dataset: str) -> Recipe:
-    recipe = find_recipe("paper", dataset, network, "sgdm")
-    return replace(recipe, selection="last", holdout=NUM_HELD_OUT)
-
-
-VARIANTS = {variant.name: variant for variant in _variants()}
-
-
-# Surgery: what no recipe names
-
-
-def _default_weights(model: nn.Module) -> None:
-    """Every layer as torch draws it: uniform, with a third of He's variance."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.reset_parameters()
-
-
-def _small_positions(model: nn.Module) -> None:
-    """The position embedding with a deviation of 0.02, as vision transformers have it today."""
-    assert isinstance(model, ViT)
-    nn.init.normal_(model.pos_embedding, std=0.02)
-
-
-def _attention_scale(model: nn.Module) -> None:
-    """Logits of attention divided by the root of the head's dimension, not of all heads'."""
-    for module in model.modules():
-        if isinstance(module, Attention):
-            module.scale = (module.to_qkv.out_features // 3 // module.heads) ** -0.5
-
-
-SURGERIES: dict[str, Callable[[nn.Module], None]] = {
-    "": lambda model: None,
-    "default_weights": _default_weights,
-    "small_positions": _small_positions,
-    "attention_scale": _attention_scale,
-}
-
-
-# A trace
 
 
 class Outcome(enum.StrEnum):
@@ -238,7 +91,10 @@ class Trace:
     variant: Variant
     points: tuple[Point, ...]
     diverged_at: int | None  # the first step whose loss was not finite, after which nothing ran
-    made: Mapping[str, Any]  # seconds, environment, commit, time
+    seconds: float
+    environment: Mapping[str, Any]
+    commit: Mapping[str, Any] | None  # None outside git
+    time: str  # UTC
 
     @property
     def collapse(self) -> tuple[int, int] | None:
@@ -404,13 +260,15 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
             if last:
                 break
 
-    made = {
-        "seconds": round(time.perf_counter() - start, 1),
-        "environment": facts,
-        "commit": commit,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    return Trace(variant=variant, points=tuple(points), diverged_at=diverged_at, made=made)
+    return Trace(
+        variant=variant,
+        points=tuple(points),
+        diverged_at=diverged_at,
+        seconds=round(time.perf_counter() - start, 1),
+        environment=facts,
+        commit=commit,
+        time=now(),
+    )
 
 
 def _endless(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:
@@ -465,7 +323,10 @@ def write_trace(folder: Path, found: Trace) -> Path:
         **found.variant.canonical(),
         "seed": found.variant.recipe.seed,
         "diverged_at": found.diverged_at,
-        **found.made,
+        "seconds": found.seconds,
+        "environment": found.environment,
+        "commit": found.commit,
+        "time": found.time,
     }
     lines = [*_json_lines(record, 1), f' "points": {{\n{_joined(_json_lines(columns, 2))}\n }}']
     path = folder / found.variant.file_name
@@ -484,33 +345,49 @@ def _joined(lines: Sequence[str]) -> str:
     return ",\n".join(lines)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """A trace as its file has it: numbers by the names of a point's fields."""
+
+    trace_version: int
+    recipe: Mapping[str, Any]
+    surgery: str
+    num_steps: int
+    points: Mapping[str, Sequence[int | float | None]]
+    diverged_at: int | None
+    seconds: float
+    environment: Mapping[str, Any]
+    commit: Mapping[str, Any] | None
+    time: str
+
+
 def read_trace(folder: Path, variant: Variant) -> Trace | None:
-    """The variant's trace, or None where there is none; ValueError for a file that is not it."""
+    """Read the variant's trace, None where there is none; ValueError for a file that is not it."""
     path = folder / variant.file_name
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return None
     try:
-        record = json.loads(text)
-        if {key: record[key] for key in variant.canonical()} != variant.canonical():
+        found = parse(_File, text)
+        if any(getattr(found, name) != value for name, value in variant.canonical().items()):
             raise ValueError("of another recipe")
-        columns = record["points"]
         names = [field.name for field in fields(Point)]
-        points = tuple(
-            Point(**dict(zip(names, row, strict=True)))
-            for row in zip(*(columns[name] for name in names), strict=True)
-        )
+        rows = zip(*(found.points[name] for name in names), strict=True)
+        points = tuple(Point(**dict(zip(names, row, strict=True))) for row in rows)
         if not points or points[-1].accuracy_percent is None:
             raise ValueError("without an end")
-        return Trace(
-            variant=variant,
-            points=points,
-            diverged_at=record["diverged_at"],
-            made={key: record[key] for key in _MADE},
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a trace of {variant.name} ({error!r})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a trace of {variant.name} ({error})") from error
+    return Trace(
+        variant=variant,
+        points=points,
+        diverged_at=found.diverged_at,
+        seconds=found.seconds,
+        environment=found.environment,
+        commit=found.commit,
+        time=found.time,
+    )
 
 
 def find_trace(
@@ -557,8 +434,8 @@ def row_of(found: Trace) -> dict[str, Any]:
         "loss": found.late_loss,
         "logit_spread_at_start": first.logit_spread,
         "logit_spread": last.logit_spread,
-        "device_name": found.made["environment"]["device_name"],
-        "commit": (found.made["commit"] or {}).get("id"),
+        "device_name": found.environment["device_name"],
+        "commit": (found.commit or {}).get("id"),
     }
 
 

@@ -68,12 +68,12 @@ def curve_measurement(
         num_images=curve.num_images,
         recipe=recipe.kind,
         fingerprints=(recipe.fingerprint(),),
-        device=curve.made["environment"]["device"],
+        device=curve.environment["device"],
         details={
             **provenance(recipe, [(origin, record)]),
             "technique": curve.technique,
-            "measured_on": curve.made["environment"]["device_name"],
-            "measured_at_commit": (curve.made["commit"] or {}).get("id"),
+            "measured_on": curve.environment["device_name"],
+            "measured_at_commit": (curve.commit or {}).get("id"),
         },
     )
 

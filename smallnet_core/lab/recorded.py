@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smallnet_core.lab.cache import ModelCache
-from smallnet_core.lab.curves import Curve, find_curve
 from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement, run_record
 from smallnet_core.lab.needs import recipes_of_side
 from smallnet_core.lab.settings import Settings
+from smallnet_core.pruning.curve import Curve, find_curve
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Measurement, NotMeasured
 from smallnet_core.runs.file import check_run
-
-__all__ = ["ORIGIN", "Records"]
 
 ORIGIN = "recorded"
 _MAX_SEEDS = 10  # that are looked for

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,19 +15,9 @@ from smallnet_core.lab.cache import (
     CachedModel,
     ModelCache,
     current_commit,
-    in_float16,
-    in_float32,
-    now,
     record_of,
-    write_entry,
 )
-from smallnet_core.lab.curves import (
-    PROPORTIONS,
-    Curve,
-    find_curve,
-    measure_curve,
-    write_curve,
-)
+from smallnet_core.lab.curves import PROPORTIONS, measure_curve
 from smallnet_core.lab.curves import estimate_seconds as estimate_curve_seconds
 from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement, run_record
 from smallnet_core.lab.needs import recipes_of_side
@@ -36,6 +25,7 @@ from smallnet_core.lab.recorded import Records
 from smallnet_core.lab.settings import Settings
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.channels import apply_plan
+from smallnet_core.pruning.curve import Curve, find_curve, write_curve
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Measurement, NotMeasured
@@ -44,8 +34,6 @@ from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import confusion_matrix, packed_right, predict
 from smallnet_core.training.loop import Diverged, Progress, Trained, train
 from smallnet_core.training.start import Source, network_of
-
-__all__ = ["Workbench", "WrongWeights"]
 
 # Images (train, test) of each dataset, so that a training can be estimated before it is loaded.
 NUM_IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "digits": (1_297, 500)}
@@ -293,32 +281,6 @@ class Workbench:
         """What a saved file keeps of each network judged so far; see ``runfile`` for the fields."""
         return [run_record(found) for found in self._evaluated.values()]
 
-    def publish(self, recipe: Recipe, *, weights: bool = True) -> float:
-        """Put a trained model into the zoo; the accuracy of what ships, in percent.
-
-        It ships in float16, and is judged so: the record has that beside the training's own.
-        Without ``weights`` the record alone ships.
-        """
-        model = self.model(recipe)
-        rounded = in_float16(model.state_dict)
-        found = self._judge(dataclasses.replace(model, state_dict=in_float32(rounded)))
-        judged = {
-            "accuracy_percent": found.accuracy_percent,
-            "num_images": found.num_images,
-            "right": found.right,
-            "confusion": found.confusion,
-            "test_digest": found.test_digest,
-            "num_params": found.num_params,
-            "num_nonzeros": found.num_nonzeros,
-            "environment": self.facts.as_dict(),
-            "commit": self.commit,
-            "time": now(),
-        }
-        record = {name: value for name, value in model.record.items() if name != "weights"}
-        record |= {"shipped_accuracy_percent": found.accuracy_percent, "judged": judged}
-        write_entry(self.cache.zoo, recipe, rounded, record, with_weights=weights)
-        return found.accuracy_percent
-
     def network(self, model: CachedModel) -> nn.Module:
         """The trained network on the session's device, in evaluation mode."""
         with torch.device("meta"):
@@ -365,7 +327,7 @@ class Workbench:
 
     def _evaluate(self, recipe: Recipe) -> Evaluated:
         if recipe not in self._evaluated:
-            found = self._judge(self.model(recipe))
+            found = self.judge(self.model(recipe))
             if found.origin == "zoo":
                 self._check_record(found)
             self._evaluated[recipe] = found
@@ -388,7 +350,8 @@ class Workbench:
                 f"{recorded.num_right:,}"
             )
 
-    def _judge(self, model: CachedModel) -> Evaluated:
+    def judge(self, model: CachedModel) -> Evaluated:
+        """Judge a trained model on all test images, in float32."""
         recipe = model.recipe
         dataset = self.dataset(recipe.dataset)
         images = dataset.test_images.to(self.device)

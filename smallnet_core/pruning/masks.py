@@ -15,19 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-__all__ = [
-    "TECHNIQUES",
-    "NotPrunable",
-    "OneShot",
-    "apply_masks",
-    "count_nonzeros",
-    "magnitude_masks",
-    "prunable",
-]
-
-TECHNIQUES = ("l1_unstructured", "l1_structured", "global_unstructured", "random_unstructured")
-
-_FLOAT32_COUNTS = 2**24  # whole numbers up to here are exact in float32
+from smallnet_core.pruning.curve import TECHNIQUES
 
 
 class NotPrunable(ValueError):  # noqa: N818 - what the network is, as NotMeasured
@@ -58,7 +46,7 @@ def _modules_of(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]
 
 
 class OneShot:
-    """Prunes a network in place with torch.nn.utils.prune, to one proportion after another.
+    """Prunes a network in place to one proportion after another, as torch.nn.utils.prune would.
 
     Each proportion is what pruning the dense network to it in one go gives, without fine-tuning:
 
@@ -69,7 +57,7 @@ class OneShot:
 
     A proportion p of n weights, or of n channels, is round(p * n) of them, as torch counts. As a
     context manager it gives the dense weights back at the end. Raises NotPrunable, and ValueError
-    for an unknown technique and a network that is pruned already.
+    for an unknown technique and a network that torch has pruned already.
     """
 
     def __init__(self, model: nn.Module, technique: str, *, seed: int = 0) -> None:
@@ -78,61 +66,33 @@ class OneShot:
         if prune.is_pruned(model):
             raise ValueError(f"{type(model).__name__} is pruned already: remove its masks first")
         self.technique = technique
-        self.proportion: float | None = None  # None: dense
-        layers = prunable(model)
-        self._names = list(layers)
-        self._modules = list(layers.values())
-        self._weights = [module.get_parameter("weight") for module in self._modules]
+        self.num_zeros = 0  # weights that are pruned; of those left some may be zero by themselves
+        self._weights = [m.get_parameter("weight") for m in prunable(model).values()]
         self._dense = [weight.data for weight in self._weights]
-        self._scores = _scores(self._dense, technique, seed)
-        self._order = [list(module._parameters) for module in self._modules]
+        self._ranks = _ranks(self._dense, technique, seed)
 
     @property
     def num_weights(self) -> int:
         """Weights that can be pruned."""
         return sum(dense.numel() for dense in self._dense)
 
-    @property
-    def num_zeros(self) -> int:
-        """Weights that are masked; of those left some may be zero by themselves."""
-        return sum(self._zeros())
-
     def prune_to(self, proportion: float) -> None:
-        """Prune to ``proportion``, 0 to 1, of the dense weights, or channels; it never falls.
-
-        Raises ValueError for a proportion outside 0 to 1 or below the one before.
-        """
+        """Prune to ``proportion`` of the dense weights, or channels; ValueError outside 0 to 1."""
         if not 0 <= proportion <= 1:
             raise ValueError(f"a proportion is between 0 and 1, not {proportion}")
-        before = self.proportion
-        if before is not None and proportion < before:
-            raise ValueError(
-                f"pruned to {before} already, not back to {proportion}: restore() first"
-            )
-        with torch.no_grad():
-            if before is None:
-                self.proportion = before = 0.0
-                self._put_on()
-            self._prune(proportion, before)
-        self.proportion = proportion
-        self._check()
+        self.num_zeros = 0
+        for weight, dense, (ranks, total) in zip(
+            self._weights, self._dense, self._ranks, strict=True
+        ):
+            kept = (ranks >= round(proportion * total)).expand_as(dense)
+            weight.data = dense * kept
+            self.num_zeros += kept.numel() - int(kept.count_nonzero())
 
     def restore(self) -> None:
-        """Give the network its dense weights back: the same parameters, bit by bit, no hooks."""
-        if self.proportion is None:
-            return
-        for i, module in enumerate(self._modules):
-            for key, hook in list(module._forward_pre_hooks.items()):
-                if isinstance(hook, prune.BasePruningMethod):
-                    del module._forward_pre_hooks[key]
-            vars(module).pop("weight", None)
-            module._buffers.pop("weight_mask", None)
-            module._parameters.pop("weight_orig", None)
-            module._parameters["weight"] = self._weights[i]
-            for name in self._order[i]:  # a bias stood behind its weight
-                module._parameters[name] = module._parameters.pop(name)
-            self._weights[i].data = self._dense[i]
-        self.proportion = None
+        """Give the network its dense weights back, the same tensors."""
+        for weight, dense in zip(self._weights, self._dense, strict=True):
+            weight.data = dense
+        self.num_zeros = 0
 
     def __enter__(self) -> Self:
         return self
@@ -145,103 +105,39 @@ class OneShot:
     ) -> None:
         self.restore()
 
-    def _put_on(self) -> None:
-        """Masks of ones: torch.nn.utils.prune adds each later step to what is there."""
-        for module, weight in zip(self._modules, self._weights, strict=True):
-            # It takes views of masks and scores, which channels_last has none of.
-            weight.data = weight.data.contiguous()
-            prune.identity(module, "weight")
 
-    def _prune(self, proportion: float, before: float) -> None:
-        if self.technique == "global_unstructured":
-            amount = round(proportion * self.num_weights) - round(before * self.num_weights)
-            if amount:
-                pairs = zip(self._modules, self._scores, strict=True)
-                prune.global_unstructured(
-                    [(module, "weight") for module in self._modules],
-                    pruning_method=prune.L1Unstructured,
-                    importance_scores={(module, "weight"): score for module, score in pairs},
-                    amount=amount,
-                )
-            return
-        structured = self.technique == "l1_structured"
-        for module, dense, scores in zip(self._modules, self._dense, self._scores, strict=True):
-            units = dense.shape[1] if structured else dense.numel()
-            amount = round(proportion * units) - round(before * units)
-            if not amount:
-                continue
-            if structured:
-                prune.ln_structured(
-                    module, "weight", amount=amount, n=1, dim=1, importance_scores=scores
-                )
-            else:
-                prune.l1_unstructured(module, "weight", amount, importance_scores=scores)
+def _ranks(weights: Sequence[Tensor], technique: str, seed: int) -> list[tuple[Tensor, int]]:
+    """Rank each weight, 0 for what goes first, in a tensor that expands to the weights' shape.
 
-    def _zeros(self) -> list[int]:
-        if self.proportion is None:
-            return [0] * len(self._modules)
-        return [_num_zeros(module) for module in self._modules]
-
-    def _check(self) -> None:
-        """What was asked for is what was done: to the weight, in every layer or in all together."""
-        assert self.proportion is not None
-        zeros = self._zeros()
-        if self.technique == "global_unstructured":
-            asked, zeros = [round(self.proportion * self.num_weights)], [sum(zeros)]
-        elif self.technique == "l1_structured":
-            asked = [
-                round(self.proportion * dense.shape[1]) * (dense.numel() // dense.shape[1])
-                for dense in self._dense
-            ]
-        else:
-            asked = [round(self.proportion * dense.numel()) for dense in self._dense]
-        assert zeros == asked, f"{self.technique} {self.proportion}: {zeros}, not {asked}"
-
-
-def _num_zeros(module: nn.Module) -> int:
-    mask = module.get_buffer("weight_mask")
-    return mask.numel() - int(mask.count_nonzero())
-
-
-def _scores(weights: Sequence[Tensor], technique: str, seed: int) -> list[Tensor]:
-    """The place of each weight in the order of pruning, shaped as the weights; smallest first.
-
-    Places, not magnitudes: they have no ties. Of "l1_structured" the sum over a channel is its
-    place, whatever the order of the summation.
+    With how many there are in that order: those of a layer, its channels, or all weights.
     """
     if technique == "global_unstructured":
-        places = _places(torch.cat([weight.abs().flatten() for weight in weights]))
-        split = places.split([weight.numel() for weight in weights])
-        return [place.view(weight.shape) for place, weight in zip(split, weights, strict=True)]
-    if technique == "l1_structured":
-        return [_channel_places(weight) for weight in weights]
-    if technique == "l1_unstructured":
-        return [_places(weight.abs().flatten()).view(weight.shape) for weight in weights]
+        flat = _rank(torch.cat([weight.abs().flatten() for weight in weights]))
+        parts = flat.split([weight.numel() for weight in weights])
+        return [(p.view(w.shape), len(flat)) for p, w in zip(parts, weights, strict=True)]
     generator = torch.Generator().manual_seed(seed)
-    scores = []
+    found = []
     for weight in weights:
-        # As prune.random_unstructured on a CPU: the largest go first.
-        drawn = -torch.rand(weight.numel(), generator=generator)
-        scores.append(_places(drawn).view(weight.shape).to(weight.device))
-    return scores
+        if technique == "l1_structured":
+            others = [dim for dim in range(weight.dim()) if dim != 1]
+            ranks = _rank(torch.linalg.vector_norm(weight, ord=1, dim=others))
+            ranks = ranks.view(1, -1, *(1 for _ in others[1:]))
+            found.append((ranks, weight.shape[1]))
+            continue
+        values = weight.abs().flatten()
+        if technique == "random_unstructured":
+            # As prune.random_unstructured on a CPU: the largest go first.
+            values = -torch.rand(weight.numel(), generator=generator).to(weight.device)
+        found.append((_rank(values).view(weight.shape), weight.numel()))
+    return found
 
 
-def _channel_places(weight: Tensor) -> Tensor:
-    others = [dim for dim in range(weight.dim()) if dim != 1]
-    norms = torch.linalg.vector_norm(weight, ord=1, dim=others)
-    scores = weight.new_zeros(weight.shape, dtype=torch.float32)
-    scores[0].view(len(norms), -1)[:, 0] = _places(norms)
-    return scores
-
-
-def _places(values: Tensor) -> Tensor:
-    """(n,) -> (n,): 1 for the smallest, n for the largest; the later of equals is the smaller."""
-    count = len(values)
-    dtype = torch.float32 if count <= _FLOAT32_COUNTS else torch.float64
+def _rank(values: Tensor) -> Tensor:
+    """(n,) -> int64 (n,): 0 for the smallest; the later of equals is the smaller."""
     order = torch.sort(values, descending=True, stable=True).indices
-    places = torch.empty(count, dtype=dtype, device=values.device)
-    places[order] = torch.arange(count, 0, -1, dtype=dtype, device=values.device)
-    return places
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(values) - 1, -1, -1, device=values.device)
+    return ranks
 
 
 # Masks that a training keeps

@@ -1,0 +1,204 @@
+"""A training in a process of its own: what it is told, what it tells, and how it ends.
+
+What a job does is ``work``, the code that the benchmarks train with. Where it runs is the business
+of an executor, a function that starts a ``Job`` and returns how to follow it: ``start_process``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.resource_tracker
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from smallnet_core.lab.cache import Busy
+from smallnet_core.lab.listing import duration
+from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.workbench import Workbench
+from smallnet_core.recipes import Recipe
+from smallnet_core.records import NotMeasured
+from smallnet_core.training.checkpoints import Epoch
+from smallnet_core.training.loop import BatchTooLarge, Interrupted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A training, with all that another process needs for it."""
+
+    recipe: Recipe
+    settings: Settings
+    num_threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended: "trained", "busy" (somebody else is at it), "stopped" or "failed"."""
+
+    status: str
+    text: str = ""  # a line for people
+
+
+class Running(Protocol):
+    """A job that was started."""
+
+    def told(self) -> Iterator[tuple[str, Any]]:
+        """What it has said since: "start" (total, done), "step" done, "epoch", "note", "outcome".
+
+        The outcome comes last, exactly once, whatever became of the job.
+        """
+        ...
+
+    def ask_to_stop(self) -> None:
+        """Have it end at a checkpoint; it tells the outcome when it has."""
+        ...
+
+
+Executor = Callable[[Job], Running]
+
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+class _Telling:
+    """A Progress that tells whoever started the job, steps twice a second."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.done = 0
+        self._told = 0.0
+
+    def tell(self, kind: str, value: Any) -> None:
+        with contextlib.suppress(OSError):  # nobody is there any more: should_stop sees that too
+            self.connection.send((kind, value))
+
+    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None:
+        self.done = done
+        self.tell("start", (total_steps, done))
+
+    def note(self, line: str) -> None:
+        self.tell("note", line)
+
+    def step(self) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self._told >= 0.5:
+            self._told = now
+            self.tell("step", self.done)
+
+    def epoch(self, result: Epoch) -> None:
+        self.tell("epoch", result)
+
+    def close(self) -> None: ...
+
+
+def work(job: Job, connection: Connection) -> None:
+    """Do a job in this process; it stops when anything comes in, or nobody is at the other end."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent asks
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    telling = _Telling(connection)
+
+    def should_stop() -> bool:
+        return asked or connection.poll()  # true at the end of the pipe, too
+
+    torch.set_num_threads(job.num_threads)
+    try:
+        outcome = _outcome(job, telling, should_stop)
+    except Busy:
+        outcome = Outcome(status="busy")
+    except Interrupted as stopped:
+        outcome = Outcome(status="stopped", text=str(stopped))
+    except (NotMeasured, BatchTooLarge, OSError) as error:
+        outcome = Outcome(status="failed", text=str(error))
+    except Exception as error:
+        [*_, frame] = traceback.extract_tb(error.__traceback__)
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        outcome = Outcome(status="failed", text=f"{type(error).__name__}: {error} ({where})")
+    telling.tell("outcome", outcome)
+
+
+def _outcome(job: Job, telling: _Telling, should_stop: Callable[[], bool]) -> Outcome:
+    bench = Workbench(job.settings, telling, should_stop)
+    bench.train([job.recipe], blocking=False)
+    model = bench.model(job.recipe)
+    if model.origin.startswith("diverged"):
+        return Outcome(status="failed", text=model.origin)
+    if "weights_sha256" not in model.record:  # a full disk
+        return Outcome(status="failed", text="; ".join(bench.cache.complaints))
+    seconds, accuracy = model.record["total_seconds"], model.record["test_accuracy_percent"]
+    return Outcome(status="trained", text=f"{accuracy:.2f} % of test images in {duration(seconds)}")
+
+
+class LocalProcess:
+    """A job in a process of this machine."""
+
+    def __init__(
+        self,
+        job: Job,
+        target: Callable[[Job, Connection], None] = work,
+        context: Any = None,
+    ) -> None:
+        context = context or multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=target, args=(job, theirs), daemon=True)
+        with _signals_blocked():
+            self.process.start()
+        theirs.close()
+        self._ended = False
+
+    def told(self) -> Iterator[tuple[str, Any]]:
+        try:
+            while not self._ended and self.connection.poll():
+                kind, value = self.connection.recv()
+                self._ended = kind == "outcome"
+                if self._ended:
+                    self._join()
+                yield kind, value
+        except (EOFError, OSError):
+            self._ended = True
+            self._join()
+            code = self.process.exitcode
+            how = f"was killed by signal {-code}" if code and code < 0 else f"ended with {code}"
+            yield "outcome", Outcome(status="failed", text=f"its process {how}")
+
+    def ask_to_stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.send("stop")
+
+    def _join(self) -> None:
+        self.process.join()
+        self.connection.close()
+
+
+def start_process(job: Job) -> Running:
+    """The executor for this machine."""
+    return LocalProcess(job)
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """A process that is started in here has them blocked until ``work`` knows what to do."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    multiprocessing.resource_tracker.ensure_running()  # whose own start would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

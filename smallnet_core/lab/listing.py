@@ -1,0 +1,143 @@
+"""What there is of the networks that claims need, and how long the rest would take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from smallnet_core.lab.cache import ModelCache
+from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.workbench import NUM_IMAGES
+from smallnet_core.recipes import Pruning, Recipe
+from smallnet_core.system.machine import resolve_device
+from smallnet_core.training.checkpoints import steps_done
+from smallnet_core.training.estimates import estimate_seconds
+from smallnet_core.training.loop import IMAGE_SIDE, side_of_epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What there is of a recipe's training."""
+
+    text: str  # "zoo", "cache", "recorded", "checkpoint at epoch 7 of 25", "nothing"
+    is_done: bool  # no claim waits for it
+    has_weights: bool
+    epochs_done: float = 0.0
+
+
+def state_of(cache: ModelCache, recipe: Recipe) -> State:
+    """Tell what cache and zoo have of a recipe; damaged entries are complaints of the cache."""
+    model = cache.load(recipe)
+    if model is not None:
+        return State(text=model.origin, is_done=True, has_weights=True)
+    if cache.recorded(recipe) is not None:
+        return State(text="recorded", is_done=True, has_weights=False)
+    done = steps_done(cache.checkpoint(recipe))
+    if done is None:
+        return State(text="nothing", is_done=False, has_weights=False)
+    steps_per_epoch = (NUM_IMAGES[recipe.dataset][0] - recipe.holdout) // recipe.batch_size
+    epochs = done / steps_per_epoch
+    return State(
+        text=f"checkpoint at epoch {int(epochs)} of {recipe.end_epoch}",
+        is_done=False,
+        has_weights=False,
+        epochs_done=epochs,
+    )
+
+
+def to_do(recipes: Iterable[Recipe], cache: ModelCache) -> dict[Recipe, State]:
+    """What the claims lack of these, and of what that is pruned from."""
+    states = {recipe: state_of(cache, recipe) for recipe in recipes}
+    missing = [recipe for recipe, state in states.items() if not state.is_done]
+    ancestors = {one for recipe in missing for one in recipe.ancestors()}
+    return {
+        recipe: state
+        for recipe, state in states.items()
+        if not state.is_done or (recipe in ancestors and not state.has_weights)
+    }
+
+
+def work_left(recipe: Recipe, epochs_done: float) -> float:
+    """In epochs of whole images; smaller ones take less time."""
+    return sum(
+        (side_of_epoch(recipe, epoch, IMAGE_SIDE) / IMAGE_SIDE) ** 2
+        * min(1.0, max(0.0, epoch + 1 - epochs_done))
+        for epoch in range(recipe.first_epoch, recipe.end_epoch)
+    )
+
+
+def seconds_left(recipe: Recipe, state: State, device: torch.device) -> float:
+    """Roughly, by a timing that all recipes of a network share."""
+    num_train, num_test = NUM_IMAGES[recipe.dataset]
+    whole = estimate_seconds(
+        recipe, num_train=num_train, num_test=num_test, device=device, rough=True
+    )
+    return whole * work_left(recipe, state.epochs_done) / work_left(recipe, 0.0)
+
+
+def ordered(states: Mapping[Recipe, State], device: torch.device) -> list[Recipe]:
+    """Cheapest first; what they are pruned from comes before that."""
+    costs = {
+        recipe: 0.0 if state.is_done else seconds_left(recipe, state, device)
+        for recipe, state in states.items()
+    }
+    out: dict[Recipe, None] = {}
+    for recipe in sorted(costs, key=costs.__getitem__):
+        out |= dict.fromkeys(one for one in (*recipe.ancestors(), recipe) if one in states)
+    return list(out)
+
+
+def listing(
+    wanted: Mapping[Recipe, Sequence[str]], settings: Settings, *, as_given: bool
+) -> list[str]:
+    """A table of 80 columns: what there is of each recipe, who needs it, and what it would take."""
+    cache = ModelCache(settings.cache_dir)
+    device = resolve_device(settings.device)
+    states = {recipe: state_of(cache, recipe) for recipe in wanted}
+    lacking = to_do(wanted, cache)
+    order = list(wanted) if as_given else ordered(states, device)
+    head = f"{'recipe':<39}{'state':<28}{'claims':>6}{'hours':>7}"
+    lines = [head, "-" * len(head)]
+    total = 0.0
+    for recipe in order:
+        hours = ""
+        if recipe in lacking:
+            seconds = seconds_left(recipe, states[recipe], device)
+            total += seconds
+            hours = f"{seconds / 3600:.2f}"
+        lines.append(
+            f"{label(recipe):<39}{states[recipe].text:<28}{len(wanted[recipe]):>6}{hours:>7}"
+        )
+    lines.append(f"{len(lacking)} of {len(order)} to train, {total / 3600:.1f} hours here")
+    return [*lines, *cache.complaints]
+
+
+def label(recipe: Recipe) -> str:
+    """Name network, optimizer, dataset, kind and seed in at most 38 characters."""
+    kind = "dense" if recipe.kind == "pruned" else recipe.kind
+    if recipe.pruning is not None:
+        size = recipe.pruning.max_params
+        kind = _pruned_how(recipe.pruning)
+        kind += f" {size // 1_000_000}m" if size >= 1_000_000 else f" {size // 1000}k"
+    elif recipe.stop_epoch is not None:
+        kind += " start"
+    return f"{recipe.network} {recipe.optimizer.name} {recipe.dataset} {kind} {recipe.seed}"
+
+
+def _pruned_how(pruning: Pruning) -> str:
+    """Tell in a word what sets a pruned network apart from the others of its size."""
+    if pruning.importance != "magnitude":
+        return pruning.importance.partition("_")[0]
+    if pruning.weights != "trained":
+        return {"fresh": "fresh", "rewound": "ticket"}[pruning.weights]
+    if pruning.structure == "weights":
+        return "masked"
+    return "pruned" if pruning.parent.pruning is None else "rounds"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

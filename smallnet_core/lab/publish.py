@@ -1,0 +1,138 @@
+"""``smallnet publish``: what the cache has trained, judged and put into the zoo."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from smallnet_core.lab.cache import (
+    ZOO_DIR,
+    CachedModel,
+    in_float16,
+    in_float32,
+    now,
+    write_entry,
+)
+from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.sparse import stored_bytes
+from smallnet_core.lab.workbench import Workbench
+from smallnet_core.pruning.curve import read_curves, write_curve
+from smallnet_core.pruning.masks import count_nonzeros
+from smallnet_core.recipes import Recipe
+from smallnet_core.records import NotMeasured
+from smallnet_core.training.progress import LogLines
+
+MAX_ZOO_BYTES = 48 * 2**20
+# What ships with its weights is one of these; of all else the record alone.
+MAX_WEIGHT_BYTES = 2 * 10**6
+MAX_PARAMS = 1_000_000
+_RECORD_BYTES = 100_000  # a training's curve, a bit an image, the confusion matrix of 100 classes
+
+
+class NotPublishable(Exception):  # noqa: N818 - says what the network is
+    """A trained network that does not belong into the zoo; the message says why."""
+
+
+def publish(
+    recipes: Iterable[Recipe], settings: Settings, display: LogLines, *, zoo: Path = ZOO_DIR
+) -> int:
+    """Put what the cache has trained into the zoo, and what it has of pruning curves.
+
+    Networks that are in the zoo already stay as they are. Returns the exit status, 1 where one was
+    refused.
+    """
+    bench = Workbench(settings)
+    bench.cache.zoo = zoo
+    counts = dict.fromkeys(("published", "in the zoo already", "not trained", "refused"), 0)
+    for recipe in recipes:
+        if bench.cache.recorded(recipe) is not None:
+            outcome = "in the zoo already"
+        elif bench.missing([recipe]):
+            outcome = "not trained"
+        else:
+            try:
+                display.line(f"{recipe}: {_publish(bench, recipe)}")
+                outcome = "published"
+            except (NotPublishable, NotMeasured, OSError) as reason:
+                display.line(f"{recipe}: not published: {reason}")
+                outcome = "refused"
+        counts[outcome] += 1
+        if outcome in ("published", "in the zoo already"):
+            _publish_curves(bench, recipe, display)
+    for complaint in bench.cache.complaints:
+        display.line(complaint)
+    display.line(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    return int(counts["refused"] > 0)
+
+
+def _publish(bench: Workbench, recipe: Recipe) -> str:
+    """Publish one network and tell how; raises NotPublishable."""
+    model = bench.model(recipe)
+    commit = model.record["commit"] or {}
+    if commit.get("dirty"):
+        raise NotPublishable(
+            f"it was trained from changed files on top of commit {commit['id'][:12]}; "
+            "commit them and train again"
+        )
+    stored = stored_bytes(in_float16(model.state_dict)).sparse
+    is_small = stored < MAX_WEIGHT_BYTES or count_nonzeros(bench.network(model)) < MAX_PARAMS
+    _check_room(bench.cache.zoo, _RECORD_BYTES + (stored if is_small else 0))
+    accuracy = put_into_zoo(bench, model, with_weights=is_small)
+    what = "with its weights" if is_small else "its record alone"
+    return f"published, {what}, {accuracy:.2f} %"
+
+
+def put_into_zoo(bench: Workbench, model: CachedModel, *, with_weights: bool) -> float:
+    """Judge a model as it ships, in float16, and write its entry; the accuracy in percent."""
+    rounded = in_float16(model.state_dict)
+    found = bench.judge(dataclasses.replace(model, state_dict=in_float32(rounded)))
+    judged = {
+        "accuracy_percent": found.accuracy_percent,
+        "num_images": found.num_images,
+        "right": found.right,
+        "confusion": found.confusion,
+        "test_digest": found.test_digest,
+        "num_params": found.num_params,
+        "num_nonzeros": found.num_nonzeros,
+        "environment": bench.facts.as_dict(),
+        "commit": bench.commit,
+        "time": now(),
+    }
+    record = {name: value for name, value in model.record.items() if name != "weights"}
+    record |= {"shipped_accuracy_percent": found.accuracy_percent, "judged": judged}
+    write_entry(bench.cache.zoo, model.recipe, rounded, record, with_weights=with_weights)
+    return found.accuracy_percent
+
+
+def _publish_curves(bench: Workbench, recipe: Recipe, display: LogLines) -> None:
+    """Copy the cache's curves of exactly the weights that the zoo's record names."""
+    record = bench.cache.recorded(recipe)
+    assert record is not None, "it was published"
+    folder = bench.cache.zoo / "curves"
+    num_other = 0
+    for path, curve in read_curves(bench.cache.folder, recipe.name, bench.cache.complaints):
+        if curve.weights_sha256 != record["weights_sha256"]:
+            num_other += 1
+        elif not (folder / path.name).exists():
+            try:
+                _check_room(bench.cache.zoo, path.stat().st_size)
+                write_curve(folder, curve)
+            except (NotPublishable, OSError) as reason:
+                display.line(f"{path.name}: not published: {reason}")
+            else:
+                display.line(f"{path.name}: published")
+    if num_other:
+        display.line(
+            f"{recipe}: curves of other weights than the zoo's, left out: {num_other}; "
+            "pytest benchmarks -m pruning with an empty --model-cache measures the zoo's"
+        )
+
+
+def _check_room(zoo: Path, num_bytes: int) -> None:
+    taken = sum(path.stat().st_size for path in zoo.rglob("*") if path.is_file())
+    if taken + num_bytes > MAX_ZOO_BYTES:
+        raise NotPublishable(
+            f"{num_bytes / 2**20:.1f} MiB more would make the zoo larger than "
+            f"{MAX_ZOO_BYTES / 2**20:.0f} MiB"
+        )

@@ -1,0 +1,171 @@
+"""Accuracy after pruning in one shot, by proportion: the curve, its file, and what is read off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from smallnet_core.claims.names import TECHNIQUE_NAMES as PAPER_TECHNIQUES
+from smallnet_core.system.checked import parse
+from smallnet_core.system.files import json_fields, replace_file
+
+# What networks are pruned by in one shot; the paper prints no values of the last.
+TECHNIQUE_NAMES = {**PAPER_TECHNIQUES, "random_unstructured": "Random unstructured"}
+TECHNIQUES = tuple(TECHNIQUE_NAMES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """How many test images a network classifies right at each proportion; ValueError for nonsense.
+
+    ``seed`` is that of random pruning, 0 for the other techniques.
+    """
+
+    schema: Literal[1] = 1
+    technique: str  # of TECHNIQUES
+    proportions: tuple[float, ...]  # rising, 0 to 1
+    num_zeros: tuple[int, ...]  # pruned weights, of num_weights
+    hits: tuple[int, ...]  # images classified right, of num_images
+    num_images: int
+    num_weights: int  # that can be pruned
+    seed: int
+    network: str  # the name of its recipe
+    weights_sha256: str
+    environment: Mapping[str, Any]
+    commit: Mapping[str, Any] | None  # None outside git
+    dataset_digests: Mapping[str, str]
+    seconds: float
+
+    def __post_init__(self) -> None:
+        if self.technique not in TECHNIQUES:
+            raise ValueError(
+                f"unknown technique {self.technique!r}: one of {', '.join(TECHNIQUES)}"
+            )
+        if not 0 < len(self.proportions) == len(self.num_zeros) == len(self.hits):
+            raise ValueError(
+                f"{len(self.proportions)} proportions, {len(self.num_zeros)} numbers of zeros and "
+                f"{len(self.hits)} of hits: as many of each are expected, at least one"
+            )
+        if self.technique != "random_unstructured" and self.seed != 0:
+            raise ValueError(f"{self.technique} draws nothing: its seed is 0, not {self.seed}")
+        rising = all(a < b for a, b in zip(self.proportions, self.proportions[1:], strict=False))
+        if not rising or not all(0 <= p <= 1 for p in self.proportions):
+            raise ValueError(f"proportions rise from 0 to 1, not {self.proportions}")
+        for name, counts, most in (
+            ("num_zeros", self.num_zeros, self.num_weights),
+            ("hits", self.hits, self.num_images),
+        ):
+            if most < 1 or not all(0 <= count <= most for count in counts):
+                raise ValueError(f"{name} are out of range: {counts} of {most}")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"seconds is {self.seconds}")
+
+    @property
+    def accuracy_percent(self) -> tuple[float, ...]:
+        """Share of the images classified right at each proportion."""
+        return tuple(100 * hits / self.num_images for hits in self.hits)
+
+    def at(self, proportion: float) -> float:
+        """Give the accuracy in percent; ValueError for a proportion that was not measured."""
+        for measured, accuracy in zip(self.proportions, self.accuracy_percent, strict=True):
+            if math.isclose(measured, proportion, abs_tol=1e-9):  # 3 * 0.05 is not 0.15
+                return accuracy
+        raise ValueError(
+            f"{self.network} was not measured at {proportion}: at "
+            f"{', '.join(map(str, self.proportions))}"
+        )
+
+
+def curve_path(folder: Path, name: str, technique: str, seed: int = 0) -> Path:
+    """Name the file of a recipe's curve; only that of random pruning has a seed."""
+    drawn = f"-seed{seed}" if technique == "random_unstructured" else ""
+    return folder / f"{name}-{technique}{drawn}.json"
+
+
+def write_curve(folder: Path, curve: Curve) -> Path:
+    """Write a curve as JSON, a field a line, whole or not at all; raises OSError."""
+    path = curve_path(folder, curve.network, curve.technique, curve.seed)
+    replace_file(path, json_fields(asdict(curve)).encode())
+    return path
+
+
+def read_curve(
+    folder: Path, name: str, technique: str, *, weights_sha256: str, seed: int = 0
+) -> Curve | None:
+    """Read the curve of the recipe ``name`` with exactly these weights; None where there is none.
+
+    Raises ValueError, with its path, for a file that is anything else, and OSError for one that
+    cannot be read.
+    """
+    path = curve_path(folder, name, technique, seed)
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        found = parse(Curve, text)
+        if curve_path(folder, found.network, found.technique, found.seed) != path:
+            raise ValueError(f"network, technique or seed are of another: {found.network}")
+        if found.weights_sha256 != weights_sha256:
+            raise ValueError(
+                f"weights_sha256 is {found.weights_sha256[:12]}, expected {weights_sha256[:12]}"
+            )
+    except ValueError as error:
+        raise ValueError(f"{path}: not a {technique} curve of {name} ({error})") from error
+    return found
+
+
+def find_curve(
+    folders: Sequence[Path],
+    name: str,
+    technique: str,
+    *,
+    weights_sha256: str,
+    seed: int = 0,
+    complaints: list[str] | None = None,
+) -> Curve | None:
+    """Read the curve of the first folder that has it; another file in its place is a complaint."""
+    for folder in folders:
+        try:
+            found = read_curve(folder, name, technique, weights_sha256=weights_sha256, seed=seed)
+        except (OSError, ValueError) as error:
+            if complaints is not None:
+                complaints.append(f"curve ignored: {error}")
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def read_curves(folder: Path, name: str, complaints: list[str]) -> Iterator[tuple[Path, Curve]]:
+    """Read all curves of the recipe ``name`` in a folder, whatever weights they are of."""
+    paths = [path for t in TECHNIQUES for path in sorted(folder.glob(f"{name}-{t}*.json"))]
+    for path in paths:
+        try:
+            yield path, parse(Curve, path.read_bytes())
+        except (OSError, ValueError) as error:
+            complaints.append(f"curve ignored: {path}: {error}")
+
+
+def lost_at(proportions: Sequence[float], accuracy: Sequence[float], points: float) -> float | None:
+    """Find where ``accuracy`` (percent) first lies ``points`` below that at proportion 0.
+
+    Linear between two neighbours; None where it never does. Raises ValueError for columns of
+    different lengths, that do not begin at 0, and for ``points`` that are not above 0.
+    """
+    if len(proportions) != len(accuracy) or not proportions or proportions[0] != 0:
+        raise ValueError(
+            f"{len(accuracy)} accuracies at {tuple(proportions)}: one at each of rising "
+            "proportions is expected, the first of them 0"
+        )
+    if not points > 0:
+        raise ValueError(f"a loss is more than 0 points, not {points}")
+    lost = [accuracy[0] - value for value in accuracy]
+    for i in range(1, len(lost)):
+        if lost[i] >= points - 1e-9:  # accuracies are rounded
+            share = min(1.0, (points - lost[i - 1]) / (lost[i] - lost[i - 1]))
+            return proportions[i - 1] + share * (proportions[i] - proportions[i - 1])
+    return None
