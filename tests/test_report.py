@@ -586,6 +586,16 @@ def test_a_row_that_cannot_be_shown_is_a_line_that_says_so(found, make):
     assert sum("cannot" in line for line in make([found, *at_paper_values()])) == 1
 
 
+def test_what_is_broken_takes_nothing_else_with_it():
+    rows = [pruned(claim, Status.REPRODUCED, 93.5) for claim in TABLE_6]
+    rows[0]["details"] |= {"selection": "last", "trained_on": 5}
+    rows.append({"claim": None, "kind": "pruning curve", "network": "resnet18"})
+    rows[-1]["optimizer"] = "adabound"
+    lines = full(rows)
+    assert sum("cannot be shown" in line for line in lines) == 2
+    assert flat(after(lines, "0.05 ")[0]).startswith("0.05 94.97 93.50")
+
+
 def test_a_value_that_is_not_finite_makes_a_row_that_json_has_numbers_for():
     details = {"curve": [1.0, math.nan], "more": {"low": -math.inf}}
     values = (math.nan, math.inf)

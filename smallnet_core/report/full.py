@@ -18,15 +18,14 @@ from smallnet_core.report.results import (
     Claims,
     Reasons,
     Result,
-    Row,
-    count_lines,
+    count_line,
     headline_lines,
     is_of_pruning,
     provenance,
     read_rows,
     why_lines,
 )
-from smallnet_core.report.table import Table, grouped, guarded, wrapped
+from smallnet_core.report.table import Row, Table, grouped, guarded, wrapped
 
 MAX_ROWS = 16  # of a source with more, only what stands out is listed
 # What a classification report says of each class and of the averages over them.
@@ -48,7 +47,8 @@ def terminal_lines(
     """
     results, others = read_rows(rows, {**claims, **goals})
     found = grouped(results, lambda result: result.claim.source)
-    curves = others.pop(kinds.CURVE, [])
+    curves, broken = kinds.split_curves(others.pop(kinds.CURVE, []))
+    others |= {kinds.CURVE: broken} if broken else {}
     sources = dict.fromkeys(claim.source for claim in (*claims.values(), *goals.values()))
     sections = [
         *(guarded(s, _source_lines, found[s], verbose, curves) for s in sources if s in found),
@@ -57,7 +57,7 @@ def terminal_lines(
         guarded("what is missed", why_lines, results, known_misses),
         *(wrapped(str(complaint), "  ") for complaint in complaints),
         guarded("the counts", headline_lines, results, claims, goals, known_misses),
-        guarded("the count", count_lines, results, claims, goals),
+        guarded("the count", lambda: wrapped(count_line(results, claims, goals))),
     ]
     return [line for section in sections if section for line in ("", *section)][1:]
 
@@ -75,8 +75,7 @@ def _source_lines(results: Sequence[Result], verbose: bool, curves: Sequence[Row
         lines += _pruning_table(results, curves)
     elif shown:
         lines += _claims_table(shown, _are_networks(results))
-    for text in dict.fromkeys(_training(result) for result in judged):
-        lines += wrapped(text, "  ")
+    lines += guarded("how it was trained", _training_lines, judged)
     if any(result.origin == RECORDED for result in judged):
         lines += wrapped(provenance(judged), "  ")
     for remark, own in grouped(results, lambda result: result.claim.remark).items():
@@ -96,17 +95,17 @@ def _counts(results: Sequence[Result]) -> str:
     return "; ".join(filter(None, (here, recorded and f"recorded: {recorded}")))
 
 
-def _training(result: Result) -> str:
-    """Which recipe, which epoch, which seeds, trained on what; "" where nothing was trained."""
-    row, details = result.row, result.details
-    if "selection" not in details:
-        return ""
-    best = details["selection"] == "best_test_epoch"
-    epoch = "best epoch on the test set (the paper's rule)" if best else "last epoch"
-    trained_on = ", ".join(sorted(set(details.get("trained_on", ()))))
-    how = f"trained in {'/'.join(details.get('computed_in', ()))} on {trained_on}"
-    recipe = f"{row['recipe']} recipe, " if row.get("recipe") else ""
-    return f"{recipe}{epoch}, seeds {', '.join(map(str, row['seeds']))}, {how}"
+def _training_lines(results: Sequence[Result]) -> list[str]:
+    """Which recipe, which epoch, which seeds, trained on what: a line for each that occurs."""
+    found: dict[str, None] = {}
+    for row, details in ((r.row, r.details) for r in results if "selection" in r.details):
+        best = details["selection"] == "best_test_epoch"
+        epoch = "best epoch on the test set (the paper's rule)" if best else "last epoch"
+        trained_on = ", ".join(sorted(set(details.get("trained_on", ()))))
+        how = f"trained in {'/'.join(details.get('computed_in', ()))} on {trained_on}"
+        recipe = f"{row['recipe']} recipe, " if row.get("recipe") else ""
+        found[f"{recipe}{epoch}, seeds {', '.join(map(str, row['seeds']))}, {how}"] = None
+    return [line for text in found for line in wrapped(text, "  ")]
 
 
 def _are_networks(results: Sequence[Result]) -> bool:
@@ -122,14 +121,19 @@ def _claims_table(results: Sequence[Result], are_networks: bool) -> list[str]:
     if not are_networks:
         rows = [(r.name, r.text("paper"), r.measured, r.judged) for r in results]
         return Table(("claim", paper, "measured", "verdict"), rows).terminal()
+    header = ("network", "optimizer", paper, "measured", "diff.", "verdict")
     networks = [
-        (str(r.claim.network), str(r.claim.optimizer), r.text("paper"), r.measured, r.difference)
+        (
+            str(r.claim.network),
+            str(r.claim.optimizer),
+            r.text("paper"),
+            r.measured,
+            r.difference,
+            r.judged,
+        )
         for r in results
     ]
-    header = ("network", "optimizer", paper, "measured", "diff.", "verdict")
-    return Table(
-        header, [(*n, r.judged) for n, r in zip(networks, results, strict=True)]
-    ).terminal()
+    return Table(header, networks).terminal()
 
 
 def _per_class_table(results: Sequence[Result]) -> list[str]:
@@ -139,12 +143,10 @@ def _per_class_table(results: Sequence[Result]) -> list[str]:
         if r.claim.metric in PER_CLASS:
             name = r.name.removesuffix(f"-{r.claim.metric}")
             cells[name][r.claim.metric] = r.pair("%")  # two decimals, as the paper's
+    if not cells:  # -k chose others
+        return []
     columns = dict(zip(PER_CLASS, PER_CLASS, strict=True))
-    return (
-        Table.cross("class", cells, columns, [f"(paper, ours; {LEGEND})"]).terminal()
-        if cells
-        else []
-    )
+    return Table.cross("class", cells, columns, [f"(paper, ours; {LEGEND})"]).terminal()
 
 
 def _pruning_table(results: Sequence[Result], curves: Sequence[Row]) -> list[str]:

@@ -8,10 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from smallnet_core.claims.names import NETWORK_NAMES
-from smallnet_core.report.table import Table, format_value, grouped, is_number, wrapped
-
-Row = Mapping[str, Any]
-
+from smallnet_core.report.table import Row, Table, format_value, grouped, is_number, wrapped
 
 CURVE = "pruning curve"
 TECHNIQUES = {
@@ -205,6 +202,18 @@ def _plain(rows: Sequence[Row]) -> str:
 
 
 # Curves
+
+
+def split_curves(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Part curves that can be shown from those that lack something."""
+
+    def is_whole(row: Row) -> bool:
+        try:
+            return bool(curve_lines([row]))
+        except Exception:  # whatever a file has in the place of a curve
+            return False
+
+    return [r for r in rows if is_whole(r)], [r for r in rows if not is_whole(r)]
 
 
 def by_technique(curves: Sequence[Row]) -> dict[str, list[Row]]:

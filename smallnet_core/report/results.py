@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from smallnet_core.records import Claim, Status
-from smallnet_core.report.table import Table, format_value, grouped, is_number, wrapped
+from smallnet_core.report.table import Row, Table, format_value, grouped, is_number, wrapped
 
-Row = Mapping[str, Any]
 Claims = Mapping[str, Claim]
 Reasons = Mapping[str, str]  # known misses: why, by the claim's id
 
@@ -57,8 +56,9 @@ class Result:
     def measured(self) -> str:
         """The mean, and with several seeds their deviation and number."""
         text, deviation = self.text("measured"), self.row.get("deviation")
-        if is_number(deviation) and text != "-":
-            text += f" ± {deviation:.2f} ({len(self.row['values'])})"
+        values = self.row.get("values")
+        if is_number(deviation) and isinstance(values, list) and text != "-":
+            text += f" ± {deviation:.2f} ({len(values)})"
         return text
 
     @property
@@ -190,11 +190,6 @@ def count_line(results: Sequence[Result], claims: Claims, goals: Claims) -> str:
             f"{len(known) - here - recorded} neither"
         )
     return "; ".join(parts)
-
-
-def count_lines(results: Sequence[Result], claims: Claims, goals: Claims) -> list[str]:
-    """Write the last lines of a report for the terminal."""
-    return wrapped(count_line(results, claims, goals))
 
 
 # Misses, and what is not measured

@@ -18,14 +18,13 @@ from smallnet_core.report.results import (
     Claims,
     Reasons,
     Result,
-    Row,
-    count_lines,
+    count_line,
     headline_lines,
     provenance,
     read_rows,
     why_lines,
 )
-from smallnet_core.report.table import Table, grouped, guarded, shorten, wrapped
+from smallnet_core.report.table import Row, Table, grouped, guarded, shorten, wrapped
 
 MAX_LINES, MIN_REASON_LINES = 120, 8
 MAX_COMPLAINTS, MAX_KINDS = 4, 10
@@ -68,7 +67,7 @@ def short_lines(
         guarded("complaints", _complaints_lines, complaints),
         [
             "Everything, with the paper's contradictions: --tables all",
-            *guarded("the count", count_lines, results, claims, goals),
+            *guarded("the count", lambda: wrapped(count_line(results, claims, goals))),
         ],
     ]
     room = MAX_LINES - sum(1 + len(section) for section in (*above, *below) if section)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 WIDTH = 80
 
+Row = Mapping[str, Any]  # of a saved run, as its test wrote it
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
