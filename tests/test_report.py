@@ -579,6 +579,10 @@ def test_the_report_never_dies(make: Callable[..., list[str]], broken, others):
     [
         {"claim": None, "kind": "moon phase"},
         {"claim": "table9/unknown"},
+        {"claim": ["table2/resnet18-sgdm"], "verdict": "missed"},
+        {"claim": math.nan},
+        None,
+        "a row",
         *({"claim": None, "kind": kind} for kind in TIMED if kind != "reference timing"),
     ],
 )
