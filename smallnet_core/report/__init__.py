@@ -6,17 +6,9 @@ tables can be made at the end of a run and from a saved file.
 
 from __future__ import annotations
 
-from smallnet_core.report.full import MAX_ROWS, terminal_lines
+from smallnet_core.report.full import terminal_lines
 from smallnet_core.report.markdown import markdown_lines
 from smallnet_core.report.short import short_lines
-from smallnet_core.report.text import WIDTH, format_value, table
+from smallnet_core.report.table import WIDTH, Table, format_value
 
-__all__ = [
-    "MAX_ROWS",
-    "WIDTH",
-    "format_value",
-    "markdown_lines",
-    "short_lines",
-    "table",
-    "terminal_lines",
-]
+__all__ = ["WIDTH", "Table", "format_value", "markdown_lines", "short_lines", "terminal_lines"]

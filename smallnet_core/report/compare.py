@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import html
 import json
-import math
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from smallnet_core.report import format_value
+from smallnet_core.records import as_json as finite
+from smallnet_core.report.table import Bold, Table, escaped, format_value, wrapped
 from smallnet_core.runs.compare import Change, Comparison, RowComparison
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.history import History
 
-__all__ = [
-    "COMPARISON_SCHEMA",
-    "as_json",
-    "history_lines",
-    "history_markdown",
-    "html_page",
-    "markdown_lines",
-    "terminal_lines",
-]
-
 COMPARISON_SCHEMA = 1
-WIDTH = 80
 
 # What is listed row by row, most urgent first; the rest is counted.
-_LISTED = (
-    (Change.REGRESSION, "Regressions"),
-    (Change.IMPROVEMENT, "Improvements"),
-    (Change.CHANGED, "Changed counts"),
-    (Change.UNDECIDED, "Undecided"),
-    (Change.GONE, "Gone"),
-    (Change.NEW, "New"),
-    (Change.NOT_MEASURED, "Not measured on one side"),
-    (Change.NOT_JUDGED, "Not judged"),
-)
+_IN_FULL = (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED)
+_LISTED = {
+    Change.REGRESSION: "Regressions",
+    Change.IMPROVEMENT: "Improvements",
+    Change.CHANGED: "Changed counts",
+    Change.UNDECIDED: "Undecided",
+    Change.GONE: "Gone",
+    Change.NEW: "New",
+    Change.NOT_MEASURED: "Not measured on one side",
+    Change.NOT_JUDGED: "Not judged",
+}
+_SIMILAR = "No difference shown"
 # So many names of what is only listed; verbose output has them all.
-_MAX_NAMES = 8
+_MAX_NAMES, _MAX_MARKDOWN = 8, 100
 _RENEW = "improved: renew the reference, NEW.json is the better one"
 
 
@@ -82,209 +71,126 @@ def _p(row: RowComparison) -> str:
     return "<0.0001" if row.p_adjusted < 1e-4 else f"{row.p_adjusted:.4f}"
 
 
-def _shown(rows: Iterable[RowComparison]) -> list[RowComparison]:
-    """The largest effect first, as far as they have one."""
+def _sections(
+    comparison: Comparison, *more: tuple[Change, str]
+) -> list[tuple[Change, str, list[RowComparison]]]:
+    """What is listed, without empty sections, the largest effect first in each."""
+    found = [(change, title, comparison.of(change)) for change, title in (*_LISTED.items(), *more)]
+    return [(change, title, _sorted(rows)) for change, title, rows in found if rows]
+
+
+def _sorted(rows: Iterable[RowComparison]) -> list[RowComparison]:
     return sorted(rows, key=lambda row: -abs(row.effect or 0.0))
 
 
-def _wrapped(text: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent + "  ",
-        break_on_hyphens=False,
-    )
-
-
 def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str]:
-    """What changed, the worst first, then the counts; 80 columns.
+    """Write what changed, the worst first, then the counts; 80 columns.
 
     ``verbose`` has every row that was tested, and all names.
     """
     lines = [f"old: {_file(comparison.old)}", f"new: {_file(comparison.new)}"]
     if not comparison.same_machine:
         lines += ["times are of different machines: shown, not judged (--across-machines)"]
-    for change, title in _LISTED:
-        rows = _shown(comparison.of(change))
-        if not rows:
-            continue
+    for change, title, rows in _sections(comparison):
         lines += ["", f"{title}: {len(rows)}"]
-        if change in (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED):
-            for row in rows:
-                lines += _row_lines(row)
+        if change in _IN_FULL:
+            lines += [line for row in rows for line in _row_lines(row)]
             continue
-        names = [row.label for row in rows]
-        lines += _wrapped(", ".join(names if verbose else names[:_MAX_NAMES]))
-        if len(names) > _MAX_NAMES and not verbose:
-            lines[-1] += ", ..."
-    similar = _shown(comparison.of(Change.SIMILAR))
-    if similar and verbose:
-        lines += ["", f"No difference shown: {len(similar)}"]
-        lines += [line for row in similar for line in _row_lines(row)]
-    elif similar:
-        noted = [row for row in similar if row.note]
-        lines += ["", f"No difference shown: {len(similar)} (-v lists them)"]
-        for row in noted[:_MAX_NAMES]:
-            lines += _wrapped(f"{row.label}: {_effect(row)}; {row.note}")
-    lines += ["", *_wrapped(_summary(comparison), "")]
-    if comparison.of(Change.IMPROVEMENT):
-        lines += _wrapped(_RENEW, "")
-    return lines
+        left = 0 if verbose else len(rows[_MAX_NAMES:])
+        names = [row.label for row in rows[: len(rows) - left]]
+        lines += wrapped(", ".join(names) + ", ..." * bool(left), "  ")
+    similar = _sorted(comparison.of(Change.SIMILAR))
+    if similar:
+        lines += ["", f"{_SIMILAR}: {len(similar)}{'' if verbose else ' (-v lists them)'}"]
+        noted = [row for row in similar if row.note][:_MAX_NAMES]
+        for row in similar if verbose else noted:
+            brief = wrapped(f"{row.label}: {_effect(row)}; {row.note}", "  ")
+            lines += _row_lines(row) if verbose else brief
+    lines += ["", *wrapped(_summary(comparison))]
+    return lines + (wrapped(_RENEW) if comparison.of(Change.IMPROVEMENT) else [])
 
 
 def _row_lines(row: RowComparison) -> list[str]:
-    old, new = _value(row, row.old), _value(row, row.new)
-    numbers = f"{old} -> {new} {row.unit}".rstrip()
-    if row.test is None:
-        return _wrapped(f"{row.label}: {numbers}{f'; {row.note}' if row.note else ''}")
-    what = f"{row.label}: {numbers}, {_effect(row)}, p {_p(row)}, {row.test.method}"
-    return _wrapped("; ".join(filter(None, (what, row.note))))
+    what = f"{row.label}: {_value(row, row.old)} -> {_value(row, row.new)} {row.unit}".rstrip()
+    if row.test is not None:
+        what += f", {_effect(row)}, p {_p(row)}, {row.test.method}"
+    return wrapped("; ".join(filter(None, (what, row.note))), "  ")
 
 
-# Markdown
+def _table(rows: Sequence[RowComparison]) -> Table:
+    def with_unit(row: RowComparison, value: float | None) -> str:
+        return f"{_value(row, value)} {'' if value is None else row.unit}".rstrip()
 
-
-def _markdown(text: str) -> str:
-    """Shown by GitHub as it is: no markup, no mention, no broken table."""
-    escaped = html.escape(text, quote=False).replace("\n", " ")
-    for sign in "\\`*_[]|~":
-        escaped = escaped.replace(sign, f"\\{sign}")
-    return escaped.replace("@", "&#64;")
+    cells = [
+        (
+            row.label,
+            with_unit(row, row.old),
+            with_unit(row, row.new),
+            _effect(row),
+            _p(row),
+            "" if row.test is None else row.test.method,
+            row.note,
+        )
+        for row in rows
+    ]
+    return Table(("row", "old", "new", "effect (95 %)", "p", "by", "note"), cells, "lrrlrll")
 
 
 def markdown_lines(comparison: Comparison) -> list[str]:
-    """For a pull request's comment or a step summary of GitHub."""
-    lines = [
-        f"**Compared:** {_markdown(_file(comparison.old))} → {_markdown(_file(comparison.new))}",
-        "",
-        _markdown(_summary(comparison)) + ".",
-    ]
+    """Write a pull request's comment or a step summary of GitHub."""
+
+    def folded(title: str, rows: Sequence[RowComparison], inside: Sequence[str]) -> list[str]:
+        summary = f"<summary>{title}: {len(rows)}</summary>"
+        return ["", f"<details>{summary}", "", *inside, "", "</details>"]
+
+    old, new = escaped(_file(comparison.old)), escaped(_file(comparison.new))
+    lines = [f"**Compared:** {old} → {new}", "", f"{escaped(_summary(comparison))}."]
     if not comparison.same_machine:
         lines += ["", "Times are of different machines: shown, not judged."]
-    for change, title in _LISTED:
-        rows = _shown(comparison.of(change))
-        if not rows:
+    for change, title, rows in _sections(comparison):
+        if change in _IN_FULL:
+            lines += ["", f"### {title}", "", *_table(rows).markdown()]
             continue
-        if change in (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED):
-            lines += ["", f"### {title}", "", *_markdown_table(rows)]
-        else:
-            names = ", ".join(_markdown(row.label) for row in rows[:100])
-            more = f" and {len(rows) - 100} more" if len(rows) > 100 else ""
-            lines += [
-                "",
-                f"<details><summary>{title}: {len(rows)}</summary>",
-                "",
-                f"{names}{more}",
-                "",
-                "</details>",
-            ]
-    similar = [row for row in _shown(comparison.of(Change.SIMILAR)) if row.test is not None][:100]
-    if similar:
-        lines += [
-            "",
-            f"<details><summary>No difference shown: {len(similar)}</summary>",
-            "",
-            *_markdown_table(similar),
-            "",
-            "</details>",
-        ]
+        names = ", ".join(escaped(row.label) for row in rows[:_MAX_MARKDOWN])
+        left = len(rows) - _MAX_MARKDOWN
+        lines += folded(title, rows, [names + (f" and {left} more" if left > 0 else "")])
+    tested = [row for row in _sorted(comparison.of(Change.SIMILAR)) if row.test is not None]
+    if shown := tested[:_MAX_MARKDOWN]:
+        lines += folded(_SIMILAR, shown, _table(shown).markdown())
     if comparison.of(Change.IMPROVEMENT):
         lines += ["", f"{_RENEW[0].upper()}{_RENEW[1:]}."]
     return lines
 
 
-def _markdown_table(rows: Sequence[RowComparison]) -> list[str]:
-    return [
-        "| row | old | new | effect (95 %) | p | by | note |",
-        "| --- | ---: | ---: | --- | ---: | --- | --- |",
-        *("| " + " | ".join(map(_markdown, cells)) + " |" for cells in map(_cells, rows)),
-    ]
-
-
-def _cells(row: RowComparison) -> tuple[str, ...]:
-    unit = f" {row.unit}" if row.unit else ""
-    return (
-        row.label,
-        _value(row, row.old) + (unit if row.old is not None else ""),
-        _value(row, row.new) + (unit if row.new is not None else ""),
-        _effect(row),
-        _p(row),
-        "" if row.test is None else row.test.method,
-        row.note,
-    )
-
-
-# HTML
-
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0 1.5rem }
-th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem .25rem 0; text-align: left }
-td:nth-child(2), td:nth-child(3), td:nth-child(5) { text-align: right }
-.scroll { overflow-x: auto }
-:focus-visible { outline: 2px solid }
-"""
-
-
 def html_page(comparison: Comparison) -> str:
-    """One file that needs no other and runs nothing."""
+    """Write one file that needs no other and runs nothing."""
+    from jinja2 import Environment, PackageLoader
 
-    def section(title: str, rows: Sequence[RowComparison]) -> str:
-        head = "".join(
-            f'<th scope="col">{name}</th>'
-            for name in ("row", "old", "new", "effect (95 %)", "p", "by", "note")
-        )
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f'<th scope="row">{html.escape(c)}</th>' if k == 0 else f"<td>{html.escape(c)}</td>"
-                for k, c in enumerate(_cells(row))
-            )
-            + "</tr>\n"
-            for row in rows
-        )
-        return (
-            f"<h2>{html.escape(title)}: {len(rows)}</h2>\n"
-            f'<div class="scroll" role="region" aria-label="{html.escape(title)}" tabindex="0">'
-            f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n"
-        )
-
-    titles = (*_LISTED, (Change.SIMILAR, "No difference shown"))
-    sections = [
-        section(title, rows) for change, title in titles if (rows := _shown(comparison.of(change)))
-    ]
-    note = "" if comparison.same_machine else "<p>Times are of different machines: not judged.</p>"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>smallnet: what changed</title><style>{_STYLE}</style></head>\n<body><main>"
-        f"<h1>What changed</h1>\n<p>old: {html.escape(_file(comparison.old))}<br>"
-        f"new: {html.escape(_file(comparison.new))}</p>\n"
-        f"<p>{html.escape(_summary(comparison))}.</p>{note}\n"
-        f"{''.join(sections)}</main></body></html>\n"
+    pages = Environment(
+        loader=PackageLoader("smallnet_core.report"), autoescape=True, trim_blocks=True
     )
-
-
-# JSON
+    sections = _sections(comparison, (Change.SIMILAR, _SIMILAR))
+    return pages.get_template("compare.html.j2").render(
+        old=_file(comparison.old),
+        new=_file(comparison.new),
+        summary=_summary(comparison),
+        same_machine=comparison.same_machine,
+        sections=[(title, _table(rows)) for _, title, rows in sections],
+    )
 
 
 def as_json(comparison: Comparison) -> str:
-    """Everything, with a schema of its own; effects in points, for times in percent."""
-    return json.dumps(
-        {
-            "schema": COMPARISON_SCHEMA,
-            "old": _file_facts(comparison.old),
-            "new": _file_facts(comparison.new),
-            "same_machine": comparison.same_machine,
-            "alpha": comparison.thresholds.alpha,
-            "counts": {str(change): n for change, n in comparison.counts.items()},
-            "rows": [_row_facts(row) for row in comparison.rows],
-        },
-        indent=1,
-        allow_nan=False,
-    )
+    """Write everything, with a schema of its own; effects in points, for times in percent."""
+    document = {
+        "schema": COMPARISON_SCHEMA,
+        "old": _file_facts(comparison.old),
+        "new": _file_facts(comparison.new),
+        "same_machine": comparison.same_machine,
+        "alpha": comparison.thresholds.alpha,
+        "counts": {str(change): n for change, n in comparison.counts.items()},
+        "rows": [_row_facts(row) for row in comparison.rows],
+    }
+    return json.dumps(finite(document), indent=1, allow_nan=False)
 
 
 def _file_facts(file: RunFile) -> dict[str, Any]:
@@ -298,71 +204,39 @@ def _file_facts(file: RunFile) -> dict[str, Any]:
 
 
 def _row_facts(row: RowComparison) -> dict[str, Any]:
+    own = ("table", "kind", "unit", "old", "new", "effect", "interval", "threshold", "p_adjusted")
     return {
         "row": row.label,
-        "table": row.table,
         "change": str(row.change),
-        "kind": row.kind,
-        "unit": row.unit,
-        "old": _finite(row.old),
-        "new": _finite(row.new),
-        "effect": _finite(row.effect),
-        "interval": None if row.interval is None else list(map(_finite, row.interval)),
-        "threshold": row.threshold,
-        "p": None if row.test is None else row.test.p,
-        "p_adjusted": row.p_adjusted,
-        "least_p": None if row.test is None else row.test.least_p,
-        "method": None if row.test is None else row.test.method,
-        "note": row.note,
+        **{name: getattr(row, name) for name in (*own, "note")},
+        **{name: getattr(row.test, name, None) for name in ("p", "least_p", "method")},
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 # Histories
 
 
-def _steps(values: Sequence[str], steps: Mapping[int, Change]) -> str:
-    marks = {Change.REGRESSION: " worse", Change.IMPROVEMENT: " better", Change.CHANGED: " changed"}
-    return " ".join(
-        f"[{value}{marks.get(steps[k], '')}]" if k in steps else value
-        for k, value in enumerate(values)
-    )
-
-
 def history_lines(history: History) -> list[str]:
-    """A line a row that changed, its values a file each, those in brackets where it changed."""
+    """Write a line a row that changed, its values a file each, those in brackets where it did."""
+    marks = {Change.REGRESSION: " worse", Change.IMPROVEMENT: " better", Change.CHANGED: " changed"}
     lines = [f"{k + 1}: {_file(file)}" for k, file in enumerate(history.files)]
     changed = [line for line in history.lines if line.steps]
-    if changed:
-        lines += [""]
-        for line in changed:
-            values = [format_value(value, line.unit) for value in line.values]
-            steps = dict(zip(line.steps, line.changes, strict=True))
-            lines += _wrapped(f"{line.label}: {_steps(values, steps)} {line.unit}".rstrip())
+    lines += [""] * bool(changed)
+    for line in changed:
+        values = [format_value(value, line.unit) for value in line.values]
+        for step, change in zip(line.steps, line.changes, strict=True):
+            values[step] = f"[{values[step]}{marks.get(change, '')}]"
+        lines += wrapped(f"{line.label}: {' '.join(values)} {line.unit}".rstrip(), "  ")
     quiet = len(history.lines) - len(changed)
-    lines += ["", f"{len(changed)} rows changed on the way, {quiet} did not"]
-    return lines
+    return [*lines, "", f"{len(changed)} rows changed on the way, {quiet} did not"]
 
 
 def history_markdown(history: History) -> list[str]:
-    """The same as a table."""
-    head = [
-        _markdown(f"{file.datetime[:10]} {str(file.commit.get('id'))[:7]}")
-        for file in history.files
-    ]
-    lines = [
-        "| row | " + " | ".join(head) + " |",
-        "| --- |" + " ---: |" * len(head),
-    ]
+    """Write the same as a table, bold where a row changed."""
+    files = [f"{file.datetime[:10]} {str(file.commit.get('id'))[:7]}" for file in history.files]
+    rows = []
     for line in history.lines:
-        if not line.steps:
-            continue
-        cells = []
-        for k, value in enumerate(line.values):
-            text = _markdown(format_value(value, line.unit))
-            cells.append(f"**{text}**" if k in line.steps else text)
-        lines.append(f"| {_markdown(line.label)} | " + " | ".join(cells) + " |")
-    return lines
+        cells = [format_value(value, line.unit) for value in line.values]
+        cells = [Bold(text) if k in line.steps else text for k, text in enumerate(cells)]
+        rows += [(line.label, *cells)] if line.steps else []
+    return Table(("row", *files), rows, "l" + "r" * len(files)).markdown()

@@ -6,55 +6,48 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from smallnet_core.records import Claim, Status
 from smallnet_core.report.results import (
     NEITHER,
     PRUNING_TABLES,
     RECORDED,
-    Row,
+    VERDICTS,
+    Claims,
+    Reasons,
+    Result,
     count_line,
-    difference,
     headline,
     is_of_pruning,
     known_misses_line,
-    measured,
-    of_claims,
     provenance,
-    verdict,
+    read_rows,
 )
-from smallnet_core.report.text import format_value, guarded, markdown_table
-
-__all__ = ["markdown_lines"]
-
-VERDICTS = [status.value for status in Status if status is not Status.NOT_MEASURED]
+from smallnet_core.report.table import Table, guarded
 
 
 def markdown_lines(
     document: Mapping[str, Any],
-    claims: Mapping[str, Claim],
-    goals: Mapping[str, Claim],
-    known_misses: Mapping[str, str] = MappingProxyType({}),
+    claims: Claims,
+    goals: Claims,
+    known_misses: Reasons = MappingProxyType({}),
 ) -> list[str]:
-    """Accuracies of a saved benchmark JSON, measured and recorded, and a line a kind of claim.
+    """Write accuracies of a saved benchmark JSON, measured and recorded, and counts of all claims.
 
     ``document`` is the parsed file. Of pruning it has what is lost too, but of Tables 6 and 7
     Figure 17 only.
     """
-    known = {**claims, **goals}
-    rows = of_claims(document["smallnet"]["rows"], known)
-    shown = [row for row in rows if _is_shown(row, known[row["claim"]])]
+    results, _ = read_rows(document["smallnet"]["rows"], {**claims, **goals})
+    shown = [result for result in results if _is_shown(result)]
     machine = document["machine_info"].get("smallnet", {})
     commit = document["commit_info"]
-    recorded = [row for row in shown if row["origin"] == RECORDED]
+    recorded = [result for result in shown if result.origin == RECORDED]
+    header = ("", "claims", "measured", *VERDICTS, "recorded", *VERDICTS, "neither")
+    count, misses = count_line(results, claims, goals), known_misses_line(results, known_misses)
     return [
-        *guarded("the results", _results, shown, known, goals),
+        *guarded("the results", _results_lines, shown, goals),
         "",
-        *markdown_table(
-            ("", "claims", "measured", *VERDICTS, "recorded", *VERDICTS, "neither"),
-            headline(rows, claims, goals),
-        ),
+        *Table(header, headline(results, claims, goals)).markdown(),
         "",
-        f"{count_line(rows, claims, goals)}. {known_misses_line(rows, known_misses)}".rstrip(),
+        f"{count}. {misses}".rstrip(),
         "",
         f"Run on {document['datetime'][:10]} at commit {str(commit.get('id'))[:12]}"
         f"{' with changes' if commit.get('dirty') else ''}, {machine.get('device_name')}, "
@@ -63,26 +56,20 @@ def markdown_lines(
     ]
 
 
-def _is_shown(row: Row, claim: Claim) -> bool:
-    if row["origin"] == NEITHER or claim.source.startswith("Appendix D"):
+def _is_shown(result: Result) -> bool:
+    claim = result.claim
+    if result.origin == NEITHER or claim.source.startswith("Appendix D"):
         return False
-    if claim.source in PRUNING_TABLES:
-        return False
-    return claim.metric == "accuracy_percent" or is_of_pruning(claim)
+    is_result = claim.metric == "accuracy_percent" or is_of_pruning(claim)
+    return is_result and claim.source not in PRUNING_TABLES
 
 
-def _results(
-    rows: Sequence[Row], known: Mapping[str, Claim], goals: Mapping[str, Claim]
-) -> list[str]:
-    lines = []
-    for row in rows:
-        claim = known[row["claim"]]
-        what = ", ".join(filter(None, (claim.network, claim.optimizer))) or claim.id
-        if is_of_pruning(claim):
-            what = claim.id.partition("/")[2]
-        goal = "goal " if claim.id in goals else ""
-        paper = goal + format_value(row["paper"], row["unit"])
-        lines.append((claim.source, what, paper, measured(row), difference(row), verdict(row)))
-    return markdown_table(
-        ("where", "network, optimizer", "paper", "ours", "difference", "verdict"), lines
-    )
+def _results_lines(results: Sequence[Result], goals: Claims) -> list[str]:
+    rows = []
+    for r in results:
+        what = ", ".join(filter(None, (r.claim.network, r.claim.optimizer))) or r.claim.id
+        what = r.name if is_of_pruning(r.claim) else what
+        paper = "goal " * (r.claim.id in goals) + r.text("paper")
+        rows.append((r.claim.source, what, paper, r.measured, r.difference, r.judged))
+    header = ("where", "network, optimizer", "paper", "ours", "difference", "verdict")
+    return Table(header, rows).markdown()

@@ -1,138 +1,132 @@
-"""What a report is made of: rows with what is recorded beside what was measured, counted apart."""
+"""What a report is made of: claims with what was measured or recorded, counted, and why missed."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from smallnet_core.records import Claim, Status
-from smallnet_core.report.text import format_value, table, wrapped
+from smallnet_core.report.table import Row, Table, format_value, grouped, is_number, wrapped
 
-Row = Mapping[str, Any]
+Claims = Mapping[str, Claim]
+Reasons = Mapping[str, str]  # known misses: why, by the claim's id
 
-# Where the value of a row comes from: its key "origin".
+# Where the value of a result comes from.
 MEASURED, RECORDED, NEITHER = "measured", "recorded", "neither"
-MARKS = {
-    Status.EXCEEDED.value: "+",
-    Status.REFUTED.value: "*",
-    Status.MISSED.value: "!",
-    Status.UNDECIDED.value: "?",
-}
-NETWORK_TABLES = ("Table 2", "Table 3", "Table 4", "Table 5")
+VERDICTS = [status.value for status in Status if status is not Status.NOT_MEASURED]
+MARKS = dict(zip(VERDICTS, "=+*!?", strict=True))
+LEGEND = "r recorded, + exceeded, * refuted, ! missed, ? undecided"
 # What the paper prints as accuracies of a pruned network, one line a proportion.
 PRUNING_TABLES = ("Table 6", "Table 7")
-TECHNIQUES = {
-    "l1_unstructured": "L1 unstr.",
-    "l1_structured": "L1 struct.",
-    "global_unstructured": "global unstr.",
-    "random_unstructured": "random",
-    "random_structured": "random struct.",
-}
 KINDS = ("counts", "accuracies", "numbers by class", "pruning", "sentences")
-OWN_GOALS = "our own goals"
-
-LEGEND = "r recorded, = reproduced, + exceeded, * refuted, ! missed, ? undecided"
-
-# What a row has at least; None counts as absent.
-_BLANK: Row = {
-    "verdict": Status.NOT_MEASURED.value,
-    "reason": "no reason given",
-    "paper": float("nan"),
-    "measured": None,
-    "deviation": None,
-    "difference": None,
-    "interval": None,
-    "values": [],
-    "seeds": [],
-    "recipe": None,
-    "details": {},
-    "recorded": None,
-}
+ALL, OWN_GOALS = "all of the paper", "our own goals"
 
 
-def of_claims(rows: Iterable[Row], known: Mapping[str, Claim]) -> list[Row]:
-    """Rows of known claims, complete, the recorded value in the place of one not measured.
+class Result:
+    """A claim and what a row says of it: ``verdict``, ``origin``, ``reason``, ``details``.
 
-    ``origin`` says which of them it is, ``not_here`` why it was not measured in this run.
+    ``not_here`` says why it was not measured in this run, None where it was. What a row lacks, or
+    has in a form that no table can show, counts as absent.
     """
-    return [_complete(row, known[row["claim"]]) for row in rows if row.get("claim") in known]
+
+    def __init__(self, row: Row, claim: Claim) -> None:
+        self.claim, self.origin, self.not_here = claim, MEASURED, None
+        if row.get("verdict") not in VERDICTS:
+            self.not_here = str(row.get("reason") or "no reason given")
+            recorded, self.origin = row.get("recorded"), NEITHER
+            if isinstance(recorded, Mapping) and recorded.get("verdict") in VERDICTS:
+                row = {**row, **{name: v for name, v in recorded.items() if v is not None}}
+                self.origin = RECORDED
+        self.row = row
+        self.verdict = "not measured" if self.origin == NEITHER else str(row["verdict"])
+        self.reason = str(row.get("reason") or "no reason given")
+        details = row.get("details")
+        self.details: Row = details if isinstance(details, Mapping) else {}
+        self.is_missed = self.verdict == Status.MISSED.value
+        self.name = claim.id.partition("/")[2]
+
+    def text(self, field: str) -> str:
+        """Write the paper's or the measured value."""
+        return format_value(self.row.get(field), self.claim.unit)
+
+    @property
+    def measured(self) -> str:
+        """The mean, and with several seeds their deviation and number."""
+        text, deviation = self.text("measured"), self.row.get("deviation")
+        values = self.row.get("values")
+        if is_number(deviation) and isinstance(values, list) and text != "-":
+            text += f" ± {deviation:.2f} ({len(values)})"
+        return text
+
+    @property
+    def difference(self) -> str:
+        """What was measured, less the paper's value."""
+        found = self.row.get("difference")
+        return f"{found:+.2f}" if is_number(found) else "-"
+
+    @property
+    def judged(self) -> str:
+        """The verdict, and whether it is a recorded one."""
+        return self.verdict + " (recorded)" * (self.origin == RECORDED)
+
+    @property
+    def marks(self) -> str:
+        """Two characters: whether the value is recorded, and what came of it."""
+        mark = MARKS.get(self.verdict, "").replace("=", "")
+        return f"{'r' * (self.origin == RECORDED)}{mark}".ljust(2)
+
+    @property
+    def pruned_percent(self) -> Any:
+        """The accuracy of the pruned network, also of a claim that is about what it lost."""
+        of_it = self.claim.unit == "%"
+        return self.row.get("measured") if of_it else self.details.get("minuend_percent")
+
+    def pair(self, unit: str) -> str:
+        """Write a cell: the paper's number, ours, and marks."""
+        return self.cell(self.row.get("paper"), self.row.get("measured"), unit)
+
+    def cell(self, paper: Any, ours: Any, unit: str = "%") -> str:
+        """Write a cell of two numbers and the marks of this result."""
+        return f"{format_value(paper, unit):>5} {format_value(ours, unit):>5} {self.marks}"
 
 
-def _complete(row: Row, claim: Claim) -> Row:
-    given = {"unit": claim.unit, "source": claim.source, **_BLANK}
-    given |= {name: value for name, value in row.items() if value is not None}
-    if given["verdict"] != Status.NOT_MEASURED.value:
-        return {**given, "origin": MEASURED, "not_here": None}
-    not_here = given["reason"]
-    if not isinstance(given["recorded"], Mapping):
-        return {**given, "origin": NEITHER, "not_here": not_here}
-    recorded = {name: value for name, value in given["recorded"].items() if value is not None}
-    return {**given, **recorded, "origin": RECORDED, "not_here": not_here}
-
-
-def without_claim(rows: Iterable[Row], known: Mapping[str, Claim]) -> dict[str, list[Row]]:
-    """By kind: timings and curves, and rows that nobody here knows."""
-    kinds: dict[str, list[Row]] = defaultdict(list)
+def read_rows(rows: Iterable[Any], known: Claims) -> tuple[list[Result], dict[str, list[Row]]]:
+    """Split rows into results of known claims and all others by their kind, whatever they are."""
+    found: list[Result] = []
+    others: list[tuple[str, Row]] = []
     for row in rows:
-        if row.get("claim") is None:
-            kinds[str(row.get("kind"))].append(row)
-        elif row["claim"] not in known:
-            kinds[f"claim {row['claim']}"].append(row)
-    return kinds
-
-
-def marks(row: Row) -> str:
-    """Two characters: whether the value is recorded, and what came of it."""
-    origin = "r" if row["origin"] == RECORDED else ""
-    return f"{origin}{MARKS.get(row['verdict'], '')}".ljust(2)
-
-
-def measured(row: Row) -> str:
-    """The mean, and with several seeds their deviation and number."""
-    text = format_value(row["measured"], row["unit"])
-    if row["deviation"] is not None and text != "-":
-        text += f" ± {row['deviation']:.2f} ({len(row['values'])})"
-    return text
-
-
-def difference(row: Row) -> str:
-    found = row["difference"]
-    return "-" if found is None or not math.isfinite(found) else f"{found:+.2f}"
-
-
-def verdict(row: Row) -> str:
-    return row["verdict"] + (" (recorded)" if row["origin"] == RECORDED else "")
+        if not isinstance(row, Mapping):
+            others.append((f"row {row}", {}))
+        elif isinstance(claim_id := row.get("claim"), str) and claim_id in known:
+            found.append(Result(row, known[claim_id]))
+        else:
+            others.append((str(row.get("kind")) if claim_id is None else f"claim {claim_id}", row))
+    kinds = grouped(others, lambda other: other[0])
+    return found, {kind: [row for _, row in own] for kind, own in kinds.items()}
 
 
 def is_of_pruning(claim: Claim) -> bool:
-    """Whether network and optimizer alone do not tell what was measured."""
+    """Tell whether network and optimizer alone do not say what was measured."""
     sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
     return any("technique" in one or "recipe" in one for one in (claim.details, *sides))
 
 
-def pruned_percent(row: Row) -> float | None:
-    """The accuracy of the pruned network, also of a claim that is about what it lost."""
-    percent: float | None = row["measured"]
-    return percent if row["unit"] == "%" else row["details"].get("minuend_percent")
-
-
-def provenance(rows: Iterable[Row]) -> str:
-    """How many values were measured in this run, and when and on what machines the rest were."""
-    rows = list(rows)
-    counts = Counter(row["origin"] for row in rows)
-    if counts[MEASURED] == len(rows):
+def provenance(results: Sequence[Result]) -> str:
+    """Count the values measured in this run, and say when and on what machines the rest were."""
+    counts = Counter(result.origin for result in results)
+    if counts[MEASURED] == len(results):
         return "measured in this run"
-    if counts[NEITHER] == len(rows):
+    if counts[NEITHER] == len(results):
         return "neither measured nor recorded"
     parts = [f"{counts[MEASURED]} measured in this run"] if counts[MEASURED] else []
-    recorded = [row for row in rows if row["origin"] == RECORDED]
-    if recorded:
-        days = sorted({str(row.get("time") or "?")[:10] for row in recorded})
-        machines = dict.fromkeys(str(row.get("trained_on") or "a machine?") for row in recorded)
+    if rows := [result.row for result in results if result.origin == RECORDED]:
+        days = sorted({str(row.get("time") or "?")[:10] for row in rows})
+        machines = dict.fromkeys(str(row.get("trained_on") or "a machine?") for row in rows)
         when = " to ".join(dict.fromkeys((days[0], days[-1])))
-        parts.append(f"{len(recorded)} recorded (r) {when} on {', '.join(machines)}")
+        parts.append(f"{len(rows)} recorded (r) {when} on {', '.join(machines)}")
     if counts[NEITHER]:
         parts.append(f"{counts[NEITHER]} neither")
     return "; ".join(parts)
@@ -151,54 +145,44 @@ def _kind(claim: Claim) -> str:
     return "accuracies" if claim.source.startswith("Table") else "sentences"
 
 
-def headline(
-    rows: Sequence[Row], claims: Mapping[str, Claim], goals: Mapping[str, Claim]
-) -> list[list[str]]:
-    """A line a kind of claim: their number, those measured, those recorded, and neither.
+def headline(results: Sequence[Result], claims: Claims, goals: Claims) -> list[list[str]]:
+    """Count each kind of claim: all, those measured, those recorded, and neither.
 
     After the second and the third stands how many of them are of which verdict.
     """
-    by_id = {row["claim"]: row for row in rows}
-    verdicts = [status.value for status in Status if status is not Status.NOT_MEASURED]
-
-    def line(name: str, ids: Sequence[str]) -> list[str]:
-        own = [by_id[claim_id] for claim_id in ids if claim_id in by_id]
-        found = Counter((row["origin"], row["verdict"]) for row in own)
-        counts = {o: [found[o, verdict] for verdict in verdicts] for o in (MEASURED, RECORDED)}
-        neither = len(ids) - sum(map(sum, counts.values()))
-        cells = [n for each in counts.values() for n in (sum(each), *each)]
-        return [name, str(len(ids)), *(str(n or "-") for n in (*cells, neither))]
-
-    by_kind = {kind: [i for i, c in claims.items() if _kind(c) == kind] for kind in KINDS}
-    return [
-        *(line(kind, ids) for kind, ids in by_kind.items()),
-        line("all of the paper", list(claims)),
-        line(OWN_GOALS, list(goals)),
-    ]
+    by_id = {result.claim.id: result for result in results}
+    ids = {kind: [i for i, c in claims.items() if _kind(c) == kind] for kind in KINDS}
+    lines = []
+    for name, own in (ids | {ALL: list(claims), OWN_GOALS: list(goals)}).items():
+        found = Counter((by_id[i].origin, by_id[i].verdict) for i in own if i in by_id)
+        counts = [[found[origin, v] for v in VERDICTS] for origin in (MEASURED, RECORDED)]
+        neither = len(own) - sum(map(sum, counts))
+        cells = [*(n for each in counts for n in (sum(each), *each)), neither]
+        lines.append([name, str(len(own)), *(str(n or "-") for n in cells)])
+    return lines
 
 
 def headline_lines(
-    rows: Sequence[Row],
-    claims: Mapping[str, Claim],
-    goals: Mapping[str, Claim],
-    known_misses: Mapping[str, str],
+    results: Sequence[Result], claims: Claims, goals: Claims, known_misses: Reasons
 ) -> list[str]:
-    """The headline for a terminal, with what its marks say and with the known misses."""
-    symbols = ["=", *MARKS.values()]
-    header = ("", "all", "here", *symbols, "rec.", *symbols, "none")
-    return [
-        "Claims measured in this run (here), recorded in earlier runs (rec.), and neither",
-        *table(header, headline(rows, claims, goals)),
-        f"  {LEGEND}",
-        *wrapped(known_misses_line(rows, known_misses), "  "),
-    ]
+    """Write the headline for a terminal, with what its columns mean and with the known misses."""
+    notes = (
+        "now: measured in this run; earlier: recorded by another; none: neither",
+        "of those: = reproduced (no mark in tables), + exceeded, ! missed, ? undecided,",
+        "* refuted: the paper says that it fails, and it works",
+        known_misses_line(results, known_misses),
+    )
+    short = {"numbers by class": "by class", ALL: "the paper", OWN_GOALS: "our goals"}
+    lines = [[short.get(name, name), *cells] for name, *cells in headline(results, claims, goals)]
+    header = ("claims", "all", "now", *MARKS.values(), "earlier", *MARKS.values(), "none")
+    return Table(header, lines, notes=notes).terminal()
 
 
-def count_line(rows: Sequence[Row], claims: Mapping[str, Claim], goals: Mapping[str, Claim]) -> str:
-    """What the last line says: measured in this run, recorded, neither."""
+def count_line(results: Sequence[Result], claims: Claims, goals: Claims) -> str:
+    """Count what was measured in this run, recorded, neither."""
     parts = []
     for whose, known in (("claims of the paper", claims), (OWN_GOALS, goals)):
-        origins = {row["claim"]: row["origin"] for row in rows if row["claim"] in known}
+        origins = {r.claim.id: r.origin for r in results if r.claim.id in known}
         counts = Counter(origins.values())
         here, recorded = counts[MEASURED], counts[RECORDED]
         parts.append(
@@ -208,30 +192,96 @@ def count_line(rows: Sequence[Row], claims: Mapping[str, Claim], goals: Mapping[
     return "; ".join(parts)
 
 
-def known_misses_line(rows: Sequence[Row], known_misses: Mapping[str, str]) -> str:
-    """How many misses were known before, each of them counted; "" where there are none."""
-    missed = [row for row in rows if row["verdict"] == Status.MISSED.value]
-    if not missed and not known_misses:
+# Misses, and what is not measured
+
+
+def known_misses_line(results: Sequence[Result], known_misses: Reasons) -> str:
+    """Say how many misses were known before, each of them counted; "" where there are none."""
+    missed = [result for result in results if result.is_missed]
+    known = [result for result in missed if _is_known(result, known_misses)]
+    total = len({*known_misses, *(result.claim.id for result in known)})
+    if not missed and not total:
         return ""
-    known = [row for row in missed if row["claim"] in known_misses]
     text = f"{len(missed)} missed, {len(missed) - len(known)} of them new"
-    if not known_misses:
+    if not total:
         return text
-    origins = Counter(row["origin"] for row in known)
-    met = len(no_longer_missed(rows, known_misses))
+    origins, met = Counter(result.origin for result in known), len(_met(results, known_misses))
     return (
-        f"{text}. Of {len(known_misses)} known misses {origins[MEASURED]} were missed in this run, "
+        f"{text}. Of {total} known misses {origins[MEASURED]} were missed in this run, "
         f"{origins[RECORDED]} as recorded, {met} no longer, "
-        f"{len(known_misses) - len(known) - met} neither measured nor recorded"
+        f"{total - len(known) - met} neither measured nor recorded"
     )
 
 
-def no_longer_missed(rows: Iterable[Row], known_misses: Mapping[str, str]) -> list[str]:
+def _is_known(result: Result, known_misses: Reasons) -> bool:
+    return result.row.get("expected_miss") is True or result.claim.id in known_misses
+
+
+def _met(results: Iterable[Result], known_misses: Reasons) -> list[str]:
     """Claims to be removed from the known misses."""
-    return [
-        row["claim"]
-        for row in rows
-        if row["claim"] in known_misses
-        and row["origin"] != NEITHER
-        and row["verdict"] != Status.MISSED.value
+    judged = (r for r in results if r.origin != NEITHER and not r.is_missed)
+    return [result.claim.id for result in judged if result.claim.id in known_misses]
+
+
+def why_lines(
+    results: Sequence[Result], known_misses: Reasons, room: int | None = None
+) -> list[str]:
+    """Say why claims are missed, new ones first, with what they say, and why some are not measured.
+
+    With ``room`` for so many lines known misses have one example, reasons that differ in numbers
+    only are one, and groups without room are counted.
+    """
+
+    def groups(chosen: Iterable[Result], why: Callable[[Result], str]) -> list[list[Result]]:
+        alike = grouped(
+            chosen, lambda r: re.sub(r"\d+( min| h\b)?", "#", why(r)) if room else why(r)
+        )
+        return sorted(alike.values(), key=len, reverse=True)
+
+    def reason(result: Result) -> str:
+        return known_misses.get(result.claim.id, result.reason)
+
+    missed: list[tuple[int, list[str]]] = []  # how many claims, and the lines about them
+    for r in results:
+        if r.is_missed and not _is_known(r, known_misses):
+            text = f"missed, new: {r.claim.id}: {r.claim.statement} {r.reason}"
+            missed.append((1, wrapped(text, "  ")))
+    for own in groups((r for r in results if r.is_missed and _is_known(r, known_misses)), reason):
+        lines = wrapped(f"missed, as known: {_some(own)}: {reason(own[0])}", "  ")
+        for r in own[:1] if room else own:
+            which = (
+                r.claim.id
+                if len(own) > 1 and not room
+                else f"{'the first' if own[1:] else 'it'} says"
+            )
+            lines += wrapped(f"{which}: {r.claim.statement}", "    ")
+        missed.append((len(own), lines))
+    unmeasured = [
+        (len(own), wrapped(f"not measured: {_some(own)}: {own[0].not_here}", "  "))
+        for own in groups((r for r in results if r.not_here), lambda r: str(r.not_here))
     ]
+    met = [
+        (1, wrapped(f"no longer missed: {name}: remove from known_misses", "  "))
+        for name in _met(results, known_misses)
+    ]
+    room = room or sys.maxsize
+    below = _fitting("no longer missed", met, room // 4)
+    below = _fitting("not measured", unmeasured, room // 2 - len(below)) + below
+    return _fitting("missed", missed, room - len(below)) + below
+
+
+def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> list[str]:
+    """All groups that there is room for, then how many claims and reasons the others have."""
+    lines: list[str] = []
+    for done, (_, own) in enumerate(groups):
+        if len(lines) + len(own) > room - (done < len(groups) - 1):
+            left = [number for number, _ in groups[done:]]
+            reasons = f"{len(left)} other reason{'s' * (len(left) > 1)}"
+            return [*lines, f"  {what}: {sum(left)} claims for {reasons}: --tables all"]
+        lines += own
+    return lines
+
+
+def _some(results: Sequence[Result]) -> str:
+    names = ", ".join(result.claim.id for result in results[:2]) + ", ..." * (len(results) > 2)
+    return f"{len(results)} claim{'s' * (len(results) > 1)} ({names})"

@@ -113,7 +113,7 @@ def test_what_was_not_measured_is_skipped_with_its_reason_in_one_line(judged, su
     [row] = [row for row in suite.rows(judged) if row["claim"] == SKIPPED]
     assert row["reason"] == "no data here"
     judged.stdout.re_match_lines([r"SKIPPED \[1\] .*: no data"])
-    judged.stdout.fnmatch_lines([f"  1 claim ({SKIPPED}): no data here"])
+    judged.stdout.fnmatch_lines([f"  not measured: 1 claim ({SKIPPED}): no data here"])
 
 
 def test_a_test_that_breaks_shows_its_traceback_and_leaves_a_row_that_says_so(judged, suite):
@@ -127,7 +127,7 @@ def test_a_test_that_breaks_shows_its_traceback_and_leaves_a_row_that_says_so(ju
 
 def test_the_summary_counts_to_560(judged):
     text = " ".join(judged.stdout.str().split())
-    assert "all of the paper 560 4 1 1 1 1 - - - - - - - 556" in text
+    assert "the paper 560 4 1 1 1 1 - - - - - - - 556" in text
     assert "560 claims of the paper: 4 measured in this run, 0 recorded, 556 neither" in text
 
 
@@ -290,7 +290,7 @@ def test_every_claim_about_accuracy_can_be_judged_once_its_models_are_there(all_
 
 def test_counts_of_a_whole_run_add_up(all_measured, suite):
     text = " ".join(all_measured.stdout.str().split())
-    found = re.search(r"all of the paper 560 ((?:\S+ ){6})- - - - - - (\S+)", text)
+    found = re.search(r"the paper 560 ((?:\S+ ){6})- - - - - - (\S+)", text)
     assert found
     rows = suite.rows(all_measured)
     counts = Counter(row["verdict"] for row in rows if row["claim"] in CLAIMS)
