@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from smallnet_core import plugin
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.data.datasets import NUM_CLASSES
+from smallnet_core.lab import cache
 from smallnet_core.lab.judged import Evaluated
 from smallnet_core.lab.workbench import Workbench
 from smallnet_core.records import Claim, Rule
@@ -198,6 +200,30 @@ def test_an_undecided_comparison_is_a_skip_that_keeps_its_numbers(suite, monkeyp
     assert row["verdict"] == "undecided" and row["measured"] == 90.1
     assert row["interval"][0] < 90 < row["interval"][1]
     result.stdout.fnmatch_lines(["SKIPPED * undecided whether above 90 %: *"])
+
+
+@pytest.mark.parametrize("option", ["--offline", "--no-recorded"])
+def test_a_dead_network_whose_record_learns_does_not_reproduce_a_failure(
+    suite, monkeypatch, option
+):
+    """Hidden or not, the record of the same recipes says that VGG16_S learns."""
+
+    def evaluate(self, recipes):
+        [alive] = self.records.evaluate(
+            self.records.recipes("cifar10", "vgg16_s", "sgdm"),
+        )
+        dead = [[1000] + 9 * [0]] * 10
+        return [replace(alive, recipe=r, origin="cache", confusion=dead) for r in recipes]
+
+    monkeypatch.setattr(cache.ModelCache.__init__, "__defaults__", (cache.ZOO_DIR,))
+    monkeypatch.setattr(Workbench, "dataset", lambda self, name: None)
+    monkeypatch.setattr(Workbench, "to_train", lambda self, recipes: [])
+    monkeypatch.setattr(Workbench, "evaluate", evaluate)
+    result = suite.benchmarks("section-5.2/vgg16_s", option)
+    result.assert_outcomes(failed=1)
+    [row] = suite.rows(result)
+    assert (row["verdict"], row["measured"]) == ("missed", 10.0)
+    assert "what was measured here is broken" in row["reason"]
 
 
 def test_only_claims_and_benchmarks_skip_what_is_not_measured(suite):
