@@ -74,6 +74,7 @@ class Tiny(nn.Sequential):
             nn.Conv2d(3, 4, 3, stride=4),
             nn.BatchNorm2d(4),
             nn.ReLU(),
+            nn.AdaptiveAvgPool2d(8),  # as it is, unless images are smaller
             nn.Flatten(),
             nn.Dropout(dropout),
             nn.Linear(256, 10),
