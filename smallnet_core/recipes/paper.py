@@ -1,6 +1,7 @@
 """The paper's own way, to the letter: batches of 8, 200 epochs, the best epoch on the test set.
 
-A ResNet18_S takes days of two cores; the paper reports 86.9 to 91.7 % of it on CIFAR-10. What the paper leaves out is as in its public implementation.
+A ResNet18_S takes days of two cores; the paper reports 86.9 to 91.7 % of it on CIFAR-10. What the
+paper leaves out is as in its public implementation.
 """
 
 from __future__ import annotations
