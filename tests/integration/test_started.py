@@ -43,9 +43,7 @@ def project(tmp_path):
 
     def run(*args: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pytest", "--device=cpu", "-p", "no:cacheprovider"]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path / "site")))
-        }
+        paths = os.pathsep.join(map(str, (ROOT, tmp_path / "site")))
         return subprocess.run(
             [*command, *map(str, args)],
             cwd=folder,
