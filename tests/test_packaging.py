@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import smallnet_core
+from smallnet_core import plugin
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "smallnet_core"
@@ -108,7 +109,7 @@ def test_every_module_says_what_it_is_for(path: Path) -> None:
 
 
 def test_the_registered_markers_are_the_promised_ones_each_with_its_meaning() -> None:
-    registered = dict(marker.split(": ", 1) for marker in INI["markers"])
+    registered = dict(marker.split(": ", 1) for marker in plugin.MARKERS)
     assert registered.keys() == MARKERS
     assert all(registered.values())
     assert {"--strict-markers", "--strict-config"} <= set(INI["addopts"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import gzip
+import io
 import json
 import os
 import subprocess
@@ -17,6 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from smallnet_core.cli import main
 from smallnet_core.runs import file as module
 from smallnet_core.runs.file import SCHEMA, RunFileError, check_document, read_run_file
 
@@ -327,3 +330,40 @@ def test_any_text_comes_through_printable(text: str) -> None:
     found.encode()  # no half surrogates
     assert all(sign in "\n\t" or ord(sign) >= 32 for sign in found)
     assert "\x1b" not in found and "\x9b" not in found
+
+
+# Whatever is done to a file: an exit status, and no traceback
+
+SHOWN = ANYTHING | st.sampled_from(
+    [[], {}, 1e308, -1e308, 10**400, 2**62, float("nan"), "<img src=x onerror=alert(1)>|`@x`"]
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.sampled_from(NODES), SHOWN), min_size=1, max_size=3),
+    st.none() | st.sampled_from(["rows", "runs"]),
+    st.none() | st.integers(0, 100_000),
+)
+def test_whatever_is_done_to_a_file_compare_ends_with_a_status(
+    tmp_path_factory: pytest.TempPathFactory, changes: Any, twice: str | None, cut: int | None
+) -> None:
+    document = copy.deepcopy(GOOD)
+    for where, value in changes:
+        node: Any = document
+        with contextlib.suppress(LookupError, TypeError):  # an earlier change took it away
+            for part in where[:-1]:
+                node = node[part]
+            node[where[-1]] = value
+    with contextlib.suppress(LookupError, TypeError, AttributeError):
+        document["smallnet"][twice].append(document["smallnet"][twice][0])
+    content = json.dumps(document).encode()[:cut]
+    folder = tmp_path_factory.mktemp("changed")
+    path = write(folder, content)
+    outputs = [f"--{kind}={folder / kind}" for kind in ("markdown", "json", "html")]
+    for pair in ([path, CURRENT], [CURRENT, path]):
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
+            assert main(["compare", *map(str, pair), *outputs]) in (0, 1, 2)
+        assert errors.getvalue().count("\n") <= 1
+    if (folder / "html").exists():
+        assert "<img" not in (folder / "html").read_text()

@@ -34,6 +34,7 @@ __all__ = ["Document", "Run", "explain"]
 
 _UNIT_RANGES = {"%": (0, 100), "points": (-100, 100)}  # all others: 0 or more, and shares 0 to 1
 _SHARES = ("precision", "recall", "f1", "accuracy", "lost_at_proportion")  # metrics of no unit
+_KNOWN = f"an older schema: this version reads 1 to {SCHEMA}; a newer one is needed for others"
 _SLACK = 1e-6  # that sums in another order make in a percentage
 
 
@@ -43,16 +44,13 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _not_negative(value: float) -> float:
-    if value < 0:
-        raise ValueError("expected 0 or more")
-    return value
+def _between(low: float, high: float, expected: str) -> AfterValidator:
+    def check(value: float) -> float:
+        if not low <= value <= high:
+            raise ValueError(f"expected {expected}")
+        return value
 
-
-def _percent(value: float) -> float:
-    if not 0 <= value <= 100:
-        raise ValueError("expected 0 to 100 %")
-    return value
+    return AfterValidator(check)
 
 
 def _is_verdict(value: str) -> str:
@@ -68,8 +66,8 @@ def _ordered(ends: list[float]) -> list[float]:
 
 
 Number = Annotated[int | float, PlainValidator(_number)]
-NonNegative = Annotated[Number, AfterValidator(_not_negative)]
-Percent = Annotated[Number, AfterValidator(_percent)]
+NonNegative = Annotated[Number, _between(0, math.inf, "0 or more")]
+Percent = Annotated[Number, _between(0, 100, "0 to 100 %")]
 Interval = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
 # Where a trained network comes from.
 Origin = Annotated[str, Field(pattern=r"^(?:(?:zoo|cache|trained|recorded)$|diverged)")]
@@ -219,8 +217,6 @@ Row = Annotated[
 
 
 class Optimizer(_Model):
-    """The optimizer of a recipe."""
-
     name: str
 
 
@@ -234,8 +230,6 @@ class Recipe(_Model):
 
 
 class Epoch(_Model):
-    """An epoch of a training."""
-
     epoch: Number
     train_loss: Number | None
     train_accuracy_percent: Percent | None
@@ -299,16 +293,10 @@ def _count_bits(packed: str, num_images: int) -> int:
     return int.from_bytes(raw).bit_count()
 
 
-def _is_known(schema: int) -> int:
-    if not 1 <= schema <= SCHEMA:
-        raise ValueError(f"this version reads 1 to {SCHEMA}; a newer one is needed for {schema}")
-    return schema
-
-
 class Ours(_Model):
     """What stands under "smallnet": all rows, and the networks that were judged for them."""
 
-    schema_: Annotated[int, AfterValidator(_is_known)] = Field(alias="schema")
+    schema_: Annotated[int, _between(1, SCHEMA, _KNOWN)] = Field(alias="schema")
     rows: Annotated[list[Row], FailFast()]
     runs: Annotated[list[Run], FailFast()]
 
@@ -340,8 +328,6 @@ class Ours(_Model):
 
 
 class Environment(_Model):
-    """The machine that a run was on."""
-
     device: str | None = None
     device_name: str | None = None
     num_threads: int | None = None
@@ -355,15 +341,11 @@ class MachineInfo(_Model):
 
 
 class Commit(_Model):
-    """The commit that was measured."""
-
     id: str | None = None
     dirty: bool | None = None
 
 
 class ExtraInfo(_Model):
-    """What a test added to its benchmark."""
-
     smallnet: Row | None = None
 
 
