@@ -25,6 +25,7 @@ __all__ = [
     "energy_meter",
     "environment",
     "keep_freed_memory",
+    "load_and_clock",
     "matmul_gflops",
     "memory_gib",
     "peak_memory_mib",
@@ -230,6 +231,20 @@ def environment(device: torch.device) -> Environment:
         memory_gib=round(memory_gib(device), 1),
         versions=versions,
     )
+
+
+def load_and_clock() -> dict[str, float | None]:
+    """The load average of the last minute and the mean clock of the cores, as far as told."""
+    try:
+        load: float | None = os.getloadavg()[0]
+    except (OSError, AttributeError):  # no Unix
+        load = None
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    clocks = [float(found) for found in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.M)]
+    return {"load_average": load, "clock_mhz": sum(clocks) / len(clocks) if clocks else None}
 
 
 def _cpu_name() -> str:
