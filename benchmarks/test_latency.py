@@ -22,7 +22,7 @@ MAX_CPU_MULTIPLY_ADDS = 50e9  # of a pass: over a second of two cores with AVX2
 def test_forward_pass(network, batch_size, workbench, record_row, benchmark):
     import torch
 
-    from smallnet_core.lab.latency import forward_pass, num_rounds
+    from smallnet_core.lab.latency import Reference, forward_pass, num_rounds
     from smallnet_core.models import build_model
     from smallnet_core.models.layer_table import count_parameters, multiply_adds
 
@@ -33,7 +33,8 @@ def test_forward_pass(network, batch_size, workbench, record_row, benchmark):
         raise NotMeasured(f"a pass of {batch_size} images takes {network} seconds on a CPU")
     benchmark.group = "inference"
     target = forward_pass(network, batch_size, workbench.device)
-    benchmark.pedantic(target, rounds=num_rounds(target), iterations=1)
+    rounds, reference = num_rounds(target), Reference(workbench.device)
+    benchmark.pedantic(target, setup=reference.setup, rounds=rounds, iterations=1)
     if benchmark.stats is None:  # --benchmark-disable
         pytest.skip("nothing is timed under --benchmark-disable")
     seconds = benchmark.stats.stats.median
@@ -48,5 +49,6 @@ def test_forward_pass(network, batch_size, workbench, record_row, benchmark):
             "median_seconds": seconds,
             "measured": 1000 * seconds,
             "unit": "ms",
+            **reference.row(),
         }
     )

@@ -180,6 +180,7 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             "proportions": list(found[0].proportions),
             "accuracy_percent": [mean(point) for point in points],
             "deviation": None if num_seeds == 1 else [stdev(point) for point in points],
+            "num_images": found[0].num_images,
             "num_weights": found[0].num_weights,
             "num_zeros": list(found[0].num_zeros),
             "seeds": [curve.seed for curve in found],

@@ -265,7 +265,13 @@ def fails(comparison: Comparison, fail_on: str) -> bool:
     """Whether what changed is what ``fail_on`` names."""
     from smallnet_core.runs.compare import Change
 
-    quiet = {Change.UNCHANGED, Change.SIMILAR, Change.NOT_JUDGED, Change.NOT_MEASURED}
+    quiet = {
+        Change.UNCHANGED,
+        Change.SIMILAR,
+        Change.UNDECIDED,
+        Change.NOT_JUDGED,
+        Change.NOT_MEASURED,
+    }
     if fail_on == "nothing":
         return False
     if fail_on == "change":

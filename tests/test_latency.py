@@ -73,3 +73,22 @@ def test_rounds_fill_about_a_second(
 
 def test_a_real_target_gets_its_rounds() -> None:
     assert 1 <= num_rounds(lambda: None) <= MAX_ROUNDS
+
+
+def test_the_reference_timing_is_taken_between_rounds_but_not_between_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.001
+        return now[0]
+
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=clock))
+    reference = latency.Reference(CPU)
+    for _ in range(200):  # rounds of no time: a reading of the clock each, and those of both
+        reference.setup()
+    row = reference.row()
+    assert row["reference_seconds"] == pytest.approx({"product": 0.001, "convolution": 0.001})
+    assert 0 < now[0] < 0.25
+    assert row["load_average"] is None or row["load_average"] >= 0

@@ -10,11 +10,19 @@ import torch
 from torch import nn
 
 from smallnet_core.models import build_model
-from smallnet_core.system.machine import ieee_float32, keep_freed_memory, seeded, synchronize
+from smallnet_core.system.machine import (
+    ieee_float32,
+    keep_freed_memory,
+    load_and_clock,
+    seeded,
+    synchronize,
+)
 
 CPU = torch.device("cpu")
 SECONDS_PER_ROW = 1.0
 MAX_ROUNDS = 200
+# Between two reference timings: they take a few percent of the time, and leave most caches alone.
+SECONDS_PER_REFERENCE = 0.05
 
 
 def forward_pass(network: str, batch_size: int, device: torch.device) -> Callable[[], None]:
@@ -50,6 +58,49 @@ def num_rounds(target: Callable[[], None]) -> int:
     target()
     seconds = time.perf_counter() - start
     return max(1, min(MAX_ROUNDS, int(SECONDS_PER_ROW / seconds)))
+
+
+class Reference:
+    """A fixed matrix product and a fixed convolution, timed between the rounds of something else.
+
+    What a machine's mood does to that, it does to them: comparisons take the ratio. ``setup`` is
+    for benchmark.pedantic, which calls it before each round, off the clock.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        a = torch.ones(256, 256, device=device)
+        images = torch.ones(1, 64, 32, 32, device=device)
+        weights = torch.ones(64, 64, 3, 3, device=device)
+
+        def product() -> None:
+            torch.mm(a, a)
+            synchronize(device)
+
+        def convolution() -> None:
+            with torch.inference_mode():
+                torch.nn.functional.conv2d(images, weights, padding=1)
+            synchronize(device)
+
+        self._targets = {"product": product, "convolution": convolution}
+        self._seconds: dict[str, list[float]] = {name: [] for name in self._targets}
+        for target in self._targets.values():
+            target()
+        self._last = -SECONDS_PER_REFERENCE
+
+    def setup(self) -> None:
+        """Time both, unless that was done a moment ago."""
+        if time.perf_counter() - self._last < SECONDS_PER_REFERENCE:
+            return
+        for name, target in self._targets.items():
+            start = time.perf_counter()
+            target()
+            self._seconds[name].append(time.perf_counter() - start)
+        self._last = time.perf_counter()
+
+    def row(self) -> dict[str, object]:
+        """Give what a timing's row says of it: medians, the machine's load, and its clock."""
+        seconds = {name: statistics.median(found) for name, found in self._seconds.items() if found}
+        return {"reference_seconds": seconds, **load_and_clock()}
 
 
 def interleaved_seconds(targets: Sequence[Callable[[], None]]) -> list[float]:

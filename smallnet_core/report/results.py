@@ -198,7 +198,7 @@ def count_line(results: Sequence[Result], claims: Claims, goals: Claims) -> str:
 def known_misses_line(results: Sequence[Result], known_misses: Reasons) -> str:
     """Say how many misses were known before, each of them counted; "" where there are none."""
     missed = [result for result in results if result.is_missed]
-    known = [result for result in missed if _is_known(result, known_misses)]
+    known = [result for result in missed if _is_known(result)]
     total = len({*known_misses, *(result.claim.id for result in known)})
     if not missed and not total:
         return ""
@@ -213,8 +213,8 @@ def known_misses_line(results: Sequence[Result], known_misses: Reasons) -> str:
     )
 
 
-def _is_known(result: Result, known_misses: Reasons) -> bool:
-    return result.row.get("expected_miss") is True or result.claim.id in known_misses
+def _is_known(result: Result) -> bool:
+    return result.row.get("expected_miss") is True
 
 
 def _met(results: Iterable[Result], known_misses: Reasons) -> list[str]:
@@ -243,10 +243,10 @@ def why_lines(
 
     missed: list[tuple[int, list[str]]] = []  # how many claims, and the lines about them
     for r in results:
-        if r.is_missed and not _is_known(r, known_misses):
+        if r.is_missed and not _is_known(r):
             text = f"missed, new: {r.claim.id}: {r.claim.statement} {r.reason}"
             missed.append((1, wrapped(text, "  ")))
-    for own in groups((r for r in results if r.is_missed and _is_known(r, known_misses)), reason):
+    for own in groups((r for r in results if r.is_missed and _is_known(r)), reason):
         lines = wrapped(f"missed, as known: {_some(own)}: {reason(own[0])}", "  ")
         for r in own[:1] if room else own:
             which = (

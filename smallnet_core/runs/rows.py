@@ -25,8 +25,8 @@ WIDE_SEED_DEVIATION = 0.8
 # Logs of the medians of one network's rounds in two runs on one machine: 76 timings in three pairs.
 ASSUMED_PROCESS_DEVIATION = 0.04
 _PROCESS_DEGREES = 70.0
-# Degrees of freedom of the assumption beside what one table of one pair shows.
-_SEEN_AGAINST = 5.0
+# In a table that is longer than that a row's own change moves the spread by next to nothing.
+_LONG_TABLE = 40
 # What a machine's mood does to all timings of a run, where no reference timing tells.
 ASSUMED_MOOD_DEVIATION = 0.06
 # How far a network's time may follow another way than the reference timing does.
@@ -298,18 +298,15 @@ def process_variance(
 
     Where the other rows of its table differ by more among each other than that, they count.
     """
-    both = [
-        (a, b)
-        for a, b in pairs
-        if a and b and b.table == of.table and a.process and b.process and b is not of
-    ]
+    both = [(a, b) for a, b in pairs if a and b and b.table == of.table and a.process and b.process]
+    if len(both) <= _LONG_TABLE:
+        both = [(a, b) for a, b in both if b is not of]
     windows = [significance.variance_of(learnt[a.key].values) for a, _ in both if a.key in learnt]
     known = significance.pooled([(ASSUMED_PROCESS_DEVIATION**2, _PROCESS_DEGREES), *windows])
     if len(both) < 10 or windows:
         return known
-    variance, degrees = significance.spread([corrected(b) - corrected(a) for a, b in both])
-    seen, _ = significance.pooled([(known[0], _SEEN_AGAINST), (variance / 2, degrees)])
-    return max(known[0], seen), known[1]
+    seen = significance.spread(tuple(corrected(b) - corrected(a) for a, b in both))
+    return max(known[0], seen / 2), known[1]
 
 
 def _time(

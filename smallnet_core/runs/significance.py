@@ -6,6 +6,7 @@ all, so that "not significant" can be told from "could not have been".
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import statistics
@@ -115,7 +116,8 @@ def log_median(rounds: Sequence[float]) -> tuple[float, Variance]:
     return math.log(median), (variance / _NUM_BLOCKS, degrees)
 
 
-def spread(values: Sequence[float]) -> Variance:
+@functools.lru_cache(64)
+def spread(values: tuple[float, ...]) -> float:
     """Estimate a variance by Qn (Rousseeuw and Croux, 1993), which half of the values cannot move.
 
     ValueError for fewer than ten values, for which Qn needs factors of its own.
@@ -125,7 +127,7 @@ def spread(values: Sequence[float]) -> Variance:
         raise ValueError(f"a spread needs ten values or more, got {n}")
     distances = sorted(abs(a - b) for a, b in itertools.combinations(values, 2))
     deviation = 2.2219 * distances[math.comb(n // 2 + 1, 2) - 1] * n / (n + (1.4 if n % 2 else 3.8))
-    return deviation**2, 0.8 * (n - 1)  # its efficiency where the values are normal
+    return deviation**2
 
 
 def holm(ps: Sequence[float]) -> list[float]:

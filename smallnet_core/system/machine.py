@@ -230,6 +230,20 @@ def environment(device: torch.device) -> Environment:
     )
 
 
+def load_and_clock() -> dict[str, float | None]:
+    """The load average of the last minute and the mean clock of the cores, as far as told."""
+    try:
+        load: float | None = os.getloadavg()[0]
+    except (OSError, AttributeError):  # no Unix
+        load = None
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    clocks = [float(found) for found in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.M)]
+    return {"load_average": load, "clock_mhz": sum(clocks) / len(clocks) if clocks else None}
+
+
 def _cpu_name() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
