@@ -557,3 +557,23 @@ def test_every_curve_of_the_zoo_is_whole_and_of_weights_that_it_holds():
         curve = read_curve(path.parent, name, technique, weights_sha256=digests[name], seed=seed)
         assert curve is not None and curve.proportions == PROPORTIONS and curve.num_images == 10_000
         assert curve.commit is not None and not curve.commit["dirty"]
+
+
+def test_lock_files_are_for_other_users_too(cache: ModelCache) -> None:
+    with cache.lock(RECIPE):
+        [path] = cache.folder.glob("*.lock")
+        assert path.stat().st_mode & 0o777 == 0o666
+
+
+def test_a_file_system_without_locks_is_a_complaint(
+    cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    for _ in range(2):
+        with cache.lock(RECIPE):
+            pass
+    [line] = cache.complaints
+    assert "file system without locks" in line
