@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.recipes import IMPORTANCES
 
-__all__ = ["Plan", "apply_plan", "prune_channels"]
-
 # A round of pruning each: the first layer of every group of coupled layers, in the order of
 # named_modules, and which of its output channels were removed, as numbered before that round.
 # JSON as it is; several prunings one after the other are the sum of their lists. The group of an
