@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.failures
 
-# What each variant of smallnet_core.lab.failures was found to end as, a failures.Outcome.
+# What each variant of smallnet_core.lab.failures was found to end as, a traces.Outcome.
 FINDINGS = {
     "vgg16_s-paper": "one class",
     "vgg16_s-paper-cifar100": "one class",
@@ -57,20 +57,20 @@ FINDINGS = {
     ],
 )
 def test_first_steps(name, workbench, record_row, benchmark):
-    from smallnet_core.lab import failures
+    from smallnet_core.lab import traces, variants
 
-    variant = failures.VARIANTS[name]
+    variant = variants.VARIANTS[name]
     found = None
     if not workbench.settings.retrain:
-        folders = (workbench.cache.folder, failures.TRACES)
-        found = failures.find_trace(variant, folders, workbench.cache.complaints)
+        folders = (workbench.cache.folder, traces.TRACES)
+        found = traces.find_trace(variant, folders, workbench.cache.complaints)
     if found is None:
         benchmark.group = "training"
         found = traced(variant, workbench, benchmark)
-        row = failures.row_of(found)
+        row = traces.row_of(found)
     else:
         benchmark.group = "judging"  # a look-up: pytest-benchmark's tables need not list it
-        row = benchmark.pedantic(failures.row_of, args=(found,), rounds=1, iterations=1)
+        row = benchmark.pedantic(traces.row_of, args=(found,), rounds=1, iterations=1)
     record_row({**row, "finding": FINDINGS[name]})
     if row["outcome"] != FINDINGS[name]:
         pytest.fail(
@@ -86,7 +86,7 @@ def traced(variant: Any, workbench: Workbench, benchmark: Any) -> Any:
 
     Raises NotMeasured without the data, or the time.
     """
-    from smallnet_core.lab import failures
+    from smallnet_core.lab import failures, traces
 
     dataset = workbench.dataset(variant.recipe.dataset)
     failures.check_budget(variant, workbench.device, workbench.settings.train_budget_minutes)
@@ -94,7 +94,7 @@ def traced(variant: Any, workbench: Workbench, benchmark: Any) -> Any:
         failures.trace, args=(variant, dataset, workbench.device), rounds=1, iterations=1
     )
     try:
-        failures.write_trace(workbench.cache.folder, found)
+        traces.write_trace(workbench.cache.folder, found)
     except OSError as error:
         workbench.cache.complaints.append(f"{variant.name} was traced, but not kept ({error})")
     return found

@@ -196,13 +196,6 @@ def test_two_writes_of_the_same_are_the_same_bytes_in_whatever_order(tmp_path):
     assert files(tmp_path / "a") == files(tmp_path / "b")
 
 
-def test_views_and_channels_last_weights_can_be_written(tmp_path):
-    weights = {"w": torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)}
-    write(tmp_path, weights)
-    entry = read_entry(tmp_path, RECIPE)
-    assert entry is not None and torch.equal(entry[0]["w"], weights["w"])
-
-
 def test_the_zoos_half_precision_comes_back_as_float32(cache, zoo):
     write(zoo, in_float16(state_dict()))
     on_disk = safetensors.torch.load(weights_path(zoo).read_bytes())
@@ -246,14 +239,6 @@ def test_a_recipe_that_differs_in_anything_does_not_load(cache, other):
     assert "another recipe" in cache.complaints[0]
 
 
-def test_a_new_training_takes_the_old_ones_place(cache):
-    store(cache, seed=1)
-    store(cache, seed=2)
-    found = cache.load(RECIPE)
-    assert found is not None and same(found.state_dict, state_dict(2))
-    assert len(files(cache.folder)) == 2
-
-
 # Nothing half written
 
 
@@ -271,11 +256,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, function: str, at: int, error: Base
 
 
 @pytest.mark.parametrize("at", [1, 2], ids=["weights", "record"])
-@pytest.mark.parametrize("before", [False, True], ids=["new", "over an older one"])
-def test_a_full_disk_leaves_what_was_there_and_no_temporary_files(cache, monkeypatch, at, before):
-    cache.folder.mkdir()
-    if before:
-        store(cache, seed=1)
+def test_a_full_disk_leaves_what_was_there_and_no_temporary_files(cache, monkeypatch, at):
+    store(cache, seed=1)
     was = files(cache.folder)
     failing(monkeypatch, "fsync", at, OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(OSError, match="No space left"):
@@ -284,10 +266,8 @@ def test_a_full_disk_leaves_what_was_there_and_no_temporary_files(cache, monkeyp
 
 
 @pytest.mark.parametrize("at", [1, 2], ids=["before the weights", "before the record"])
-@pytest.mark.parametrize("before", [False, True], ids=["new", "over an older one"])
-def test_who_is_stopped_between_weights_and_record_leaves_no_entry(cache, monkeypatch, at, before):
-    if before:
-        store(cache, seed=1)
+def test_who_is_stopped_between_weights_and_record_leaves_no_entry(cache, monkeypatch, at):
+    store(cache, seed=1)
     with monkeypatch.context() as patch:
         failing(patch, "replace", at, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
@@ -345,10 +325,6 @@ def flip(folder: Path) -> None:
     weights_path(folder).write_bytes(content)
 
 
-def cut(folder: Path) -> None:
-    weights_path(folder).write_bytes(weights_path(folder).read_bytes()[:-10])
-
-
 def garbage(folder: Path) -> None:
     """Not safetensors at all, under a record that knows its digest."""
     content = b"\xff" * 100
@@ -369,20 +345,13 @@ def cut_record(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "flipped weights": (flip, "sha256"),
-    "truncated weights": (cut, "sha256"),
     "empty weights": (lambda folder: weights_path(folder).write_bytes(b""), "sha256"),
     "foreign weights": (garbage, ".safetensors"),
     "no weights": (lambda folder: weights_path(folder).unlink(), "missing beside its record"),
     "truncated record": (cut_record, "not a whole record"),
-    "empty record": (write_record(b""), "not a whole record"),
-    "binary record": (write_record(b"\xff\xfe\x00"), "not a whole record"),
-    "list as record": (write_record(b"[1, 2]"), "not a whole record"),
-    "string as record": (write_record(b'"fingerprint"'), "not a whole record"),
-    "number as record": (write_record(b"1"), "not a whole record"),
     "bottomless record": (write_record(b"[" * 100_000), "not a whole record"),
     "record without digest": (write_record(b'{"fingerprint": "1"}'), "not a whole record"),
     "other schema": (lambda f: edit_record(f, schema=RECORD_SCHEMA + 1), "schema 2, expected 1"),
-    "other fingerprint": (lambda f: edit_record(f, fingerprint="0" * 12), "another recipe"),
     "other recipe": (
         lambda f: edit_record(f, recipe={**RECIPE.canonical(), "epochs": 99}),
         "another recipe",
@@ -559,3 +528,23 @@ def test_every_curve_of_the_zoo_is_whole_and_of_weights_that_it_holds():
         curve = read_curve(path.parent, name, technique, weights_sha256=digests[name], seed=seed)
         assert curve is not None and curve.proportions == PROPORTIONS and curve.num_images == 10_000
         assert curve.commit is not None and not curve.commit["dirty"]
+
+
+def test_lock_files_are_for_other_users_too(cache: ModelCache) -> None:
+    with cache.lock(RECIPE):
+        [path] = cache.folder.glob("*.lock")
+        assert path.stat().st_mode & 0o777 == 0o666
+
+
+def test_a_file_system_without_locks_is_a_complaint(
+    cache: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    for _ in range(2):
+        with cache.lock(RECIPE):
+            pass
+    [line] = cache.complaints
+    assert "file system without locks" in line

@@ -15,17 +15,15 @@ from torch import Tensor, nn
 from benchmarks import test_failures as bench
 from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
 from smallnet_core.lab import failures, variants
-from smallnet_core.lab.failures import (
+from smallnet_core.lab.failures import check_budget, dead_shares, trace
+from smallnet_core.lab.traces import (
     TRACES,
     Outcome,
     Point,
     Trace,
-    check_budget,
-    dead_shares,
     find_trace,
     read_trace,
     row_of,
-    trace,
     write_trace,
 )
 from smallnet_core.lab.variants import VARIANTS, Variant
@@ -111,10 +109,10 @@ def test_every_variant_differs_from_the_papers_way_in_one_point() -> None:
 
 def test_names_and_changes_tell_variants_apart() -> None:
     assert len({variant.fingerprint() for variant in VARIANTS.values()}) == len(VARIANTS)
-    for network in failures.NETWORKS:
+    for network in variants.NETWORKS:
         changes = [v.change for v in VARIANTS.values() if v.recipe.network == network]
         assert len(set(changes)) == len(changes)
-    assert all(variant.surgery in failures.SURGERIES for variant in VARIANTS.values())
+    assert all(variant.surgery in variants.SURGERIES for variant in VARIANTS.values())
 
 
 def test_no_variant_is_judged_on_test_images() -> None:
@@ -138,14 +136,14 @@ def test_all_that_determines_a_trace_is_in_its_fingerprint(monkeypatch: pytest.M
 def test_surgery_changes_what_it_says() -> None:
     vit = build_model("vit_s")
     assert isinstance(vit, ViT)
-    failures.SURGERIES["small_positions"](vit)
+    variants.SURGERIES["small_positions"](vit)
     assert vit.pos_embedding.std().item() == pytest.approx(0.02, rel=0.05)
-    failures.SURGERIES["attention_scale"](vit)
+    variants.SURGERIES["attention_scale"](vit)
     scales = {module.scale for module in vit.modules() if isinstance(module, Attention)}
     assert scales == {(192 / 8) ** -0.5}
 
     vgg = build_model("vgg16_s")
-    failures.SURGERIES["default_weights"](vgg)
+    variants.SURGERIES["default_weights"](vgg)
     second = vgg.features[2]
     assert second.weight.abs().max().item() <= 1 / math.sqrt(9 * 16)
     assert second.weight.std().item() == pytest.approx(1 / math.sqrt(3 * 9 * 16), rel=0.1)
@@ -479,10 +477,10 @@ def test_the_figures_are_drawn_from_what_ships(
 ) -> None:
     out = tmp_path / "figures"
     assert failures.main([str(out)]) == 0
-    names = [f"figure-failures-{network}.svg" for network in failures.NETWORKS]
+    names = [f"figure-failures-{network}.svg" for network in variants.NETWORKS]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     assert capsys.readouterr().out.splitlines() == [str(out / name) for name in names]
-    for network, name in zip(failures.NETWORKS, names, strict=True):
+    for network, name in zip(variants.NETWORKS, names, strict=True):
         drawn = (out / name).read_text(encoding="utf-8")
         assert VARIANTS[f"{network}-paper"].change.replace("'", "'") in drawn
 

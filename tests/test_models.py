@@ -581,26 +581,10 @@ def test_vit_patches_are_in_row_major_order_with_channels_last() -> None:
     assert torch.equal(patches[1, 8 * 3 + 5], batch[1, :, 12:16, 20:24].permute(1, 2, 0).flatten())
 
 
-# Other shapes, each with its parameters and multiply-adds.
-SPEEDNETS: dict[str, tuple[dict[str, Any], int, int]] = {
-    "pool first": ({"pool_first": True}, 991_032, 35_329_280),
-    "no whitening bias": ({"whitening_bias": False}, 991_008, 74_497_280),
-    "late widths": ({"widths": (64, 128, 224)}, 984_600, 62_381_024),
-    "deeper": (
-        {"widths": (64, 128, 160), "depths": (2, 2, 3), "residual": True},
-        919_480,
-        58_850_656,
-    ),
-    "one group": ({"widths": (32,), "depths": (1,), "activation": "relu"}, 7_288, 6_919_520),
-}
-
-
-@pytest.mark.parametrize("variant", SPEEDNETS)
-def test_speednet_variants(variant: str) -> None:
-    overrides, num_params, operations = SPEEDNETS[variant]
+def test_speednet_with_other_widths() -> None:
     with torch.device("meta"):
-        model = build_model("speednet", **overrides)
-    assert (count_parameters(model), multiply_adds(model)) == (num_params, operations)
+        model = build_model("speednet", widths=(64, 128, 224))
+    assert (count_parameters(model), multiply_adds(model)) == (984_600, 62_381_024)
     for size in (16, 24, 32):
         assert model(torch.empty(2, 3, size, size, device="meta")).shape == (2, 10)
 
@@ -633,17 +617,14 @@ def test_speednets_convolutions_begin_as_identities() -> None:
 
 def test_speednet_by_hand() -> None:
     torch.manual_seed(0)
-    model: Any = build_model("speednet", widths=(8, 12), depths=(2, 3), residual=True)
+    model: Any = build_model("speednet", widths=(8, 12))
     batch = images(4)
     x = F.gelu(F.conv2d(batch, model.whitening.weight, model.whitening.bias))
     for group in model.groups:
-        first, *others = zip(group.convs, group.norms, strict=True)
-        x = F.max_pool2d(F.conv2d(x, first[0].weight, padding=1), 2)
-        x = shortcut = F.gelu(batch_norm(x, first[1].bias))
-        for conv, norm in others[:-1]:
-            x = F.gelu(batch_norm(F.conv2d(x, conv.weight, padding=1), norm.bias))
-        conv, norm = others[-1]
-        x = F.gelu(batch_norm(F.conv2d(x, conv.weight, padding=1), norm.bias) + shortcut)
+        x = F.max_pool2d(F.conv2d(x, group.convs[0].weight, padding=1), 2)
+        x = F.gelu(batch_norm(x, group.norms[0].bias))
+        x = F.conv2d(x, group.convs[1].weight, padding=1)
+        x = F.gelu(batch_norm(x, group.norms[1].bias))
     expected = x.amax(dim=(2, 3)) @ model.head.weight.T / 9
     torch.testing.assert_close(model(batch), expected, rtol=1e-4, atol=1e-5)
     statistics = model.groups[0].norms[0]
@@ -653,20 +634,3 @@ def test_speednet_by_hand() -> None:
 def batch_norm(x: Tensor, bias: Tensor) -> Tensor:
     variance, mean = torch.var_mean(x, dim=(0, 2, 3), keepdim=True, correction=0)
     return (x - mean) / (variance + 1e-5).sqrt() + bias.view(1, -1, 1, 1)
-
-
-def test_speednet_pools_before_the_first_convolution_where_asked() -> None:
-    """At first the identities make it the same, but for what the random channels add."""
-    after, before = (build_model("speednet", widths=(24,), pool_first=x) for x in (False, True))
-    before.load_state_dict(after.state_dict())
-    torch.testing.assert_close(before(images(3)), after(images(3)))
-    assert multiply_adds(before) < multiply_adds(after)
-
-
-@pytest.mark.parametrize(
-    ("override", "value", "message"),
-    [("depths", (2, 2), "2 depths for 3 widths"), ("activation", "tanh", "'tanh': gelu, relu")],
-)
-def test_speednets_that_are_none(override: str, value: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build_model("speednet", **{override: value})

@@ -57,8 +57,10 @@ def prune(model: nn.Module, max_params: int, importance: str = "magnitude", seed
 
 
 def rebuilt(fresh: nn.Module, plan: Plan, state_dict: dict[str, Tensor]) -> nn.Module:
-    model = apply_plan(fresh, json.loads(json.dumps(plan)))
-    model.load_state_dict(state_dict)
+    """From a network without numbers."""
+    model = apply_plan(fresh.to("meta"), json.loads(json.dumps(plan)))
+    assert all(p.is_meta for p in model.parameters())
+    model.load_state_dict(state_dict, assign=True)
     return model.eval()
 
 
@@ -130,17 +132,6 @@ def test_a_plan_of_a_plan_is_the_sum(name: str) -> None:
     assert_consistent(model)
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_a_plan_needs_no_numbers(name: str) -> None:
-    model = network(name)
-    plan = prune(model, 300_000, "random")
-    with torch.device("meta"):
-        shapes = apply_plan(build_model(name), plan)
-    assert all(p.is_meta for p in shapes.parameters())
-    shapes.load_state_dict(model.state_dict(), assign=True)
-    assert torch.equal(logits(shapes.eval()), logits(model))
-
-
 def test_other_weights_lose_the_same_channels() -> None:
     """Rewinding: an early state loses what was pruned later."""
     late, early = network("resnet18_s"), network("resnet18_s", 1)
@@ -202,18 +193,6 @@ def test_a_removed_channel_of_a_stage_goes_from_all_its_blocks() -> None:
     torch.testing.assert_close(logits(model), logits(silent))
 
 
-def test_a_removed_channel_of_a_vgg_too() -> None:
-    model = network("vgg16_s")
-    silent = copy.deepcopy(model)
-    gone = {"features.2": [0, 15], "features.28": [7, 100], "head.1": [3]}
-    for name, channels in gone.items():
-        layer = silent.get_submodule(name)
-        layer.weight.data[channels] = 0
-        layer.bias.data[channels] = 0
-    apply_plan(model, [gone])
-    torch.testing.assert_close(logits(model), logits(silent))
-
-
 def test_removed_dimensions_of_heads_are_zero_queries_keys_and_values() -> None:
     model = network("vit_s")
     silent = copy.deepcopy(model)
@@ -230,26 +209,6 @@ def test_removed_dimensions_of_heads_are_zero_queries_keys_and_values() -> None:
     assert model.get_submodule(attention).heads == 8
     assert model.get_submodule(f"{attention}.to_qkv").weight.shape == (3 * 184, 192)
     torch.testing.assert_close(logits(model), logits(silent))
-
-
-def test_a_transformer_is_embedded_in_fewer_dimensions_everywhere() -> None:
-    model = network("vit_s")
-    whole = copy.deepcopy(model.state_dict())
-    apply_plan(model, [{"patch_embedding": [0, 100, 191]}])
-    kept = [i for i in range(192) if i not in (0, 100, 191)]
-    state = model.state_dict()
-    for name in ("cls_token", "pos_embedding"):
-        assert torch.equal(state[name], whole[name][:, kept])
-        assert isinstance(getattr(model, name), nn.Parameter)
-    for i in range(0, 8, 2):
-        block = f"transformer.blocks.{i}.block"
-        for name in (f"{block}.norm.weight", f"{block}.block.to_out.0.bias"):
-            assert torch.equal(state[name], whole[name][kept])
-        name = f"{block}.block.to_qkv.weight"
-        assert torch.equal(state[name], whole[name][:, kept])
-    assert torch.equal(state["head.1.weight"], whole["head.1.weight"][:, kept])
-    assert model.transformer.blocks[0].block.block.scale == 192**-0.5
-    assert logits(model).shape == (3, 10)
 
 
 # --- Which channels go --------------------------------------------------------------------------
@@ -281,18 +240,6 @@ def test_the_channels_with_the_smallest_weights_go(importance: str) -> None:
     assert torch.equal(model[1].weight[:, 0], torch.tensor([0.5, 0.9, 0.7, 0.8, 0.6]))
 
 
-def test_by_batch_norms_factor() -> None:
-    model = network("resnet18_s")
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.ones_(module.weight)
-    norm = model.stages[3][1].bn1
-    norm.weight.data[[4, 77, 3]] = -0.01  # by its size, not by its sign
-    (channels,) = prune(model, 700_000, "bn_scale")
-    assert channels == {"stages.3.1.conv1": [4]} or set(channels["stages.3.1.conv1"]) <= {3, 4, 77}
-    assert list(channels) == ["stages.3.1.conv1"]
-
-
 def test_by_what_the_loss_would_lose() -> None:
     """A channel that the classifier ignores has no gradient, however large its weights are."""
     model = one_hidden(NORMS)
@@ -301,22 +248,6 @@ def test_by_what_the_loss_would_lose() -> None:
         model[3].weight[::2] *= -1  # or the same loss in all directions
     assert prune(copy.deepcopy(model), 15_500, "taylor") == [{"1": [2, 4, 6]}]
     assert prune(model, 15_500, "magnitude") != [{"1": [2, 4, 6]}]
-
-
-def test_the_loss_is_a_mean_over_batches_of_any_size() -> None:
-    """130 images are two batches, of which the order does not matter."""
-    model = network("resnet18_s", width=8)
-    x, y = pixels(130), torch.arange(130) % 10
-    plans = [
-        prune_channels(
-            copy.deepcopy(model), 100_000, importance="taylor", images=x[order], labels=y[order]
-        )
-        for order in (torch.arange(130), torch.arange(130).flip(0))
-    ]
-    other = prune_channels(
-        copy.deepcopy(model), 100_000, importance="taylor", images=x[:10], labels=y[:10]
-    )
-    assert plans[0] == plans[1] != other
 
 
 def test_where_all_are_equal_every_layer_loses_the_same_share() -> None:
@@ -379,19 +310,6 @@ def test_random_importance_comes_from_the_seed_alone() -> None:
         plans.append(prune(network("resnet18_s", weights), 250_000, "random", seed))
         assert torch.equal(torch.get_rng_state(), state)
     assert plans[0] == plans[1] != plans[2]
-
-
-@pytest.mark.parametrize("importance", IMPORTANCES)
-def test_the_same_twice(importance: str) -> None:
-    states = []
-    for _ in range(2):
-        model = network("resnet18_s", width=8)
-        state = torch.get_rng_state()
-        plan = prune(model, 100_000, importance)
-        assert torch.equal(torch.get_rng_state(), state)
-        states.append((plan, model))
-    assert states[0][0] == states[1][0]
-    assert_equal_states(states[0][1], states[1][1])
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -459,15 +377,6 @@ def test_a_target_is_below_what_there_is() -> None:
         prune(model, 1_000)
     assert_equal_states(model, before)
     assert_equal_states(apply_plan(model, []), before)
-
-
-def test_the_least_that_is_named_can_be_reached() -> None:
-    model = network("resnet18_s")
-    with pytest.raises(ValueError, match="parameters stay") as caught:
-        prune(model, 1)
-    least = int(str(caught.value).split("at least ")[1].split()[0].replace(",", ""))
-    prune(model, least)
-    assert count_parameters(model) == least
 
 
 @pytest.mark.parametrize("name", WITHOUT_SCALES)
@@ -540,28 +449,16 @@ QKV = "transformer.blocks.0.block.block.to_qkv"
 @pytest.mark.parametrize(
     ("name", "plan", "message"),
     [
-        ("resnet18_s", {}, "not a plan"),
         ("resnet18_s", None, "not a plan"),
-        ("resnet18_s", [["conv1", [1]]], "not a plan"),
         ("resnet18_s", [{"conv1": 1}], "conv1 needs a list"),
-        ("resnet18_s", [{"conv1": {"1": 1}}], "conv1 needs a list"),
-        ("resnet18_s", [{"conv1": [1.0]}], "conv1 needs a list of whole numbers"),
         ("resnet18_s", [{"conv1": [True]}], "conv1 needs a list of whole numbers"),
         ("resnet18_s", [{"features.0": [1]}], "another network: no channels at 'features.0'"),
-        ("resnet18_s", [{"head": [1]}], "no channels at 'head'"),
-        ("resnet18_s", [{"bn1": [1]}], "no channels at 'bn1'"),
-        ("resnet18_s", [{"": [1]}], "no channels at ''"),
-        ("resnet18_s", [{"__class__": [1]}], "no channels at '__class__'"),
         ("resnet18_s", [{"x" * 10**6: [1]}], "no channels at 'x{80}'$"),
         ("resnet18_s", [{"conv1": [1, 1]}], "channel of conv1 twice"),
         ("resnet18_s", [{"conv1": [16]}], "conv1 lacks: it has 16"),
-        ("resnet18_s", [{"conv1": [-1]}], "conv1 lacks"),
-        ("resnet18_s", [{"conv1": [10**30]}], "conv1 lacks"),
         ("resnet18_s", [{"conv1": [0, 1]}, {"conv1": [14]}], "conv1 lacks: it has 14"),
         ("resnet18_s", [{"conv1": list(range(16))}], "leaves conv1 no channels"),
-        ("resnet18_s", [{"conv1": list(range(10))}, {"conv1": list(range(6))}], "no channels"),
         ("vit_s", [{QKV: [0]}], "heads of .*to_qkv of unequal sizes"),
-        ("vit_s", [{QKV: [*range(0, 192, 24), 1]}], "of unequal sizes"),
         ("vit_s", [{QKV: [192]}], "to_qkv lacks: it has 192"),
     ],
 )
@@ -632,7 +529,7 @@ def prune_into(plan: Plan, *arguments: Any) -> None:
 
 
 @given(plan=json_values | plans)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_json_is_a_plan_or_refused_in_one_line(plan: Any) -> None:
     model = small()
     if message := refusal(lambda: apply_plan(model, plan)):
@@ -656,7 +553,7 @@ kinds = st.sampled_from(["plain", "norm", "residual"])
     importance=st.sampled_from(IMPORTANCES),
     seed=st.integers(0, 3),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_at_most_the_target_and_back_from_json(
     widths: tuple[int, int], kind: str, share: float, importance: str, seed: int
 ) -> None:
@@ -675,32 +572,6 @@ def test_at_most_the_target_and_back_from_json(
     again = rebuilt(small(widths, kind, seed + 1), plan, model.state_dict())
     assert torch.equal(logits(again), logits(model))
     assert_equal_states(apply_plan(small(widths, kind, seed), plan), model)
-
-
-@given(kind=kinds, shares=st.lists(st.floats(0.3, 0.95), min_size=2, max_size=4))
-@settings(max_examples=25, deadline=None)
-def test_rounds_add_up(kind: str, shares: list[float]) -> None:
-    model = small((24, 20), kind)
-    plan: Plan = []
-    for share, importance in zip(shares, ("magnitude", "random", "taylor", "lamp"), strict=False):
-        target = int(share * count_parameters(model))
-        if refusal(partial(prune_into, plan, model, target, importance)):
-            break
-    assert_equal_states(apply_plan(small((24, 20), kind), plan), model)
-
-
-@given(kind=kinds, shares=st.tuples(st.floats(0.5, 1.0), st.floats(0.5, 1.0)))
-@settings(max_examples=25, deadline=None)
-def test_a_smaller_target_removes_more_of_the_same(kind: str, shares: tuple[float, float]) -> None:
-    """The ranking does not depend on the target."""
-    whole = count_parameters(small((24, 20), kind))
-    removed = []
-    for share in sorted(shares, reverse=True):
-        plan = prune(small((24, 20), kind), int(share * whole))
-        removed.append(
-            {(root, i) for channels in plan for root in channels for i in channels[root]}
-        )
-    assert removed[0] <= removed[1]
 
 
 # --- Importing ----------------------------------------------------------------------------------

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from smallnet_core.recipes import Augmentation
 
-__all__ = ["TrainingBatches", "normalise", "resized"]
-
 
 def normalise(
     images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype

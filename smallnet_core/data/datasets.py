@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smallnet_core.data.files import PIXELS, Records, read_split, remedy, stamps
+from smallnet_core.data.files import PIXELS, Records, check_files, read_split, remedy
 from smallnet_core.data.sources import (
     CIFAR10_CLASSES,
     CIFAR100_CLASSES,
-    CIFAR100_SUPERCLASSES,
     SPECS,
     SPLITS,
     DatasetError,
@@ -26,25 +25,13 @@ from smallnet_core.data.sources import (
     data_folder,
     download,
     locate,
+    unpack,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "CIFAR10_CLASSES",
-    "CIFAR100_CLASSES",
-    "CIFAR100_SUPERCLASSES",
-    "CLASS_NAMES",
-    "DATASET_NAMES",
-    "DIGITS_CLASSES",
-    "NUM_CLASSES",
-    "Dataset",
-    "DatasetError",
-    "DatasetNotFound",
-    "load_dataset",
-    "load_from_spec",
-]
+__all__ = ["Dataset", "DatasetError", "DatasetNotFound", "load_dataset"]
 
 DIGITS_CLASSES = tuple("0123456789")
 CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
@@ -54,8 +41,6 @@ CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 DATASET_NAMES = tuple(CLASS_NAMES)
 NUM_CLASSES: Mapping[str, int] = {name: len(classes) for name, classes in CLASS_NAMES.items()}
-
-_MEMORY_VERSION = 1
 
 _DIGITS_TEST = 500
 _DIGITS_DIGESTS = {
@@ -75,8 +60,6 @@ class Dataset:
     test_labels: Tensor
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] = ()  # CIFAR-100's 20 superclasses
-    train_coarse_labels: Tensor | None = None
-    test_coarse_labels: Tensor | None = None
     digests: Mapping[str, str]  # content digest by split
     source: str  # the folder and its layout, in one line
 
@@ -86,13 +69,11 @@ def load_dataset(
     *,
     data_dir: Path | None = None,
     offline: bool = False,
-    memory_dir: Path | None = None,
 ) -> Dataset:
     """The dataset ``name``, verified; fetched first if it is absent and ``offline`` is not set.
 
     ``data_dir`` (else SMALLNET_DATA, else the user's cache folder) holds the published folders or
-    is one of them. ``memory_dir`` keeps what a verification found, by default in the user's
-    cache folder. "digits" needs neither.
+    is one of them. "digits" needs none.
 
     Raises DatasetNotFound, which is a NotMeasured, if the dataset is not here and cannot be
     fetched, and DatasetError, a ValueError, if it is here and is not what it should be.
@@ -101,7 +82,7 @@ def load_dataset(
         return _load_digits()
     if name not in SPECS:
         raise DatasetError(f"unknown dataset {name!r}: choose one of {', '.join(DATASET_NAMES)}")
-    return load_from_spec(SPECS[name], data_dir=data_dir, offline=offline, memory_dir=memory_dir)
+    return load_from_spec(SPECS[name], data_dir=data_dir, offline=offline)
 
 
 def load_from_spec(
@@ -109,12 +90,11 @@ def load_from_spec(
     *,
     data_dir: Path | None = None,
     offline: bool = False,
-    memory_dir: Path | None = None,
 ) -> Dataset:
     """``load_dataset`` for a published dataset with the facts ``spec``."""
     try:
         layout, folder = _find(spec, data_folder(data_dir), offline)
-        splits = _read_verified(spec, layout, folder.resolve(), memory_dir or _default_memory())
+        splits = _read_verified(spec, layout, folder.resolve())
     except OSError as error:
         raise DatasetError(
             f"{error.filename or data_dir}: cannot be read ({error.strerror or error}): "
@@ -129,11 +109,6 @@ def load_from_spec(
     def labels(split: str) -> Tensor:
         return torch.from_numpy(splits[split].labels).long()
 
-    def coarse_labels(split: str) -> Tensor | None:
-        if not spec.coarse_names:
-            return None
-        return torch.tensor(spec.coarse_of_fine)[labels(split)]
-
     return Dataset(
         name=spec.name,
         train_images=images("train"),
@@ -142,19 +117,21 @@ def load_from_spec(
         test_labels=labels("test"),
         class_names=spec.class_names,
         coarse_names=spec.coarse_names,
-        train_coarse_labels=coarse_labels("train"),
-        test_coarse_labels=coarse_labels("test"),
         digests=dict(spec.digests),
         source=f"{folder} ({layout.kind} layout)",
     )
 
 
 def _find(spec: Spec, root: Path, offline: bool) -> tuple[Layout, Path]:
+    """The dataset's folder: as it lies there, from an archive beside it, or downloaded."""
     found = locate(spec, root)
+    if found is None and unpack(spec, root):
+        found = locate(spec, root)
     if found is None:
         if offline:
             raise DatasetNotFound(
-                f"{spec.title} is not in {root}: put {spec.wanted} there, or allow the download"
+                f"{spec.title} is not in {root}: put {spec.wanted} or {spec.archive} there, or "
+                "allow the download"
             )
         download(spec, root)
         found = locate(spec, root)
@@ -162,60 +139,20 @@ def _find(spec: Spec, root: Path, offline: bool) -> tuple[Layout, Path]:
     return found
 
 
-def _default_memory() -> Path:
-    from platformdirs import user_cache_path
+def _read_verified(spec: Spec, layout: Layout, folder: Path) -> dict[str, Records]:
+    """Both splits in canonical order; DatasetError where the content is not the publisher's."""
+    from smallnet_core.data.digest import canonical_order, content_digest, record_digests
 
-    return user_cache_path("smallnet") / "verified"
-
-
-def _read_verified(
-    spec: Spec, layout: Layout, folder: Path, memory_dir: Path
-) -> dict[str, Records]:
-    """Both splits in canonical order, verified now or, if the files are the same, before.
-
-    Remembering saves the 60,000 sha256 and one copy. It never saves the checks of sizes, labels
-    and MD5s, and the remembered order must give the remembered CRC-32, or all is done anew.
-    """
-    from smallnet_core.data.digest import (
-        Remembered,
-        canonical_order,
-        checksum,
-        content_digest,
-        read_memory,
-        record_digests,
-        write_memory,
-    )
-
-    key = [_MEMORY_VERSION, dict(spec.digests), stamps(spec, layout, folder)]
-    memory = read_memory(memory_dir, folder, key)
-    result, learnt = {}, {}
+    check_files(spec, layout, folder)
+    result = {}
     for split in SPLITS:
-        known = memory.get(split)
-        if known is not None and len(known.order) == spec.counts[split]:
-            records = read_split(spec, layout, folder, split, known.order)
-            crc = checksum(records.images, records.labels)
-            if crc == known.crc and _is_balanced(spec, split, records):
-                result[split] = records
-                continue
         records = read_split(spec, layout, folder, split)
         digests = record_digests(records.images, records.labels)
         if content_digest(digests) != spec.digests[split]:
             raise DatasetError(_what_differs(spec, layout, folder, split, digests))
         order = canonical_order(digests)
-        records = Records(records.images[order], records.labels[order])
-        result[split] = records
-        learnt[split] = Remembered(order, checksum(records.images, records.labels))
-    if learnt:
-        write_memory(memory_dir, folder, key, {**memory, **learnt})
+        result[split] = Records(records.images[order], records.labels[order])
     return result
-
-
-def _is_balanced(spec: Spec, split: str, records: Records) -> bool:
-    import numpy as np
-
-    num_classes = len(spec.class_names)
-    counts = np.bincount(records.labels, minlength=num_classes)
-    return bool((counts == spec.counts[split] // num_classes).all())
 
 
 def _what_differs(spec: Spec, layout: Layout, folder: Path, split: str, digests: list[int]) -> str:

@@ -1,32 +1,14 @@
-"""The content digest of a dataset, the canonical order it gives, and what is remembered of it."""
+"""The content digest of a dataset, and the canonical order that it gives."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import tempfile
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "Remembered",
-    "canonical_order",
-    "checksum",
-    "content_digest",
-    "read_memory",
-    "record_digests",
-    "write_memory",
-]
-
 _CHUNK = 256  # records that are turned to HWC at a time: 0.8 MB, which stays in the cache
-_SEAL_BYTES = 32
 
 
 def record_digests(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[int]:
@@ -54,72 +36,3 @@ def content_digest(digests: Iterable[int]) -> str:
 def canonical_order(digests: Sequence[int]) -> NDArray[np.int64]:
     """The permutation that sorts records by digest; equal digests are equal records."""
     return np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)
-
-
-def checksum(*arrays: NDArray[Any] | None) -> int:
-    """CRC-32 of the arrays' bytes, one after the other (30 ms for 150 MB)."""
-    crc = 0
-    for array in arrays:
-        if array is not None:
-            crc = zlib.crc32(np.ascontiguousarray(array).data, crc)
-    return crc
-
-
-@dataclass(frozen=True)
-class Remembered:
-    """What a verification found for one split: the canonical order, and the CRC-32 in it."""
-
-    order: NDArray[np.int64]
-    crc: int
-
-
-def _memory_path(memory_dir: Path, folder: Path) -> Path:
-    return memory_dir / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]}.order"
-
-
-def read_memory(memory_dir: Path, folder: Path, key: Any) -> dict[str, Remembered]:
-    """What was remembered of ``folder``; empty if nothing, damaged or of another ``key``.
-
-    ``key`` is JSON data that says which state of the folder was verified. The caller holds the
-    data against the checksum, so that no order is believed because it was written down.
-    """
-    try:
-        sealed = _memory_path(memory_dir, folder).read_bytes()
-        seal, body = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
-        if hashlib.sha256(body).digest() != seal:
-            return {}
-        line, _, orders = body.partition(b"\n")
-        header = json.loads(line)
-        if header["key"] != json.loads(json.dumps(key)):
-            return {}
-        found, start = {}, 0
-        for split, (count, crc) in header["splits"].items():
-            order = np.frombuffer(orders, "<i4", count, start).astype(np.int64)
-            if not np.array_equal(np.sort(order), np.arange(count)):
-                return {}
-            found[split] = Remembered(order, crc)
-            start += 4 * count
-        return found
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # a sealed file of another version
-
-
-def write_memory(
-    memory_dir: Path, folder: Path, key: Any, splits: Mapping[str, Remembered]
-) -> None:
-    """Remember a verification, atomically; a folder that cannot be written is no error."""
-    header = {"key": key, "splits": {s: [len(r.order), r.crc] for s, r in splits.items()}}
-    body = json.dumps(header).encode() + b"\n"
-    body += b"".join(r.order.astype("<i4").tobytes() for r in splits.values())
-    temporary = None
-    try:
-        memory_dir.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=memory_dir, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(body).digest() + body)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, _memory_path(memory_dir, folder))
-    except OSError:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)

@@ -6,6 +6,7 @@ A ``Spec`` holds every fact of a dataset that the code relies on; the tests pass
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import socket
 import sys
@@ -18,21 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from smallnet_core.records import NotMeasured
-
-__all__ = [
-    "CIFAR10_CLASSES",
-    "CIFAR100_CLASSES",
-    "CIFAR100_SUPERCLASSES",
-    "SPECS",
-    "SPLITS",
-    "DatasetError",
-    "DatasetNotFound",
-    "Layout",
-    "Spec",
-    "data_folder",
-    "download",
-    "locate",
-]
+from smallnet_core.system.locks import LOCK_MODE, has_locks
 
 SPLITS = ("train", "test")
 
@@ -69,7 +56,6 @@ class Spec:
     digests: Mapping[str, str]  # content digest by split
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] = ()
-    coarse_of_fine: tuple[int, ...] = ()
     layouts: tuple[Layout, ...]  # the first that is found is read
     url: str
     archive: str
@@ -141,28 +127,13 @@ def download(spec: Spec, root: Path) -> None:
 
     import http.client
 
-    from filelock import FileLock, Timeout
-
     by_hand = f"try again, or put {spec.wanted} in {root}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / f".{spec.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            # Else a wait of minutes looks like a hang.
-            sys.stderr.write(f"waiting for another process's download of {spec.title}\n")
-            lock.acquire(timeout=_LOCK_SECONDS)
-        try:
+        with _alone(spec, root):
             if locate(spec, root) is None:
-                _download_and_unpack(spec, root)
-        finally:
-            lock.release()
-    except Timeout as error:
-        raise DownloadError(
-            f"{error.lock_file}: another process has held the download of {spec.title} for over "
-            f"{_LOCK_SECONDS / 60:.0f} minutes: end it, or put {spec.wanted} in {root}"
-        ) from error
+                _fetch(spec, root)
+                _unpack(spec, root)
     except (OSError, RecursionError, http.client.HTTPException) as error:
         raise DownloadError(
             f"the download of {spec.title} from {spec.url} to {root} failed "
@@ -175,13 +146,61 @@ def download(spec: Spec, root: Path) -> None:
         ) from error
 
 
-def _download_and_unpack(spec: Spec, root: Path) -> None:
+def unpack(spec: Spec, root: Path) -> bool:
+    """Unpack the published archive where it lies in ``root``, whole; whether it did.
+
+    Raises OSError where the folder cannot be written.
+    """
+    archive = root / spec.archive
+    if not archive.is_file():
+        return False
+    with _alone(spec, root):
+        if locate(spec, root) is None:
+            found = hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest()
+            if found != spec.archive_md5:
+                return False
+            _unpack(spec, root)
+    return True
+
+
+@contextlib.contextmanager
+def _alone(spec: Spec, root: Path) -> Iterator[None]:
+    """One process at a time, of whichever user; DownloadError after ``_LOCK_SECONDS``."""
+    from filelock import FileLock, Timeout
+
+    if not has_locks(root):
+        sys.stderr.write(f"{root} is on a file system without locks: two downloads may collide\n")
+        yield
+        return
+    lock = FileLock(root / f".{spec.name}.lock", mode=LOCK_MODE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        # Else a wait of minutes looks like a hang.
+        sys.stderr.write(f"waiting for another process's download of {spec.title}\n")
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+        except Timeout as error:
+            raise DownloadError(
+                f"{error.lock_file}: another process has held the download of {spec.title} for "
+                f"over {_LOCK_SECONDS / 60:.0f} minutes: end it, or put {spec.wanted} in {root}"
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch(spec: Spec, root: Path) -> None:
     # Imported here, for it takes 1.5 s. Not torchvision's CIFAR10(download=True): that would
-    # also open the pickles, with an unpickler that permits everything.
+    # also open the pickles, whose MD5s it does not check then.
     from torchvision.datasets.utils import download_url
 
     with _socket_timeout(_STALL_SECONDS):
         download_url(spec.url, root, spec.archive, spec.archive_md5)
+
+
+def _unpack(spec: Spec, root: Path) -> None:
     # Unpacked beside its place, so that an interruption leaves no folder that looks complete.
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{spec.name}-") as temporary:
         with tarfile.open(root / spec.archive) as tar:
@@ -285,9 +304,6 @@ CIFAR100_SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
 CIFAR100_CLASSES = tuple(sorted(c for fine in CIFAR100_SUPERCLASSES.values() for c in fine))
 
 _COARSE_NAMES = tuple(CIFAR100_SUPERCLASSES)
-_COARSE_OF = {
-    fine: coarse for coarse, names in enumerate(CIFAR100_SUPERCLASSES.values()) for fine in names
-}
 
 # MD5s: torchvision.datasets.CIFAR10 and CIFAR100, which are the publisher's
 SPECS: Mapping[str, Spec] = {
@@ -340,7 +356,6 @@ SPECS: Mapping[str, Spec] = {
         },
         class_names=CIFAR100_CLASSES,
         coarse_names=_COARSE_NAMES,
-        coarse_of_fine=tuple(_COARSE_OF[fine] for fine in CIFAR100_CLASSES),
         layouts=(
             Layout(
                 kind="python",

@@ -35,23 +35,9 @@ from smallnet_core.lab.sparse import pack, unpack
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
 from smallnet_core.system.files import json_fields, replace_file, written_beside
+from smallnet_core.system.locks import LOCK_MODE, has_locks
 from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import Source
-
-__all__ = [
-    "ZOO_DIR",
-    "Busy",
-    "CachedModel",
-    "ModelCache",
-    "current_commit",
-    "in_float16",
-    "in_float32",
-    "now",
-    "read_entry",
-    "read_record",
-    "record_of",
-    "write_entry",
-]
 
 RECORD_SCHEMA = 1
 # What measurements and reports take from a record.
@@ -285,8 +271,17 @@ class ModelCache:
         that raises Busy.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not has_locks(self.folder):
+            self.complain(
+                f"{self.folder} is on a file system without locks: processes beside each other may "
+                "train the same"
+            )
+            yield
+            return
         # A singleton, so that who holds it may put a damaged entry aside, which takes it too.
-        lock = filelock.FileLock(self.folder / f"{recipe.name}.lock", is_singleton=True)
+        lock = filelock.FileLock(
+            self.folder / f"{recipe.name}.lock", mode=LOCK_MODE, is_singleton=True
+        )
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:

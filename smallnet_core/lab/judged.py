@@ -9,8 +9,6 @@ from typing import Any
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Measurement, as_json
 
-__all__ = ["Evaluated", "curve_measurement", "measurement", "provenance", "run_record"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:

@@ -14,8 +14,6 @@ from smallnet_core.recipes import RECIPE_KINDS, Recipe, find_recipe
 from smallnet_core.recipes.pruned import find_pruned
 from smallnet_core.records import Claim, NotMeasured
 
-__all__ = ["Selection", "recipes_of_claim", "recipes_of_side", "select", "sides_of"]
-
 Side = Mapping[str, Any]
 
 

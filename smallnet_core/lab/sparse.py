@@ -12,8 +12,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-__all__ = ["StoredBytes", "pack", "stored_bytes", "unpack"]
-
 PACKED_FROM = 1024  # entries of a tensor: below it nothing is saved
 
 

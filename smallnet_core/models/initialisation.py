@@ -11,8 +11,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["INITIALISATIONS", "INITIALISATIONS_FROM_IMAGES", "initialise"]
-
 
 def _zero_residual(model: nn.Module) -> None:
     """Every residual block begins as its shortcut: the last batch norm's scale is zero.

@@ -18,17 +18,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from smallnet_core.models import build_model
 
-__all__ = [
-    "LayerRow",
-    "LayerSummary",
-    "count_on_meta",
-    "count_parameters",
-    "depth",
-    "layer_summary",
-    "layer_table",
-    "multiply_adds",
-]
-
 _MIB = 2**20
 _BATCH_SIZE = 2  # batch norm in training mode refuses a batch of one 1x1 image
 

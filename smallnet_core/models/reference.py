@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from smallnet_core.models import build_model
 
-__all__ = ["REFERENCE_MODELS", "DenseNet", "build_reference"]
-
 
 class _DenseLayer(nn.Module):
     """1x1 convolution to 4 * growth channels, 3x3 to growth, appended to the C of the input."""

@@ -8,16 +8,15 @@ as identities, here with widths for a million parameters.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["SpeedNet", "whiten"]
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 _PATCH = 2  # side of the patches that are whitened
+# Running statistics of the last few batches suit trainings of a few hundred steps.
+_NORM_MOMENTUM = 0.4
+_LOGIT_SCALE = 1 / 9  # small logits at first, and rates of the same size for head and convolutions
 
 
 def _convolution(in_channels: int, out_channels: int) -> nn.Conv2d:
@@ -31,110 +30,54 @@ def _convolution(in_channels: int, out_channels: int) -> nn.Conv2d:
     return layer
 
 
-def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
+def _norm(channels: int) -> nn.BatchNorm2d:
     """Batch norm that shifts but never scales: in front of an activation a shift is enough."""
-    layer = nn.BatchNorm2d(channels, momentum=momentum)
+    layer = nn.BatchNorm2d(channels, momentum=_NORM_MOMENTUM)
     layer.weight.requires_grad_(False)
     return layer
 
 
 class ConvGroup(nn.Module):
-    """Convolutions, each with batch norm and activation: (N, in, H, W) -> (N, width, H/2, W/2).
+    """Two convolutions, each with batch norm and GELU: (N, in, H, W) -> (N, width, H/2, W/2).
 
-    The first one halves the image by a max pool behind it, or before it with ``pool_first``: a
-    quarter of its operations. With ``residual`` the others are a branch that is added to what
-    they are given.
+    The first one halves the image by a max pool behind it.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        *,
-        depth: int,
-        activation: type[nn.Module],
-        norm_momentum: float,
-        pool_first: bool,
-        residual: bool,
-    ) -> None:
+    def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
-        self.pool_first = pool_first
-        self.residual = residual
-        self.convs = nn.ModuleList(
-            _convolution(in_channels if i == 0 else width, width) for i in range(depth)
-        )
-        self.norms = nn.ModuleList(_norm(width, norm_momentum) for _ in range(depth))
+        self.convs = nn.ModuleList(_convolution(n, width) for n in (in_channels, width))
+        self.norms = nn.ModuleList(_norm(width) for _ in range(2))
         self.pool = nn.MaxPool2d(2)
-        self.activation = activation()
+        self.activation = nn.GELU()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.convs[0](self.pool(x)) if self.pool_first else self.pool(self.convs[0](x))
-        x = shortcut = self.activation(self.norms[0](x))
-        for i in range(1, len(self.convs)):
-            x = self.norms[i](self.convs[i](x))
-            if self.residual and i == len(self.convs) - 1:
-                x = x + shortcut
-            x = self.activation(x)
-        return x
+        x = self.activation(self.norms[0](self.pool(self.convs[0](x))))
+        return self.activation(self.norms[1](self.convs[1](x)))
 
 
 class SpeedNet(nn.Module):
     """Whitened patches, groups of convolutions at half the size each, maximum, linear head.
 
-    (N, 3, H, W) -> (N, num_classes), H and W at least 2 ** (groups + 1). ``widths`` and ``depths``
-    are channels and convolutions of each group. The first layer's filters, frozen, are random
-    until ``whiten`` sets them. Logits are multiplied by ``logit_scale``: small at first, and rates
-    of the same size for head and convolutions. Running statistics that follow the last few
-    batches (``norm_momentum``) suit trainings of a few hundred steps.
+    (N, 3, H, W) -> (N, num_classes), H and W at least 2 ** (groups + 1). ``widths`` are the
+    channels of each group. The first layer's filters, frozen, are random until ``whiten`` sets
+    them.
     """
 
-    def __init__(
-        self,
-        *,
-        widths: Sequence[int],
-        num_classes: int,
-        depths: Sequence[int] | None = None,
-        activation: Literal["gelu", "relu", "silu"] = "gelu",
-        pool_first: bool = False,
-        residual: bool = False,
-        whitening_bias: bool = True,
-        norm_momentum: float = 0.4,
-        logit_scale: float = 1 / 9,
-    ) -> None:
+    def __init__(self, *, widths: Sequence[int], num_classes: int) -> None:
         super().__init__()
-        depths = depths or (2,) * len(widths)
-        if len(depths) != len(widths):
-            raise ValueError(f"{len(depths)} depths for {len(widths)} widths: one each is needed")
-        if activation not in _ACTIVATIONS:
-            raise ValueError(f"unknown activation {activation!r}: {', '.join(_ACTIVATIONS)}")
         patch_size = 3 * _PATCH**2
-        self.whitening = nn.Conv2d(3, 2 * patch_size, _PATCH, bias=whitening_bias)
+        self.whitening = nn.Conv2d(3, 2 * patch_size, _PATCH)
         self.whitening.weight.requires_grad_(False)
-        self.activation = _ACTIVATIONS[activation]()
-        groups = []
-        channels = 2 * patch_size
-        for width, depth in zip(widths, depths, strict=True):
-            groups.append(
-                ConvGroup(
-                    channels,
-                    width,
-                    depth=depth,
-                    activation=_ACTIVATIONS[activation],
-                    norm_momentum=norm_momentum,
-                    pool_first=pool_first,
-                    residual=residual,
-                )
-            )
-            channels = width
-        self.groups = nn.Sequential(*groups)
-        self.head = nn.Linear(channels, num_classes, bias=False)
-        self.logit_scale = logit_scale
+        self.activation = nn.GELU()
+        inputs = (2 * patch_size, *widths)
+        self.groups = nn.Sequential(*map(ConvGroup, inputs, widths))
+        self.head = nn.Linear(inputs[-1], num_classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.activation(self.whitening(images))
         x = self.groups(x)
         x = F.adaptive_max_pool2d(x, 1).flatten(1)
-        return self.head(x) * self.logit_scale
+        return self.head(x) * _LOGIT_SCALE
 
 
 @torch.no_grad()

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-__all__ = ["VGG"]
-
 
 class VGG(nn.Module):
     """Five groups of convolutions without batch norm, each ending in a 2x2 max pool.

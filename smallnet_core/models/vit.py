@@ -13,8 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from vit_pytorch import vit
 
-__all__ = ["Attention", "FeedForward", "PreNorm", "Residual", "Transformer", "ViT"]
-
 
 class Attention(vit.Attention):
     """Multi-head self-attention with torch's fused kernel: (N, tokens, dim) -> the same.

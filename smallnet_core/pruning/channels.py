@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.recipes import IMPORTANCES
 
-__all__ = ["Plan", "apply_plan", "prune_channels"]
-
 # A round of pruning each: the first layer of every group of coupled layers, in the order of
 # named_modules, and which of its output channels were removed, as numbered before that round.
 # JSON as it is; several prunings one after the other are the sum of their lists. The group of an
@@ -363,6 +361,7 @@ def _importances(
     ):
         raise ValueError("bn_scale importance needs batch norms with learned factors")
 
+    weight_dims = {name: p.ndim for name, p in model.named_parameters()}
     generator = torch.Generator("cpu").manual_seed(seed)
 
     def random(group: Any) -> Tensor:
@@ -377,24 +376,15 @@ def _importances(
     }[importance]()
     groups, scores = [], []
     for group, coupled in _trace(twin.cpu()):
-        if not all(trainable[name] for name in _layer_weights(twin, group)):
-            continue
+        outputs = (cut.tensor for cut in group.cuts if cut.dim == 0)
+        if not all(trainable[name] for name in outputs if weight_dims.get(name, 0) > 1):
+            continue  # the layer whose outputs they are is frozen
         score = estimate(coupled)
         if score is not None:
             groups.append(group)
             # 0 / 0: where all of a group are equally unimportant.
             scores.append(score.double().nan_to_num(nan=0.0))
     return groups, scores
-
-
-def _layer_weights(model: nn.Module, group: _Group) -> list[str]:
-    """The weights of the layers whose outputs are the group's channels."""
-    parameters = dict(model.named_parameters())
-    return [
-        cut.tensor
-        for cut in group.cuts
-        if cut.dim == 0 and cut.tensor in parameters and parameters[cut.tensor].ndim > 1
-    ]
 
 
 def _backward(twin: nn.Module, images: Tensor, labels: Tensor) -> None:
