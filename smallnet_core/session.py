@@ -310,7 +310,11 @@ def _check_rootdir(config: pytest.Config) -> None:
     if not apart or config.option.rootdir or config.option.inifilename:
         return
     tests = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
-    if not any(test.is_relative_to(config.rootpath) for test in tests):
+    here = config.invocation_params.dir
+    lost = config.inipath is None and any(
+        (folder / "pyproject.toml").is_file() for folder in (here, *here.parents)
+    )
+    if lost or not any(test.is_relative_to(config.rootpath) for test in tests):
         value = given[given.index(apart[0]) + 1]
         raise pytest.UsageError(
             f"{apart[0]} {value}: pytest takes it for a test, and {config.rootpath} for the "
