@@ -178,7 +178,7 @@ def test_cut_off_at_any_step_it_goes_on(
         selection="best_test_epoch",
     )
     whole = train(recipe, synthetic(), CPU)
-    for at in range(1, 13):
+    for at in (1, 2, 4, 5, 8, 12):  # around the ends of epochs, of four steps each
         path = tmp_path / f"{at}"
         cut_off(recipe, path, at)
         watcher = Watcher()
