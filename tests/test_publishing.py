@@ -21,8 +21,9 @@ from smallnet_core.lab.settings import Settings
 from smallnet_core.pruning.curve import Curve, find_curve, write_curve
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.system.machine import environment
-from smallnet_core.training.loop import Epoch, Trained, network_of
+from smallnet_core.training.loop import Epoch, Trained
 from smallnet_core.training.progress import LogLines
+from smallnet_core.training.start import network_of
 
 SMALL = find_recipe("quick", "digits", "resnet18_s", "adam")
 LARGE = find_recipe("tuned", "cifar10", "resnet18", "adam")
