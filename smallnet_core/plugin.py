@@ -270,6 +270,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 # The end
 
 
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember that the run is of a part only: what it leaves out is not gone."""
+    if items:
+        items[0].config.stash[_own].partial = True
+
+
 class _Collector:
     """Gathers rows from the reports of tests, which may come from workers, and compares them."""
 

@@ -69,6 +69,8 @@ class Session:
         self.old = None if self.is_worker else self._old_run()
         self.from_workers: list[dict[str, Any]] = []
         self.compared: list[str] = []
+        # Whether some of the benchmarks were not asked for, so that their rows are not gone.
+        self.partial = any("::" in arg or arg.endswith(".py") for arg in config.args)
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._workbench: Workbench | None = None
 
@@ -242,7 +244,9 @@ class Session:
         assert self.old is not None and self.thresholds is not None, "--compare was given"
         try:
             new = RunFile(path=Path("this run"), document=check_document(self.document()))
-            comparison = compare(self.old, new, thresholds=self.thresholds)
+            comparison = compare(
+                self.old, new, thresholds=self.thresholds, partial=self.partial
+            )
         except ValueError as error:
             self.compared = [f"--compare: {error}"]
             return True

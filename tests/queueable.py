@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -83,12 +84,26 @@ def run(names: list[str], cache: str, log: str, options: dict[str, Any]) -> int:
         return train_all(recipes, settings, LogLines(stream), start=start, **options)
 
 
+def end_with_parent() -> None:
+    """A pytest that is killed leaves no server behind, nor a queue that never ends."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     torch.set_num_threads(1)
+    end_with_parent()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             os.setsid()
+            end_with_parent()
             status = 99
             try:
                 status = run(*json.loads(line))
