@@ -244,9 +244,7 @@ class Session:
         assert self.old is not None and self.thresholds is not None, "--compare was given"
         try:
             new = RunFile(path=Path("this run"), document=check_document(self.document()))
-            comparison = compare(
-                self.old, new, thresholds=self.thresholds, partial=self.partial
-            )
+            comparison = compare(self.old, new, thresholds=self.thresholds, partial=self.partial)
         except ValueError as error:
             self.compared = [f"--compare: {error}"]
             return True

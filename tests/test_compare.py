@@ -342,7 +342,8 @@ def test_a_curve_is_judged_by_its_images(
 )
 def test_a_count_that_grows_is_worse_where_bigger_is(unit: str, by: int, change: Change) -> None:
     row = next(r for r in file().rows if r.get("unit") == unit and r["measured"] is not None)
-    comparison = compare(file(), file({row["claim"]: {"measured": row["measured"] + by}}))
+    more = {"measured": row["measured"] + by, "values": [value + by for value in row["values"]]}
+    comparison = compare(file(), file({row["claim"]: more}))
     found = by_label(comparison)[row["claim"]]
     assert found.change is change and found.effect == by
 

@@ -10,7 +10,7 @@ import torch
 from smallnet_core.lab.cache import ModelCache
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import NUM_IMAGES
-from smallnet_core.recipes import Pruning, Recipe
+from smallnet_core.recipes import Pruning, Recipe, find_recipe
 from smallnet_core.system.machine import resolve_device
 from smallnet_core.training.checkpoints import steps_done
 from smallnet_core.training.estimates import estimate_seconds
@@ -123,6 +123,10 @@ def label(recipe: Recipe) -> str:
         kind += f" {size // 1_000_000}m" if size >= 1_000_000 else f" {size // 1000}k"
     elif recipe.stop_epoch is not None:
         kind += " start"
+    elif kind == "tuned":
+        row = recipe.dataset, recipe.network, recipe.optimizer.name
+        if recipe != find_recipe("tuned", *row, recipe.seed):
+            kind = "equal"
     return f"{recipe.network} {recipe.optimizer.name} {recipe.dataset} {kind} {recipe.seed}"
 
 

@@ -124,8 +124,8 @@ def test_offline_says_what_to_put_where_and_else_a_dataset_is_asked_for_once(sui
     where = suite.home / ".cache" / "smallnet" / "data"
     assert downloads == []
     assert row["reason"] == (
-        f"CIFAR-10 is not in {where}: put cifar-10-batches-py/ or cifar-10-batches-bin/ there, "
-        "or allow the download"
+        f"CIFAR-10 is not in {where}: put cifar-10-batches-py/ or cifar-10-batches-bin/ or "
+        "cifar-10-python.tar.gz there, or allow the download"
     )
     suite.benchmarks("table2/ or table3/").assert_outcomes(skipped=12)
     assert downloads == ["cifar10", "cifar100"]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from smallnet_core import plugin
+from smallnet_core import plugin, session
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.data.datasets import NUM_CLASSES
@@ -61,7 +61,8 @@ def inner(values: dict[str, float | str], origin: str = "zoo") -> str:
 def known_misses(monkeypatch):
     """What the shipped weights are known to miss decides nothing here: empty, to be filled."""
     known: dict[str, str] = {}
-    monkeypatch.setattr(plugin, "KNOWN_MISSES", known)
+    for module in (plugin, session):
+        monkeypatch.setattr(module, "KNOWN_MISSES", known)
     is_known = "smallnet_core.claims.known_misses.is_known"
     monkeypatch.setattr(is_known, lambda claim, value: claim.id in known and value >= 60)
     return known
@@ -191,7 +192,7 @@ def test_an_undecided_comparison_is_a_skip_that_keeps_its_numbers(suite, monkeyp
         unit="%",
         rule=Rule.ABOVE,
     )
-    monkeypatch.setattr(plugin, "CLAIMS", {claim.id: claim})
+    monkeypatch.setattr(session, "CLAIMS", {claim.id: claim})
     monkeypatch.setattr("smallnet_core.claims.CLAIMS", {claim.id: claim})
     suite.pytester.makepyfile(inner({claim.id: 90.1}))
     result = suite.run("-rs")
