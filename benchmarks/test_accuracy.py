@@ -17,7 +17,7 @@ import pytest
 from benchmarks.rows import Side, at_hand, evaluated, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES, by_source
-from smallnet_core.claims.goals import DIGITS_GOALS, EQUAL_GOALS
+from smallnet_core.claims.goals import DIGITS_GOALS, EQUAL_GOALS, LONG_GOALS
 from smallnet_core.lab.needs import sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Claim, Measurement, NotMeasured
@@ -128,6 +128,14 @@ def test_conclusion(claim_id, workbench, judge, benchmark):
     else:
         [results] = evaluated(workbench, benchmark, [side_of(claim)])
         judge(claim, workbench.measurement(results))
+
+
+@pytest.mark.parametrize("claim_id", claim_params(LONG_GOALS.values()))
+def test_long(claim_id, workbench, judge, benchmark):
+    """What more epochs give, by recipes of their own."""
+    claim = LONG_GOALS[claim_id]
+    [results] = evaluated(workbench, benchmark, sides_of(claim))
+    judge(claim, workbench.measurement(results))
 
 
 @pytest.mark.parametrize("claim_id", claim_params(EQUAL_GOALS.values()))

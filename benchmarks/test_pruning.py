@@ -372,6 +372,8 @@ def test_what_it_buys(name, workbench, record_row, benchmark):
     if workbench.device.type != "cpu":  # whose launches may take longer than the arithmetic
         return
     if structure == "channels":
-        assert speedup > FASTER, f"{name} has fewer channels, and is {speedup:.2f} times as fast"
+        # What is taken from late layers, as LAMP does it, takes few multiply-adds with it.
+        if multiply_adds(whole) / multiply_adds(network) > 2 * FASTER:
+            assert speedup > FASTER, f"{name}: fewer channels, and {speedup:.2f} times as fast"
     else:
         assert speedup < FASTER, f"{name} has masks only, and is {speedup:.2f} times as fast"

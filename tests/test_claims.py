@@ -26,7 +26,7 @@ from smallnet_core.records import Claim, Rule
 
 # Of every field of every claim and goal, and of the known misses, all in order. Compute it anew
 # only for a change that is meant, and say in the commit which claim it changes.
-DIGEST = "54dccfa2f6c86eebe1a430e977983389e2ee23323a26098438421b46523b6d1f"
+DIGEST = "07ba9246771c7d4d112d925cf545c35c00ab353e96eb18871f83f9aef77a9de9"
 
 TABLE_1_ONLY = {"vit_h_14", "lanet", "densenet_bc_190"}
 

@@ -520,7 +520,7 @@ def test_reasons_are_said_as_far_as_there_is_room_and_the_rest_is_counted():
     [left] = re.findall(r"missed: (\d+) claims for \d+ other reasons: --tables all", text)
     assert int(left) + text.count("missed, new: ") == 280
     numbers = re.findall(r"not measured: (\d+) claim", text)
-    assert sum(map(int, numbers)) == len(KNOWN) - 280 and len(numbers) > 4
+    assert sum(map(int, numbers)) == len(KNOWN) - 280 and len(numbers) > 3
 
 
 def test_paths_and_options_stay_whole_in_reasons_and_complaints():

@@ -19,4 +19,5 @@ def _of(source: str) -> Mapping[str, Claim]:
 DIGITS_GOALS = _of("Digits")
 PRUNING_GOALS = _of("Pruning")
 EQUAL_GOALS = _of("Equal effort")
+LONG_GOALS = _of("Long training")
 BEYOND_GOALS = _of("Beyond the paper")

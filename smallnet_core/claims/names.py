@@ -51,7 +51,7 @@ SOURCES = (
     *("Appendix D.1", "Appendix D.2", "Appendix D.3", "Appendix D.4", "Table 6", "Table 7"),
 )
 
-GOAL_SOURCES = ("Digits", "Pruning", "Equal effort", "Beyond the paper")
+GOAL_SOURCES = ("Digits", "Pruning", "Equal effort", "Long training", "Beyond the paper")
 
 
 def _place(source: str) -> str:

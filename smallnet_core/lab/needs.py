@@ -49,6 +49,8 @@ def sides_of(claim: Claim) -> list[Side]:
         return list(details["best_of"])
     if claim.metric == "accuracy_spread_points":  # of the optimizers, by recipes of equal effort
         return [row | {"optimizer": name, "kind": "equal"} for name in OPTIMIZER_NAMES]
+    if claim.source == "Long training":
+        return [row | {"kind": "long"}]
     if claim.optimizer is not None:
         return [row]
     if claim.metric == "accuracy_percent":  # with whichever optimizer

@@ -42,6 +42,8 @@ PARTS = (
     ("pruning (Fig. 17)", "Figure 17", "figure17/l1_unstructured-five_points", "L1 unstr."),
     ("goals: digits", "Digits", "digits/resnet18_s-adabound", "ResNet18_S"),
     ("goals: pruned", "Pruning", "pruning/resnet18_s-250k-channels", "ResNet18_S"),
+    ("goals: equal effort", "Equal effort", "equal/resnet18_s-cifar10", "ResNet18_S"),
+    ("goals: long", "Long training", "long/resnet18_s-adabound", "ResNet18_S"),
     ("goals: SpeedNet", "Beyond the paper", "beyond/speednet-muon", "SpeedNet"),
 )
 
