@@ -100,7 +100,8 @@ def select(selection: Selection) -> dict[Recipe, list[str]]:
     for glob in selection.globs or ("*",):
         found = fnmatch.filter(claims, glob)
         if not found:
-            raise _unknown("claim", glob, claims)
+            places = dict.fromkeys(f"{claim_id.partition('/')[0]}/*" for claim_id in claims)
+            raise _unknown("claim", glob, [*places, *claims])
         ids |= dict.fromkeys(found)
     wanted = {
         i: recipes_of_claim(claims[i], selection.recipe_kind, selection.num_seeds) for i in ids

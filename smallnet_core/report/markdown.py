@@ -36,7 +36,8 @@ def markdown_lines(
     Figure 17 only.
     """
     results, _ = read_rows(document["smallnet"]["rows"], {**claims, **goals})
-    shown = [result for result in results if _is_shown(result)]
+    order = [*claims, *goals]  # the paper's, then our own
+    shown = sorted(filter(_is_shown, results), key=lambda result: order.index(result.claim.id))
     machine = document["machine_info"].get("smallnet", {})
     commit = document["commit_info"]
     recorded = [result for result in shown if result.origin == RECORDED]
@@ -60,15 +61,15 @@ def _is_shown(result: Result) -> bool:
     claim = result.claim
     if result.origin == NEITHER or claim.source.startswith("Appendix D"):
         return False
-    is_result = claim.metric == "accuracy_percent" or is_of_pruning(claim)
-    return is_result and claim.source not in PRUNING_TABLES
+    is_accuracy = claim.metric in ("accuracy_percent", "accuracy_spread_points")
+    return (is_accuracy or is_of_pruning(claim)) and claim.source not in PRUNING_TABLES
 
 
 def _results_lines(results: Sequence[Result], goals: Claims) -> list[str]:
     rows = []
     for r in results:
         what = ", ".join(filter(None, (r.claim.network, r.claim.optimizer))) or r.claim.id
-        what = r.name if is_of_pruning(r.claim) else what
+        what = r.name if is_of_pruning(r.claim) or r.claim.optimizer is None else what
         paper = "goal " * (r.claim.id in goals) + r.text("paper")
         rows.append((r.claim.source, what, paper, r.measured, r.difference, r.judged))
     header = ("where", "network, optimizer", "paper", "ours", "difference", "verdict")

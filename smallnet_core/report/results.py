@@ -277,7 +277,7 @@ def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> l
         if len(lines) + len(own) > room - (done < len(groups) - 1):
             left = [number for number, _ in groups[done:]]
             reasons = f"{len(left)} other reason{'s' * (len(left) > 1)}"
-            return [*lines, f"  {what}: {sum(left)} claims for {reasons}: --tables all"]
+            return [*lines, f"  {what}: {sum(left)} more for {reasons}: --tables all"]
         lines += own
     return lines
 
