@@ -49,7 +49,7 @@ def recipes_of(workbench: Workbench, side: Side) -> list[Any]:
 
 def to_train(workbench: Workbench, side: Side) -> list[Any]:
     recipes = recipes_of(workbench, side)
-    workbench.dataset(side["dataset"])
+    workbench.check_data(side["dataset"])
     return workbench.to_train(recipes)
 
 

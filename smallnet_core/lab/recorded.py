@@ -32,7 +32,11 @@ class Records:
         self._curves: dict[tuple[Recipe, str, int], Curve | None] = {}
 
     def dataset(self, name: str) -> None:
-        """Nothing: records need no data."""
+        """Raises NotMeasured: no images are recorded."""
+        raise NotMeasured(f"no images of {name} are recorded")
+
+    def check_data(self, name: str) -> None:
+        """Does nothing: records need no data."""
 
     def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
         """The recipe of each recorded seed; raises NotMeasured where there is none."""

@@ -88,6 +88,10 @@ class Workbench:
             raise found.with_traceback(None)  # else it grows with every test that asks
         return found
 
+    def check_data(self, name: str) -> None:
+        """Raises NotMeasured where the dataset is not to be had, DatasetError where it is wrong."""
+        self.dataset(name)
+
     def is_at_hand(self, name: str) -> bool:
         """Whether the dataset is to be had; raises DatasetError where it is there and wrong."""
         try:

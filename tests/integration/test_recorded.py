@@ -67,6 +67,12 @@ def test_every_kind_of_claim_is_judged_from_records_alone(recorded):
     assert car == own["confusion"][1][1] / 1000
 
 
+def test_what_needs_the_images_themselves_is_not_recorded(recorded):
+    rows, result = recorded("section-2/")
+    result.assert_outcomes(skipped=len(rows))
+    assert not any("recorded" in row for row in rows.values())
+
+
 def test_what_is_recorded_can_be_hidden(recorded):
     rows, result = recorded("table2/resnet18_s-sgdm", "--no-recorded")
     assert "recorded" not in rows["table2/resnet18_s-sgdm"]
