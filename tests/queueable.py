@@ -27,7 +27,7 @@ from smallnet_core.lab.jobs import Job, LocalProcess, Running, work
 from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
-from smallnet_core.training import start
+from smallnet_core.training import checkpoints, start
 from smallnet_core.training.progress import LogLines
 from tests.test_training import RECIPE, Tiny, synthetic
 
@@ -55,7 +55,8 @@ class SlowTiny(Tiny):
 
 
 def make_tiny() -> None:
-    """For the rest of this process: tiny networks on 64 images, whatever the recipe says."""
+    """For the rest of this process: tiny networks on 64 images, and a checkpoint a step."""
+    checkpoints.CHECKPOINT_SECONDS = 0.0
     module: Any = start
     module.build_model = lambda name, num_classes, **overrides: SlowTiny(**overrides)
     for module in (training_queue, workbench):

@@ -144,7 +144,7 @@ def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(
     assert killed.end() == 0
     for name in ("dense", "pruned"):
         assert killed.result(name)[:2] == whole.result(name)[:2]
-    assert killed.result("dense")[2]["interruptions"]
+    assert any(cut["step"] for cut in killed.result("dense")[2]["interruptions"])
     assert not list(killed.cache.glob("*.checkpoint"))
 
 
