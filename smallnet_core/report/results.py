@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from smallnet_core.records import Claim, Status
-from smallnet_core.report.table import Row, Table, format_value, grouped, is_number, wrapped
+from smallnet_core.report.table import (
+    WIDTH,
+    Row,
+    Table,
+    format_value,
+    grouped,
+    is_number,
+    wrapped,
+)
 
 Claims = Mapping[str, Claim]
 Reasons = Mapping[str, str]  # known misses: why, by the claim's id
@@ -228,8 +236,8 @@ def why_lines(
 ) -> list[str]:
     """Say why claims are missed, new ones first, with what they say, and why some are not measured.
 
-    With ``room`` for so many lines known misses have one example, reasons that differ in numbers
-    only are one, and groups without room are counted.
+    With ``room`` for so many lines no claims are named where there are several, a reason has two
+    lines at most, reasons that differ in numbers only are one, and what has no room is counted.
     """
 
     def groups(chosen: Iterable[Result], why: Callable[[Result], str]) -> list[list[Result]]:
@@ -241,33 +249,41 @@ def why_lines(
     def reason(result: Result) -> str:
         return known_misses.get(result.claim.id, result.reason)
 
+    def some(own: Sequence[Result]) -> str:
+        names = ", ".join(result.claim.id for result in own[:2]) + ", ..." * (len(own) > 2)
+        counted = f"{len(own)} claim{'s' * (len(own) > 1)}"
+        return counted if room and len(own) > 1 else f"{counted} ({names})"
+
+    def said(text: str) -> list[str]:
+        lines = wrapped(text, "  ")
+        if room and len(lines) > 2:
+            lines = [lines[0], f"{lines[1][: WIDTH - 4]} ..."]
+        return lines
+
     missed: list[tuple[int, list[str]]] = []  # how many claims, and the lines about them
     for r in results:
         if r.is_missed and not _is_known(r):
             text = f"missed, new: {r.claim.id}: {r.claim.statement} {r.reason}"
             missed.append((1, wrapped(text, "  ")))
     for own in groups((r for r in results if r.is_missed and _is_known(r)), reason):
-        lines = wrapped(f"missed, as known: {_some(own)}: {reason(own[0])}", "  ")
-        for r in own[:1] if room else own:
-            which = (
-                r.claim.id
-                if len(own) > 1 and not room
-                else f"{'the first' if own[1:] else 'it'} says"
-            )
+        lines = said(f"missed, as known: {some(own)}: {reason(own[0])}")
+        for r in () if room else own:
+            which = r.claim.id if len(own) > 1 else "it says"
             lines += wrapped(f"{which}: {r.claim.statement}", "    ")
         missed.append((len(own), lines))
     unmeasured = [
-        (len(own), wrapped(f"not measured: {_some(own)}: {own[0].not_here}", "  "))
+        (len(own), said(f"not measured: {some(own)}: {own[0].not_here}"))
         for own in groups((r for r in results if r.not_here), lambda r: str(r.not_here))
     ]
     met = [
         (1, wrapped(f"no longer missed: {name}: remove from known_misses", "  "))
         for name in _met(results, known_misses)
     ]
-    room = room or sys.maxsize
-    below = _fitting("no longer missed", met, room // 4)
-    below = _fitting("not measured", unmeasured, room // 2 - len(below)) + below
-    return _fitting("missed", missed, room - len(below)) + below
+    total = room or sys.maxsize
+    below = _fitting("no longer missed", met, total // 4)
+    needed = min(total // 2, sum(len(lines) for _, lines in missed))
+    below = _fitting("not measured", unmeasured, total - needed - len(below)) + below
+    return _fitting("missed", missed, total - len(below)) + below
 
 
 def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> list[str]:
@@ -280,8 +296,3 @@ def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> l
             return [*lines, f"  {what}: {sum(left)} more for {reasons}: --tables all"]
         lines += own
     return lines
-
-
-def _some(results: Sequence[Result]) -> str:
-    names = ", ".join(result.claim.id for result in results[:2]) + ", ..." * (len(results) > 2)
-    return f"{len(results)} claim{'s' * (len(results) > 1)} ({names})"

@@ -26,7 +26,7 @@ from smallnet_core.report.results import (
 )
 from smallnet_core.report.table import Row, Table, grouped, guarded, shorten, wrapped
 
-MAX_LINES, MIN_REASON_LINES = 120, 8
+MAX_REASON_LINES = 8  # of what is missed and what is not measured, together
 MAX_COMPLAINTS, MAX_KINDS = 4, 10
 
 NETWORK_TABLES = ("Table 2", "Table 3", "Table 4", "Table 5")
@@ -72,9 +72,8 @@ def short_lines(
             *guarded("the count", lambda: wrapped(count_line(results, claims, goals))),
         ],
     ]
-    room = MAX_LINES - sum(1 + len(section) for section in (*above, *below) if section)
-    room = max(room, MIN_REASON_LINES)
-    sections = (*above, guarded("reasons", why_lines, results, known_misses, room), *below)
+    reasons = guarded("reasons", why_lines, results, known_misses, MAX_REASON_LINES)
+    sections = (*above, reasons, *below)
     return [line for section in sections if section for line in ("", *section)][1:]
 
 
