@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import math
 import re
@@ -367,6 +368,19 @@ def test_a_checkpoint_goes_when_its_training_ends(fakes, make, tmp_path, diverge
     obtain(make(retrain=True))
     assert fakes.found_checkpoint == [True, True]
     assert not path.exists()
+
+
+def test_a_checkpoint_stays_where_the_result_could_not_be_written(fakes, make, monkeypatch):
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    bench = make()
+    [recipe] = bench.recipes(*ROW)
+    monkeypatch.setattr("smallnet_core.lab.cache.write_entry", full)
+    [result] = obtain(bench)
+    assert result.origin == "trained", "this session has it all the same"
+    assert bench.cache.checkpoint(recipe).exists()
+    assert "No space left" in bench.cache.complaints[0]
 
 
 def test_a_lock_is_of_one_recipe(fakes, make):
