@@ -10,7 +10,7 @@ import pytest
 
 from smallnet_core import judging, report
 from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.cli import FAIL_ON
+from smallnet_core.cli.compare import FAIL_ON
 from smallnet_core.lab.settings import check_device, data_folder, number, one_of
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict

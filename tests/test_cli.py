@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from smallnet_core.cli import fail_on_default, main, read_thresholds
+from smallnet_core.cli import main
+from smallnet_core.cli.compare import fail_on_default, read_thresholds
 
 FILE = Path(__file__).parent / "files" / "run-schema-2.json"
 

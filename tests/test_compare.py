@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smallnet_core.cli import main, read_thresholds
+from smallnet_core.cli import main
+from smallnet_core.cli.compare import read_thresholds
 from smallnet_core.report import compare as compare_report
 from smallnet_core.runs import reference
 from smallnet_core.runs.compare import (

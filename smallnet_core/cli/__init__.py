@@ -1,0 +1,35 @@
+"""The ``smallnet`` command: ``compare`` saved runs, ``train`` and ``publish`` networks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from smallnet_core.cli import compare, train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0, 1 for what ``--fail-on`` names, 2 for what cannot be used."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    # What goes to a terminal without UTF-8 is shown as well as that can.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        command: Callable[[argparse.Namespace], int] = args.run
+        return command(args)
+    except (ValueError, OSError) as error:
+        print(f"smallnet {args.command}: {error}", file=sys.stderr)  # noqa: T201 - a command
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="smallnet", description="Saved runs of the benchmarks, compared; networks, trained."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    compare.add_commands(commands)
+    train.add_commands(commands)
+    return parser
