@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,91 +14,34 @@ from hypothesis import strategies as st
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.judging import judge, not_measured
-from smallnet_core.records import Claim, Measurement, Rule, Status, Verdict
+from smallnet_core.records import Measurement, Status
 from smallnet_core.report import (
     WIDTH,
     Table,
     format_value,
     markdown_lines,
-    short_lines,
-    terminal_lines,
 )
-
-Row = dict[str, Any]
-KNOWN = {**CLAIMS, **GOALS}
-BY_SOURCE = {
-    source: [claim for claim in CLAIMS.values() if claim.source == source]
-    for source in dict.fromkeys(claim.source for claim in CLAIMS.values())
-}
-TABLE_2, TABLE_6, TABLE_7 = BY_SOURCE["Table 2"], BY_SOURCE["Table 6"], BY_SOURCE["Table 7"]
-
-
-def row(claim: Claim, status: Status, measured: float | None, **fields: Any) -> Row:
-    """What ``Verdict.as_row`` makes of a verdict that nobody had to reach."""
-    values = fields.pop("values", () if measured is None else (measured,))
-    details = fields.pop("details", {})
-    found = None
-    if values:
-        seeds = tuple(range(len(values)))
-        found = Measurement(values=values, unit=claim.unit, seeds=seeds, details=details)
-    verdict = Verdict(
-        claim=claim,
-        status=status,
-        reason="a reason",
-        measurement=found,
-        measured=measured,
-        difference=None if measured is None else measured - claim.paper_value,
-        deviation=fields.pop("deviation", None),
-    )
-    return verdict.as_row() | fields
-
-
-def at_paper_values(*seeds: float) -> list[Row]:
-    """Every claim judged as measured to be what the paper says, give or take ``seeds``."""
-    rows = []
-    for claim in KNOWN.values():
-        off = {Rule.BELOW: -1, Rule.ABOVE: 1}.get(claim.rule, 0) if claim.id in GOALS else 0
-        values = tuple(claim.paper_value + off + seed for seed in seeds or (0.0,))
-        rows.append(judge(claim, Measurement(values=values, unit=claim.unit)).as_row())
-    return rows
-
-
-def recorded(found: Row, day: str = "2026-11-23") -> Row:
-    """As it is where its test measures nothing and a record of an earlier run has its value."""
-    facts = {"trained_on": "a CPU", "time": f"{day}T01:02:03+00:00"}
-    blank = not_measured(KNOWN[found["claim"]], "no data here").as_row()
-    return {**blank, "recorded": {**found, **facts}}
-
-
-def pruned(claim: Claim, status: Status, percent: float) -> Row:
-    """As measured by an accuracy, whatever the claim is judged by."""
-    if claim.unit == "%":
-        return row(claim, status, percent)
-    return row(claim, status, percent - 94.0, details={"minuend_percent": percent})
-
-
-def full(rows: Sequence[Any], **options: Any) -> list[str]:
-    return terminal_lines(rows, CLAIMS, GOALS, **options)
-
-
-def short(rows: Sequence[Any], **options: Any) -> list[str]:
-    return short_lines(rows, CLAIMS, GOALS, **options)
-
-
-def flat(lines: Sequence[str] | str) -> str:
-    """Without the line breaks of wrapping."""
-    return " ".join((lines if isinstance(lines, str) else "\n".join(lines)).split())
-
-
-def after(lines: Sequence[str], beginning: str) -> list[str]:
-    """The lines from the first that begins so."""
-    return list(lines[next(k for k, line in enumerate(lines) if line.startswith(beginning)) :])
-
-
-def too_wide(lines: Sequence[str]) -> list[str]:
-    """Lines that could have been broken: a path or an id stays whole, and may stand out."""
-    return [x for x in lines if len(x) > WIDTH and max(map(len, x.split())) <= WIDTH - 6]
-
+from tests.rows import (
+    BY_SOURCE,
+    KNOWN,
+    TABLE_2,
+    TABLE_6,
+    TABLE_7,
+    after,
+    all_missed,
+    at_paper_values,
+    everything,
+    flat,
+    full,
+    headline_of,
+    none_measured,
+    pruned,
+    recorded,
+    row,
+    short,
+    timed,
+    too_wide,
+)
 
 # Numbers and tables
 
@@ -165,90 +105,6 @@ def test_names_are_cut_to_what_the_numbers_leave_of_a_line(rows):
     assert [line.split()[-1] for line in lines[2:]] == [number for _, number in rows]
 
 
-# All of it
-
-
-TIMED: dict[str, Row] = {
-    "latency": {
-        "network": "vit",
-        "num_params": 60_000_000,
-        "batch_size": 256,
-        "device": "cuda:0",
-        "median_seconds": 0.5,
-    },
-    "training_speed": {
-        "network": "resnet18_s",
-        "optimizer": "sgdm",
-        "device": "cuda:0",
-        "ours_images_per_second": 1234.5,
-        "ratio_to_papers": 4.567,
-        "ratio_to_plain": 1.234,
-        "utilisation_percent": 34.56,
-        "peak_memory_mib": 1050.4,
-        "joules_per_1000_images": None,
-    },
-    "failures": {
-        "network": "vgg16_s",
-        "change": "rate 0.001",
-        "outcome": "learns",
-        "collapse": [40, 2000],
-        "accuracy_percent": 17.95,
-        "inner_gradient_norm_at_start": 0.44,
-        "inner_gradient_norm_at_end": None,
-        "worst_layer_dead_percent": 25.0,
-    },
-    "pruned network": {
-        "name": "resnet18-1m-channels-iterative",
-        "num_params": 999_321,
-        "num_nonzeros": 999_100,
-        "multiply_adds": 101_234_567,
-        "dense_bytes": 4_012_345,
-        "sparse_bytes": 4_012_400,
-        "compressed_bytes": 3_700_000,
-        "latency_ms": 1.234,
-        "images_per_second": 12_345.6,
-        "accuracy_percent": 93.0,
-        "dense_accuracy_percent": None,
-        "device": "cpu",
-    },
-    "pruning curve": {
-        "network": "resnet18_s",
-        "optimizer": "adabound",
-        "technique": "l1_structured",
-        "proportions": [round(0.05 * k, 2) for k in range(21)],
-        "accuracy_percent": [90 - 4 * k for k in range(21)],
-        "num_weights": 11_159_232,
-        "seeds": [0],
-        "origin": "zoo",
-        "device": "cpu",
-    },
-    "reference timing": {"name": "matrix product", "median_seconds": 0.0123},
-}
-
-
-def timed(kind: str, **facts: Any) -> Row:
-    return {"claim": None, "kind": kind, **TIMED[kind], **facts}
-
-
-def everything() -> list[Row]:
-    """A row of every claim and goal, each other one recorded, and all that was timed."""
-    rows = at_paper_values()
-    rows[::2] = [recorded(found) for found in rows[::2]]
-    return [*rows, *map(timed, TIMED)]
-
-
-def all_missed() -> list[Row]:
-    return [
-        row(claim, Status.MISSED, -1.0, details={"minuend_percent": 10.0}, reason=claim.id)
-        for claim in KNOWN.values()
-    ]
-
-
-def none_measured() -> list[Row]:
-    """For as many reasons as there are claims, all of them long."""
-    return [not_measured(c, f"{c.id} {c.statement} " * 3).as_row() for c in KNOWN.values()]
-
-
 @pytest.mark.parametrize("make", [everything, all_missed, none_measured])
 def test_one_screen_fits_into_120_lines_of_80_columns(make):
     """What pytest prints itself, a line a file and its dots, has the rest of 150."""
@@ -269,12 +125,6 @@ def test_all_tables_in_the_papers_order_fit_into_80_columns(seeds, verbose):
     assert [found[1] for found in headings if found] == sources
     saved = json.loads(json.dumps(rows, allow_nan=False))
     assert full(saved[::-1], verbose=verbose) == lines
-
-
-def headline_of(lines: Sequence[str]) -> dict[str, list[int]]:
-    """The table of counts: claims, now, = + * ! ?, earlier, = + * ! ?, none."""
-    cells = [re.split(r" {2,}", line) for line in after(lines, "claims  ")[2:9]]
-    return {name: [0 if n == "-" else int(n) for n in numbers] for name, *numbers in cells}
 
 
 ENDS = st.lists(
@@ -418,70 +268,6 @@ def test_tables_6_and_7_are_printed_as_the_paper_prints_them_and_random_pruning_
     assert any(line.startswith("resnet18 adabound: % right") for line in full([*alone, *curves]))
 
 
-# Rows that judge no claim
-
-
-@pytest.mark.parametrize(
-    ("kind", "table", "telling"),
-    [
-        ("latency", "vit 60,000,000 - 500.00 512", "ViT, 256 images: 500.00 ms"),
-        ("training_speed", "resnet18_s sgdm 1,234 4.57 1.23 34.6 1,050", "1,234 images/s"),
-        ("failures", "rate 0.001 learns 40-2000 17.95 0.44 - 25.0", "1 changes of the loop"),
-        (
-            "pruned network",
-            "what ms at 1 images/s at 256 right % dense % "
-            "------------------------------ ------- --------------- ------- ------- "
-            "resnet18-1m-channels-iterative 1.23 12,346 93.00 -",
-            "999,321 parameters: 93.00 %",
-        ),
-        ("pruning curve", "0.05 86.00 0.1 82.00", "ResNet18_S"),
-        ("reference timing", "name matrix product, median seconds 0.0123", "name matrix"),
-    ],
-)
-def test_each_kind_has_its_table_in_full_and_a_line_in_short(kind, table, telling):
-    assert table in flat(full([timed(kind)]))
-    lines = short([*at_paper_values(), timed(kind)])
-    [line] = [x for x in after(lines, "other parts") if x.startswith(kind.replace("_", " "))]
-    assert flat(line).startswith(f"{kind.replace('_', ' ')} 1 1 - - -") and telling in line
-
-
-def test_a_column_of_which_no_loop_tells_anything_is_left_out():
-    rows = [timed("training_speed"), timed("training_speed", joules_per_1000_images=12.34)]
-    assert "J/1000" not in flat(full(rows[:1])) and "aug %" not in flat(full(rows))
-    assert [x.split()[-1] for x in after(full(rows), "network ")[2:4]] == ["-", "12.3"]
-    pair = {"name": "ours : package", "ours": 12.0, "other": 24.0, "unit": "ms", "ratio": 0.5}
-    both = full([*rows, {"claim": None, "kind": "training_speed", "device": "cpu", **pair}])
-    assert "ours : package 12.0 24.0 ms 0.50" in flat(both)
-
-
-def test_curves_are_a_table_a_network_and_the_mean_over_seeds():
-    names = ("l1_unstructured", "l1_structured", "random_unstructured")
-    rows = [timed("pruning curve", technique=name) for name in names]
-    rows.append(timed("pruning curve", technique=names[1], seeds=[1], accuracy_percent=[50.0] * 21))
-    lines = after(full([*rows, timed("pruning curve", network="vgg16_s")]), "resnet18_s adabound")
-    assert lines[3].split() == ["0", "90.00", "70.00", "90.00"]
-    assert "L1 unstr., random: in one shot" in flat(lines) and "seeds 0, 1" in flat(lines)
-    assert any(line.startswith("vgg16_s adabound: % right") for line in lines)
-
-
-@given(st.floats(1e-6, 999_999), st.floats(0.01, 9_999), st.none() | st.floats(0, 99_999))
-@settings(deadline=None)
-def test_any_timing_fits_into_80_columns(rate, ratio, amount):
-    loop = {name: amount for name, v in TIMED["training_speed"].items() if not isinstance(v, str)}
-    loop |= {"ours_images_per_second": rate, "ratio_to_papers": ratio}
-    sizes = {name: 10**8 for name, v in TIMED["pruned network"].items() if isinstance(v, int)}
-    rows = [timed("training_speed", **loop), timed("latency", median_seconds=rate)]
-    rows.append(timed("pruned network", latency_ms=rate, images_per_second=rate, **sizes))
-    assert [line for line in full(rows) if len(line) > WIDTH] == []
-
-
-def test_each_other_part_is_a_line():
-    lines = after(short(everything()), "other parts")
-    found = {line[:20].strip(): flat(line[20:]) for line in lines[2:]}
-    assert found["by class (App. D)"] == "201 100 101 - - ResNet18_S, F1 0.92 (0.92) r"
-    assert found["goals: SpeedNet"].startswith("2 1 1 - - SpeedNet 94.00 (94.00)")
-
-
 # Misses, reasons, complaints
 
 
@@ -535,84 +321,6 @@ def test_paths_and_options_stay_whole_in_reasons_and_complaints():
     path = "/a/" + "long-" * 30 + "path"
     lines = full([], complaints=[f"damaged cache entry: {path}: " + "word " * 40])
     assert sum(path in line for line in lines) == 1 and too_wide(lines) == []
-
-
-# Whatever a row is
-
-ANYTHING = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=5),
-    st.sampled_from(["missed", "reproduced", 10**400, [None], {"verdict": "missed"}]),
-    st.lists(st.none() | st.floats(), max_size=3),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-)
-FIELDS = sorted({name for found in everything() for name in found})
-
-
-@pytest.mark.parametrize("make", [full, short])
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(everything()[::7] + everything()[-6:]),
-            st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=4),
-            st.sets(st.sampled_from(FIELDS), max_size=4),
-        ),
-        max_size=6,
-    ),
-    st.lists(ANYTHING, max_size=2),
-)
-@settings(deadline=None, max_examples=150)
-def test_the_report_never_dies(make: Callable[..., list[str]], broken, others):
-    rows = [
-        {name: value for name, value in (found | changes).items() if name not in missing}
-        for found, changes, missing in broken
-    ]
-    whole = row(TABLE_2[0], Status.REPRODUCED, 94.13)
-    lines = make([*rows, *others, whole], complaints=[None, "a word"])
-    assert all(isinstance(line, str) for line in lines)
-    assert headline_of(lines)["the paper"][0] == 560
-    assert re.search(r"89\.40 +94\.13", "\n".join(lines))
-    assert "560 claims of the paper" in flat(lines[-4:])
-
-
-@pytest.mark.parametrize("make", [full, short])
-@pytest.mark.parametrize(
-    "found",
-    [
-        {"claim": None, "kind": "moon phase"},
-        {"claim": "table9/unknown"},
-        {"claim": ["table2/resnet18-sgdm"], "verdict": "missed"},
-        {"claim": math.nan},
-        None,
-        "a row",
-        *({"claim": None, "kind": kind} for kind in TIMED if kind != "reference timing"),
-    ],
-)
-def test_a_row_that_cannot_be_shown_is_a_line_that_says_so(found, make):
-    assert sum("cannot" in line for line in make([found, *at_paper_values()])) == 1
-
-
-def test_what_is_broken_takes_nothing_else_with_it():
-    rows = [pruned(claim, Status.REPRODUCED, 93.5) for claim in TABLE_6]
-    rows[0]["details"] |= {"selection": "last", "trained_on": 5}
-    rows.append({"claim": None, "kind": "pruning curve", "network": "resnet18"})
-    rows[-1]["optimizer"] = "adabound"
-    lines = full(rows)
-    assert sum("cannot be shown" in line for line in lines) == 2
-    assert flat(after(lines, "0.05 ")[0]).startswith("0.05 94.97 93.50")
-
-
-def test_a_value_that_is_not_finite_makes_a_row_that_json_has_numbers_for():
-    details = {"curve": [1.0, math.nan], "more": {"low": -math.inf}}
-    values = (math.nan, math.inf)
-    found = Measurement(values=values, unit="%", seeds=(0, 1), num_images=100, details=details)
-    saved = judge(CLAIMS["table2/resnet18_s-adabound"], found).as_row()
-    assert json.loads(json.dumps(saved, allow_nan=False)) == saved
-    assert saved["values"] == [None, None] and saved["details"]["more"] == {"low": None}
-    assert re.search(r"91\.72 +- +- +missed", "\n".join(full([saved])))
 
 
 # README

@@ -1,0 +1,175 @@
+"""Rows that judge no claim, and rows that no report can show."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smallnet_core.claims import CLAIMS
+from smallnet_core.judging import judge
+from smallnet_core.records import Measurement, Status
+from smallnet_core.report import (
+    WIDTH,
+)
+from tests.rows import (
+    TABLE_2,
+    TABLE_6,
+    TIMED,
+    after,
+    at_paper_values,
+    everything,
+    flat,
+    full,
+    headline_of,
+    pruned,
+    row,
+    short,
+    timed,
+)
+
+# Rows that judge no claim
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "telling"),
+    [
+        ("latency", "vit 60,000,000 - 500.00 512", "ViT, 256 images: 500.00 ms"),
+        ("training_speed", "resnet18_s sgdm 1,234 4.57 1.23 34.6 1,050", "1,234 images/s"),
+        ("failures", "rate 0.001 learns 40-2000 17.95 0.44 - 25.0", "1 changes of the loop"),
+        (
+            "pruned network",
+            "what ms at 1 images/s at 256 right % dense % "
+            "------------------------------ ------- --------------- ------- ------- "
+            "resnet18-1m-channels-iterative 1.23 12,346 93.00 -",
+            "999,321 parameters: 93.00 %",
+        ),
+        ("pruning curve", "0.05 86.00 0.1 82.00", "ResNet18_S"),
+        ("reference timing", "name matrix product, median seconds 0.0123", "name matrix"),
+    ],
+)
+def test_each_kind_has_its_table_in_full_and_a_line_in_short(kind, table, telling):
+    assert table in flat(full([timed(kind)]))
+    lines = short([*at_paper_values(), timed(kind)])
+    [line] = [x for x in after(lines, "other parts") if x.startswith(kind.replace("_", " "))]
+    assert flat(line).startswith(f"{kind.replace('_', ' ')} 1 1 - - -") and telling in line
+
+
+def test_a_column_of_which_no_loop_tells_anything_is_left_out():
+    rows = [timed("training_speed"), timed("training_speed", joules_per_1000_images=12.34)]
+    assert "J/1000" not in flat(full(rows[:1])) and "aug %" not in flat(full(rows))
+    assert [x.split()[-1] for x in after(full(rows), "network ")[2:4]] == ["-", "12.3"]
+    pair = {"name": "ours : package", "ours": 12.0, "other": 24.0, "unit": "ms", "ratio": 0.5}
+    both = full([*rows, {"claim": None, "kind": "training_speed", "device": "cpu", **pair}])
+    assert "ours : package 12.0 24.0 ms 0.50" in flat(both)
+
+
+def test_curves_are_a_table_a_network_and_the_mean_over_seeds():
+    names = ("l1_unstructured", "l1_structured", "random_unstructured")
+    rows = [timed("pruning curve", technique=name) for name in names]
+    rows.append(timed("pruning curve", technique=names[1], seeds=[1], accuracy_percent=[50.0] * 21))
+    lines = after(full([*rows, timed("pruning curve", network="vgg16_s")]), "resnet18_s adabound")
+    assert lines[3].split() == ["0", "90.00", "70.00", "90.00"]
+    assert "L1 unstr., random: in one shot" in flat(lines) and "seeds 0, 1" in flat(lines)
+    assert any(line.startswith("vgg16_s adabound: % right") for line in lines)
+
+
+@given(st.floats(1e-6, 999_999), st.floats(0.01, 9_999), st.none() | st.floats(0, 99_999))
+@settings(deadline=None)
+def test_any_timing_fits_into_80_columns(rate, ratio, amount):
+    loop = {name: amount for name, v in TIMED["training_speed"].items() if not isinstance(v, str)}
+    loop |= {"ours_images_per_second": rate, "ratio_to_papers": ratio}
+    sizes = {name: 10**8 for name, v in TIMED["pruned network"].items() if isinstance(v, int)}
+    rows = [timed("training_speed", **loop), timed("latency", median_seconds=rate)]
+    rows.append(timed("pruned network", latency_ms=rate, images_per_second=rate, **sizes))
+    assert [line for line in full(rows) if len(line) > WIDTH] == []
+
+
+def test_each_other_part_is_a_line():
+    lines = after(short(everything()), "other parts")
+    found = {line[:20].strip(): flat(line[20:]) for line in lines[2:]}
+    assert found["by class (App. D)"] == "201 100 101 - - ResNet18_S, F1 0.92 (0.92) r"
+    assert found["goals: SpeedNet"].startswith("2 1 1 - - SpeedNet 94.00 (94.00)")
+
+
+# Whatever a row is
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["missed", "reproduced", 10**400, [None], {"verdict": "missed"}]),
+    st.lists(st.none() | st.floats(), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+FIELDS = sorted({name for found in everything() for name in found})
+
+
+@pytest.mark.parametrize("make", [full, short])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(everything()[::7] + everything()[-6:]),
+            st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=4),
+            st.sets(st.sampled_from(FIELDS), max_size=4),
+        ),
+        max_size=6,
+    ),
+    st.lists(ANYTHING, max_size=2),
+)
+@settings(deadline=None, max_examples=150)
+def test_the_report_never_dies(make: Callable[..., list[str]], broken, others):
+    rows = [
+        {name: value for name, value in (found | changes).items() if name not in missing}
+        for found, changes, missing in broken
+    ]
+    whole = row(TABLE_2[0], Status.REPRODUCED, 94.13)
+    lines = make([*rows, *others, whole], complaints=[None, "a word"])
+    assert all(isinstance(line, str) for line in lines)
+    assert headline_of(lines)["the paper"][0] == 560
+    assert re.search(r"89\.40 +94\.13", "\n".join(lines))
+    assert "560 claims of the paper" in flat(lines[-4:])
+
+
+@pytest.mark.parametrize("make", [full, short])
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"claim": None, "kind": "moon phase"},
+        {"claim": "table9/unknown"},
+        {"claim": ["table2/resnet18-sgdm"], "verdict": "missed"},
+        {"claim": math.nan},
+        None,
+        "a row",
+        *({"claim": None, "kind": kind} for kind in TIMED if kind != "reference timing"),
+    ],
+)
+def test_a_row_that_cannot_be_shown_is_a_line_that_says_so(found, make):
+    assert sum("cannot" in line for line in make([found, *at_paper_values()])) == 1
+
+
+def test_what_is_broken_takes_nothing_else_with_it():
+    rows = [pruned(claim, Status.REPRODUCED, 93.5) for claim in TABLE_6]
+    rows[0]["details"] |= {"selection": "last", "trained_on": 5}
+    rows.append({"claim": None, "kind": "pruning curve", "network": "resnet18"})
+    rows[-1]["optimizer"] = "adabound"
+    lines = full(rows)
+    assert sum("cannot be shown" in line for line in lines) == 2
+    assert flat(after(lines, "0.05 ")[0]).startswith("0.05 94.97 93.50")
+
+
+def test_a_value_that_is_not_finite_makes_a_row_that_json_has_numbers_for():
+    details = {"curve": [1.0, math.nan], "more": {"low": -math.inf}}
+    values = (math.nan, math.inf)
+    found = Measurement(values=values, unit="%", seeds=(0, 1), num_images=100, details=details)
+    saved = judge(CLAIMS["table2/resnet18_s-adabound"], found).as_row()
+    assert json.loads(json.dumps(saved, allow_nan=False)) == saved
+    assert saved["values"] == [None, None] and saved["details"]["more"] == {"low": None}
+    assert re.search(r"91\.72 +- +- +missed", "\n".join(full([saved])))
