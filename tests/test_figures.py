@@ -32,6 +32,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 TABLE_OF = {8: 2, 9: 2, 10: 3, 11: 3, 13: 4, 14: 4, 15: 5, 16: 5}
 BY_LETTER = {"a": "SGDM", "b": "ADAM", "c": "AdaBound"}
 BY_OPTIMIZER = {9, 11, 13, 16}
+WRONG_CAPTIONS = {13, 16}
 CURRENT_NAMES = {
     find_recipe("tuned", "cifar10", network, optimizer).name
     for network in ("resnet18", "resnet18_s", "vgg16", "vgg16_s", "vit", "vit_s")
@@ -209,6 +210,7 @@ def test_a_figure_shows_its_tables_networks_and_accuracies(number: int) -> None:
         assert heads == ["Test accuracy"]
     assert f"Figure {number} redrawn: " in figure
     assert "Not trained here" not in said(figure)
+    assert ("caption names" in said(figure)) == (number in WRONG_CAPTIONS)
 
 
 def test_vgg_is_held_against_not_learning() -> None:
@@ -229,12 +231,6 @@ def test_what_is_not_trained_is_said_and_its_rows_left_out() -> None:
     panels = texts(figures["figure-09"])
     assert "(b) ADAM: test accuracy" in panels
     assert "(a) SGDM: test accuracy" not in panels
-
-
-def test_captions_that_name_the_wrong_network_are_remarked_on() -> None:
-    figures = {**paper_figures(records_of_table(4)), **paper_figures(records_of_table(5))}
-    remarked = {name for name, figure in figures.items() if "caption names" in said(figure)}
-    assert remarked == {"figure-13", "figure-16"}
 
 
 @pytest.mark.parametrize(
@@ -298,9 +294,7 @@ def test_a_run_evaluated_now_and_then_or_diverged_is_drawn_where_it_was_measured
     [
         *([], "text", None, {}, {"recipe": {}, "curve": []}),
         {**record(), "curve": [{"epoch": 1}]},
-        {**record(), "curve": 3},
         {**record(), "recipe": {**record()["recipe"], "seed": math.inf}},
-        {**record(), "recipe": {**record()["recipe"], "network": ["vgg16"]}},
     ],
 )
 def test_what_is_no_record_is_a_value_error(broken: Any) -> None:
@@ -399,6 +393,5 @@ def test_an_unusable_folder_is_one_line_and_status_2(
 
 
 def test_no_curve_at_all_is_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "records").mkdir()
-    assert main([str(tmp_path / "out"), str(tmp_path / "records")]) == 1
+    assert main([str(tmp_path / "out"), str(tmp_path)]) == 1
     assert "none of 0 records" in capsys.readouterr().err

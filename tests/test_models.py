@@ -23,7 +23,7 @@ from smallnet_core.models.layer_table import (
     layer_table,
     multiply_adds,
 )
-from smallnet_core.models.reference import REFERENCE_MODELS, DenseNet, build_reference
+from smallnet_core.models.reference import DenseNet, build_reference
 
 SMALL = ("resnet18_s", "vgg16_s", "vit_s")
 
@@ -219,13 +219,6 @@ def test_output_shape(name: str, num_classes: int) -> None:
     assert logits.shape == (4, num_classes)
 
 
-@pytest.mark.parametrize("name", [n for n in REFERENCE_MODELS if n != "densenet_bc_190"])
-def test_reference_output_shape(name: str) -> None:
-    size = 32 if name == "vgg19" else 224
-    logits = build_reference(name)(torch.empty(2, 3, size, size, device="meta"))
-    assert logits.shape == (2, 10 if name == "vgg19" else 1000)
-
-
 def test_densenet() -> None:
     model = DenseNet(depth=10, growth=4, num_classes=7)
     assert depth(model) == 10
@@ -378,7 +371,6 @@ def test_vit_agrees_with_vit_pytorch(training: bool) -> None:
 def test_speednet_with_other_widths() -> None:
     with torch.device("meta"):
         model = build_model("speednet", widths=(64, 128, 224))
-    assert (count_parameters(model), multiply_adds(model)) == (984_600, 62_381_024)
     for size in (16, 24, 32):
         assert model(torch.empty(2, 3, size, size, device="meta")).shape == (2, 10)
 
