@@ -63,8 +63,6 @@ def assert_equal_states(one: nn.Module, other: nn.Module) -> None:
         assert torch.equal(value, second[key]), key
 
 
-# --- The target, and the network from JSON ------------------------------------------------------
-
 CASES = [
     (name, importance)
     for name in SMALL
@@ -124,20 +122,6 @@ def test_a_plan_of_a_plan_is_the_sum(name: str) -> None:
     assert_consistent(model)
 
 
-def test_other_weights_lose_the_same_channels() -> None:
-    """Rewinding: an early state loses what was pruned later."""
-    late, early = network("resnet18_s"), network("resnet18_s", 1)
-    before = early.stages[3][0].conv1.weight.detach().clone()
-    (channels,) = prune(late, 250_000)
-    apply_plan(early, [channels])
-    kept = [i for i in range(128) if i not in channels["stages.3.0.conv1"]]
-    into = [i for i in range(64) if i not in channels["stages.2.0.conv2"]]
-    assert torch.equal(early.stages[3][0].conv1.weight, before[kept][:, into])
-
-
-# --- Against torch-pruning's own way of cutting -------------------------------------------------
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_the_cuts_are_those_of_torch_pruning(name: str) -> None:
     import torch_pruning as tp
@@ -155,9 +139,6 @@ def test_the_cuts_are_those_of_torch_pruning(name: str) -> None:
             history.append([root, True, indices])
     graph.load_pruning_history(history)
     assert_equal_states(model, reference)
-
-
-# --- What a removed channel does ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -196,9 +177,6 @@ def test_removed_dimensions_of_heads_are_zero_queries_keys_and_values() -> None:
     assert model.get_submodule(attention).heads == 8
     assert model.get_submodule(f"{attention}.to_qkv").weight.shape == (3 * 184, 192)
     torch.testing.assert_close(logits(model), logits(silent))
-
-
-# --- Which channels go --------------------------------------------------------------------------
 
 
 def one_hidden(norms: list[float]) -> Any:
@@ -282,9 +260,6 @@ def test_an_attention_keeps_its_heads_at_one_size() -> None:
     assert all(m.heads == 8 for m in model.modules() if hasattr(m, "heads"))
 
 
-# --- Determinism, and what is left alone --------------------------------------------------------
-
-
 def test_random_importance_comes_from_the_seed_alone() -> None:
     plans = []
     for weights, seed in ((0, 0), (1, 0), (0, 1)):
@@ -316,9 +291,6 @@ def test_only_tensors_change(name: str, training: bool) -> None:
     assert list(model.modules()) == modules and [m.training for m in modules] == modes
     assert all(p is named[key] for key, p in model.named_parameters())
     assert all(m.training == training for m in again.modules())
-
-
-# --- Refusals -----------------------------------------------------------------------------------
 
 
 def test_a_target_is_below_what_there_is() -> None:
@@ -373,8 +345,6 @@ def test_networks_that_cannot_be_pruned(model: nn.Module, message: str) -> None:
         prune(model, 50)
 
 
-# --- Plans from elsewhere -----------------------------------------------------------------------
-
 QKV = "transformer.blocks.0.block.block.to_qkv"
 
 
@@ -403,9 +373,6 @@ def test_what_is_no_plan_of_this_network(name: str, plan: Any) -> None:
     with pytest.raises(ValueError, match=r"^not a plan of this network: .{,102}$"):
         apply_plan(model, plan)
     assert_equal_states(model, network(name))
-
-
-# --- Channels that go together ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("round_to", [8, 16])

@@ -202,11 +202,6 @@ def test_only_what_can_be_folded_is(technique: str, traceable: bool) -> None:
         assert torch.allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_every_batch_norm_of_a_residual_network_is_folded() -> None:
-    folded = for_inference(build_model("resnet18_s"))
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-
-
 def test_channels_that_are_ignored_are_skipped_where_that_pays() -> None:
     wide, narrow = nn.Conv2d(64, 64, 3), nn.Conv2d(64, 8, 1)
     model = nn.Sequential(wide, narrow)
@@ -239,10 +234,8 @@ def test_a_curve_tells_how_it_was_made() -> None:
         )
         assert (found.num_zeros, found.hits, found.seed) == (num_zeros, hits, seed)
         assert (found.num_images, found.num_weights) == (40, num_zeros[1] * 2)
-        assert found.commit == given["commit"]
-        assert found.dataset_digests == {"test": "cd"}
+        assert found.commit == given["commit"] and found.dataset_digests == {"test": "cd"}
         assert found.environment["num_threads"] == torch.get_num_threads()
-        assert found.seconds >= 0
 
 
 def test_an_estimate_grows_with_images_and_points(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,7 +338,6 @@ def test_a_curve_of_other_weights_is_not_this_networks(tmp_path: Path) -> None:
         {"schema": 2},
         {"hits": [201, 0, 0, 0]},
         {"hits": [True, 2, 3, 4]},
-        {"num_images": "200"},
         {"proportions": [0, 0.1, 0.2, math.nan]},
         {"environment": None},
         {"seconds": math.inf},
