@@ -182,9 +182,9 @@ def _comparison(claims: Sequence[Claim], drawn: Mapping[Row, Sequence[Run]]) -> 
             [values[-1] for run in runs if (values := _finite(run.column("test_accuracy_percent")))]
             for _, _, runs in rows
         ]
-        lowest = min(claim.paper_value for claim in claims)
-        low = max(0, 5 * math.floor((min([lowest, *chain(*lasts)]) - 1) / 5))
-        room = 0.14 * (100 - low)  # for the numbers
+        papers = [claim.paper_value for claim in claims]
+        low, high = _percent_range(chain(papers, *lasts))
+        room = 0.14 * (high - low)  # for the numbers
         for y, ((row, claim, _), last) in enumerate(zip(rows, lasts, strict=True)):
             paper = claim.paper_value
             look = style.hollow(6, marker="D", markersize=8, zorder=4, markerfacecolor="none")
@@ -204,9 +204,9 @@ def _comparison(claims: Sequence[Claim], drawn: Mapping[Row, Sequence[Run]]) -> 
                     textcoords="offset points",
                     ha="right" if hidden else "left",
                     va="center",
-                    fontsize=11,
+                    fontsize=12,
                 )
-        axes.set(xlim=(low - room, 100 + room / 2), ylim=(len(rows) - 0.4, -0.6))
+        axes.set(xlim=(low - room, high + room), ylim=(len(rows) - 0.4, -0.6))
         axes.set_yticks(range(len(rows)), [_label(row) for row, _, _ in rows])
         axes.locator_params(axis="x", integer=True, nbins=6)
         axes.grid(visible=False, axis="y")
