@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import math
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import smallnet_core
 from smallnet_core.claims import CLAIMS, NETWORK_NAMES, assemble, by_source, tables
-from smallnet_core.claims.goals import GOAL_SOURCES, GOALS, PRUNING_GOALS
-from smallnet_core.claims.known_misses import KNOWN_MISSES, MEASURED, is_known, load_misses
+from smallnet_core.claims.goals import GOAL_SOURCES, GOALS
+from smallnet_core.claims.known_misses import KNOWN_MISSES, MEASURED, is_known
 from smallnet_core.claims.load import load_claims, load_tables
 from smallnet_core.models import MODEL_NAMES, OWN_MODEL_NAMES
-from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
+from smallnet_core.recipes.pruned import PRUNED_NAMES
 from smallnet_core.records import Claim, Rule
 
 # Of every field of every claim and goal, and of the known misses, all in order. Compute it anew
@@ -103,13 +98,6 @@ def test_the_networks_of_claims_are_those_of_models() -> None:
     assert {claim.network for claim in CLAIMS.values() if claim.network} == set(NETWORK_NAMES)
 
 
-def test_values_lie_where_their_unit_allows() -> None:
-    for claim in CLAIMS.values():
-        upper = {"%": 100.0, "": 1.0}.get(claim.unit, math.inf)
-        lower = -100.0 if claim.metric == "accuracy_difference_points" else 0.0
-        assert lower <= claim.paper_value <= upper, claim.id
-
-
 def test_a_value_is_printed_at_its_resolution() -> None:
     for claim in CLAIMS.values():
         assert (claim.rule is not Rule.ROUNDED) or claim.resolution > 0, claim.id
@@ -117,27 +105,6 @@ def test_a_value_is_printed_at_its_resolution() -> None:
         if claim.resolution > 0 and claim.metric != "lost_at_proportion":
             digits = claim.paper_value / claim.resolution
             assert digits == pytest.approx(round(digits), abs=1e-6), claim.id
-
-
-def test_claims_are_frozen() -> None:
-    claim = CLAIMS["table2/resnet18-sgdm"]
-    with pytest.raises(TypeError):
-        CLAIMS["table2/new"] = claim  # type: ignore[index]
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        claim.paper_value = 95.0  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        claim.details["proportion"] = 0.5  # type: ignore[index]
-
-
-def test_details_hold_tuples_where_benchmarks_compare_them() -> None:
-    assert CLAIMS["appendix-a/49-linear"].details["output_shape"] == (-1, 10)
-    recipes = tuple(name for name in PRUNED_NAMES if name.startswith("resnet18-1m-"))
-    assert CLAIMS["section-6/pruned-resnet18-under_1m"].details["recipes"] == recipes
-    best = CLAIMS["section-6/vit-best"]
-    assert isinstance(best.details["best_of"], tuple)
-    assert [(side["network"], side["optimizer"]) for side in sides(best)] == [
-        (row.network, row.optimizer) for row in by_source("Table 4")
-    ]
 
 
 # --- choosing -----------------------------------------------------------------------------------
@@ -152,8 +119,6 @@ def test_an_id_given_twice_raises() -> None:
 def test_claims_come_in_the_papers_order_and_from_it_only() -> None:
     late, early = CLAIMS["table7/l1_structured-1"], CLAIMS["abstract/vgg16_s-under_1m"]
     assert list(assemble([late], [early])) == [early.id, late.id]
-    with pytest.raises(ValueError, match="Table 8"):
-        assemble([dataclasses.replace(late, source="Table 8")])
 
 
 def test_a_prefix_takes_in_its_subsections_only() -> None:
@@ -183,19 +148,6 @@ def test_a_choice_of_nothing_raises() -> None:
 
 
 # --- the paper's arithmetic ---------------------------------------------------------------------
-
-
-def test_figure_17_is_where_the_tables_lose_one_point_and_five() -> None:
-    claims = by_source("Figure 17", metric="lost_at_proportion")
-    assert len(claims) == 3 * 2
-    for claim in claims:
-        level = 95 - claim.details["points"]
-        points = curve(claim.details["technique"])
-        first = next(k for k, (_, percent) in enumerate(points) if percent <= level)
-        (left, above), (right, below) = points[first - 1 : first + 1]
-        at = left + (right - left) * (above - level) / (above - below)
-        assert claim.paper_value == pytest.approx(at, abs=0.0005)
-        assert f"{claim.paper_value:g}." in claim.statement
 
 
 COMPARISONS = [
@@ -233,19 +185,6 @@ def test_goals_have_sources_of_their_own_and_ids_that_begin_with_them() -> None:
         assert claim_id.partition("/")[0] == claim.source.lower().partition(" ")[0]
         assert re.fullmatch(r"[A-Z][^\n]+\.", claim.statement, re.I), claim_id
     assert len({claim.statement for claim in GOALS.values()}) == len(GOALS)
-
-
-def test_a_pruned_network_is_to_be_a_point_under_the_one_that_it_is_pruned_from() -> None:
-    for claim in PRUNING_GOALS.values():
-        if claim.rule is Rule.ABOVE:
-            continue
-        assert (claim.rule, claim.paper_value, claim.resolution) == (Rule.LIMIT, -1.0, 0)
-        dense = {"network": claim.network, "optimizer": DENSE[claim.network or ""]}
-        dense = {"dataset": "cifar10", **dense}
-        recipe = claim.id.removeprefix("pruning/")
-        assert sides(claim) == [{**dense, "recipe": recipe}, dense]
-        assert (claim.dataset, claim.optimizer) == ("cifar10", dense["optimizer"])
-        assert f" {claim.details['max_num_params']:,} " in claim.statement
 
 
 def test_every_recipe_that_a_claim_names_is_one() -> None:
@@ -313,7 +252,6 @@ COUNT = f'{CLAIM}num_params = "1M"\n'
     [
         (f'{COUNT}remrk = "No."', "section-1/vgg19: unknown key remrk"),
         (COUNT.replace("section-1", "section-9"), "section-9/vgg19: unknown source 'section-9'"),
-        (COUNT + COUNT, "section-1/vgg19"),
         (f'{CLAIM}num_params = "1 million"', "section-1/vgg19: '1 million' is no number"),
         (f"{CLAIM}num_params = 19", "section-1/vgg19: 19 is no number"),
         (CLAIM, "section-1/vgg19: 0 metrics where one is needed"),
@@ -363,7 +301,6 @@ def test_a_table_is_read_as_it_is_printed(tmp_path: Path) -> None:
     [
         ("ADAM", "ADAN", "table2: row 'ViT  ADAN  51.49': there is no 'ADAN'"),
         ("51.49", "51,49", "table2: row 'ViT  ADAM  51,49': could not convert .* '51,49'"),
-        ("ADAM", "SGDM", "table2/vit-sgdm: is given twice"),
         ("\t51.49", "", "table2: row 'ViT  ADAM': not enough values"),
         (TABLE.split("'''")[1], "", "table2: not enough values"),
         ("fails", "falls", "table2: row .* unexpected keyword argument 'falls'"),
@@ -376,30 +313,3 @@ def test_a_mistake_in_a_table_names_its_row(tmp_path: Path, old: str, new: str, 
     path.write_text(TABLE.replace(old, new))
     with pytest.raises(ValueError, match=rf"accuracy\.toml: {said}"):
         load_tables(str(path), tables.accuracy)
-
-
-def test_a_known_miss_has_one_reason(tmp_path: Path) -> None:
-    path = tmp_path / "known_misses.toml"
-    group = '[[misses]]\nreason = "It is hard."\nmeasured = { "a/b" = 1.0 }\n'
-    path.write_text(2 * group)
-    with pytest.raises(ValueError, match=r"known_misses\.toml: a/b: is given twice"):
-        load_misses(str(path))
-
-
-def test_importing_claims_is_fast_and_never_imports_torch() -> None:
-    code = (
-        "import sys, time; start = time.process_time(); import smallnet_core.claims; "
-        "print(time.process_time() - start, *{'torch', 'numpy'} & set(sys.modules))"
-    )
-    seconds = []
-    for _ in range(3):  # the fastest counts: the machine may be busy, and the first run compiles
-        found = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=Path(smallnet_core.__file__).parents[1],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.split()
-        assert found[1:] == []
-        seconds.append(float(found[0]))
-    assert min(seconds) < 0.2

@@ -217,11 +217,11 @@ def test_the_names_that_others_rely_on_exist() -> None:
     assert all(claim_id == claim.id for claim_id, claim in CLAIMS.items())
 
 
-def test_the_zoo_and_the_claims_ship_with_the_package() -> None:
+def test_the_zoo_and_data_files_ship_with_the_package() -> None:
     patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["smallnet_core"]
     unshipped = {
         path.name
-        for path in (*(PACKAGE / "zoo").rglob("*"), *(PACKAGE / "claims").glob("*.toml"))
+        for path in (*(PACKAGE / "zoo").rglob("*"), *PACKAGE.rglob("*.toml"))
         if path.is_file()
         and not any(path.match(f"smallnet_core/{pattern}") for pattern in patterns)
     }

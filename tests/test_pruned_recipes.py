@@ -73,12 +73,6 @@ def test_tickets_are_rewound_to_the_dense_networks_first_epoch():
     assert random.pruning.importance == "random" and random.pruning.parent == dense
 
 
-def test_a_ticket_and_its_parent_are_trained_before_it():
-    chain = find_pruned("ticket-5").ancestors()
-    for index, recipe in enumerate(chain):
-        assert set(recipe.ancestors()) <= set(chain[:index])
-
-
 def test_an_unknown_name_and_digits_are_refused():
     with pytest.raises(ValueError, match=r"unknown pruned network 'x'; known: resnet18-1m"):
         find_pruned("x")
@@ -108,20 +102,3 @@ def test_impossible_prunings_are_refused(changes, said):
 def test_epochs_that_the_schedule_does_not_have_are_refused(epochs):
     with pytest.raises(ValueError, match="of 25 are none"):
         replace(DENSE_RESNET, **epochs)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"max_params": 999},
-        {"round_to": 16},
-        {"structure": "channels"},
-        {"importance": "random"},
-        {"weights": "fresh"},
-        {"parent": replace(DENSE_RESNET, seed=1)},
-        {"parent": replace(DENSE_RESNET, training_version=2)},
-        {"parent": pruned(max_params=2000)},
-    ],
-)
-def test_every_setting_changes_the_name(other):
-    assert pruned(**other).name != pruned().name

@@ -136,13 +136,9 @@ def test_a_rewound_network_goes_on_from_the_early_state_at_the_early_epoch():
     # Nothing pruned, it is the dense training but for its momentum and the order of its images.
     assert start.curve[0].train_loss == trained(DENSE).curve[0].train_loss
     assert abs(result.curve[0].train_loss - trained(DENSE).curve[1].train_loss) < 0.5
-
-
-def test_removed_channels_can_be_rewound_too():
-    early = replace(DENSE, stop_epoch=1)
-    ticket = pruned(structure="channels", weights="rewound", rewind_to=early)
-    ticket = replace(ticket, epochs=3, first_epoch=1)
-    result = trained(ticket)
+    # Of channels those go that go without rewinding.
+    channels = pruned(structure="channels", weights="rewound", rewind_to=early)
+    result = trained(replace(channels, epochs=3, first_epoch=1))
     assert result.plan == trained(pruned(structure="channels")).plan
     assert count_parameters(network(result)) <= SIZE / 2
 
@@ -229,11 +225,6 @@ def test_a_damaged_plan_or_packing_is_put_aside(tmp_path):
     record.write_text(record.read_text().replace('"packed": {', '"packed": {"nothing": [3],'))
     assert cache.load(result.recipe) is None
     assert any("put aside" in line for line in cache.complaints)
-
-
-def test_what_a_pruned_network_needs_is_asked_for_by_name():
-    with pytest.raises(KeyError):
-        train(pruned(), DATA, CPU)
 
 
 def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(monkeypatch):

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import itertools
 import json
-import sys
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from smallnet_core.models import build_model
 from smallnet_core.models.layer_table import count_parameters, multiply_adds
-from smallnet_core.pruning import channels as channels_module
 from smallnet_core.pruning.channels import Plan, apply_plan, prune_channels
 from smallnet_core.recipes import IMPORTANCES
 
@@ -70,8 +62,6 @@ def assert_equal_states(one: nn.Module, other: nn.Module) -> None:
     for key, value in first.items():
         assert torch.equal(value, second[key]), key
 
-
-# --- The target, and the network from JSON ------------------------------------------------------
 
 CASES = [
     (name, importance)
@@ -132,24 +122,6 @@ def test_a_plan_of_a_plan_is_the_sum(name: str) -> None:
     assert_consistent(model)
 
 
-def test_other_weights_lose_the_same_channels() -> None:
-    """Rewinding: an early state loses what was pruned later."""
-    late, early = network("resnet18_s"), network("resnet18_s", 1)
-    before = copy.deepcopy(early.state_dict())
-    (channels,) = prune(late, 250_000)
-    apply_plan(early, [channels])
-    gone = channels["stages.3.0.conv1"]
-    kept = [i for i in range(128) if i not in gone]
-    bias = before["stages.3.0.bn1.bias"][kept]
-    assert torch.equal(early.stages[3][0].bn1.bias, bias)
-    weight = before["stages.3.0.conv1.weight"]
-    into = [i for i in range(64) if i not in channels["stages.2.0.conv2"]]
-    assert torch.equal(early.stages[3][0].conv1.weight, weight[kept][:, into])
-
-
-# --- Against torch-pruning's own way of cutting -------------------------------------------------
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_the_cuts_are_those_of_torch_pruning(name: str) -> None:
     import torch_pruning as tp
@@ -169,27 +141,23 @@ def test_the_cuts_are_those_of_torch_pruning(name: str) -> None:
     assert_equal_states(model, reference)
 
 
-# --- What a removed channel does ----------------------------------------------------------------
-
-
-def test_a_removed_channel_inside_a_block_is_one_that_is_always_zero() -> None:
+@pytest.mark.parametrize(
+    ("root", "norms"),
+    [
+        ("stages.1.0.conv1", ["stages.1.0.bn1"]),
+        ("conv1", ["bn1", "stages.0.0.bn2", "stages.0.1.bn2"]),
+    ],
+    ids=["inside a block", "of a stage"],
+)
+def test_a_removed_channel_is_one_that_is_always_zero(root: str, norms: list[str]) -> None:
     model = network("resnet18_s")
     silent = copy.deepcopy(model)
-    norm = silent.stages[1][0].bn1
-    norm.weight.data[[0, 5, 31]] = 0
-    norm.bias.data[[0, 5, 31]] = 0
-    apply_plan(model, [{"stages.1.0.conv1": [0, 5, 31]}])
-    assert model.stages[1][0].conv2.in_channels == 29
-    torch.testing.assert_close(logits(model), logits(silent))
-
-
-def test_a_removed_channel_of_a_stage_goes_from_all_its_blocks() -> None:
-    model = network("resnet18_s")
-    silent = copy.deepcopy(model)
-    for norm in (silent.bn1, silent.stages[0][0].bn2, silent.stages[0][1].bn2):
-        norm.weight.data[[2, 3]] = 0
-        norm.bias.data[[2, 3]] = 0
-    apply_plan(model, [{"conv1": [2, 3]}])
+    for norm in map(silent.get_submodule, norms):
+        norm.weight.data[[0, 5, 13]] = 0
+        norm.bias.data[[0, 5, 13]] = 0
+    before = count_parameters(model)
+    apply_plan(model, [{root: [0, 5, 13]}])
+    assert count_parameters(model) < before
     torch.testing.assert_close(logits(model), logits(silent))
 
 
@@ -209,9 +177,6 @@ def test_removed_dimensions_of_heads_are_zero_queries_keys_and_values() -> None:
     assert model.get_submodule(attention).heads == 8
     assert model.get_submodule(f"{attention}.to_qkv").weight.shape == (3 * 184, 192)
     torch.testing.assert_close(logits(model), logits(silent))
-
-
-# --- Which channels go --------------------------------------------------------------------------
 
 
 def one_hidden(norms: list[float]) -> Any:
@@ -271,10 +236,6 @@ def test_no_layer_loses_more_than_nine_tenths() -> None:
     weak.weight.data[-1] = 1e6  # all others are nothing beside it
     prune(model, 600_000)
     assert weak.out_channels == 13
-    slim = network("vgg16_s", width=1)
-    with pytest.raises(ValueError, match=r"at least [\d,]+ parameters stay"):
-        prune(slim, 1)
-    assert slim.features[0].out_channels == 1
 
 
 def test_frozen_layers_stay_whole() -> None:
@@ -297,9 +258,6 @@ def test_an_attention_keeps_its_heads_at_one_size() -> None:
         assert len({len(dims) for dims in by_head}) == 1
         assert len({tuple(dims) for dims in by_head}) > 1  # each its own
     assert all(m.heads == 8 for m in model.modules() if hasattr(m, "heads"))
-
-
-# --- Determinism, and what is left alone --------------------------------------------------------
 
 
 def test_random_importance_comes_from_the_seed_alone() -> None:
@@ -335,38 +293,6 @@ def test_only_tensors_change(name: str, training: bool) -> None:
     assert all(m.training == training for m in again.modules())
 
 
-def test_images_leave_batch_norms_statistics_as_they_were() -> None:
-    model = network("resnet18_s").train()
-    before = model.stages[3][1].bn1.running_mean.clone()
-    (channels,) = prune(model, 500_000, "taylor")
-    kept = [i for i in range(128) if i not in channels["stages.3.1.conv1"]]
-    assert torch.equal(model.stages[3][1].bn1.running_mean, before[kept])
-    assert model.bn1.num_batches_tracked == 0
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_a_pruned_network_trains(name: str) -> None:
-    model = network(name).train()
-    prune(model, 250_000)
-    with torch.random.fork_rng(devices=[]):
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-        F.cross_entropy(model(pixels(4)), torch.arange(4)).backward()
-        assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
-        optimizer.step()
-
-
-def test_pruning_without_gradients_around_it() -> None:
-    """The graph is that of autograd: a caller's no_grad does not reach it."""
-    one, other = network("resnet18_s", width=8), network("resnet18_s", width=8)
-    with torch.no_grad():
-        plan = prune(one, 100_000, "taylor")
-        apply_plan(other, plan)
-    assert_equal_states(one, other)
-
-
-# --- Refusals -----------------------------------------------------------------------------------
-
-
 def test_a_target_is_below_what_there_is() -> None:
     model = network("resnet18_s")
     before = copy.deepcopy(model)
@@ -379,31 +305,9 @@ def test_a_target_is_below_what_there_is() -> None:
     assert_equal_states(apply_plan(model, []), before)
 
 
-@pytest.mark.parametrize("name", WITHOUT_SCALES)
-def test_factors_of_batch_norm_have_to_be_learned(name: str) -> None:
+def test_factors_of_batch_norm_have_to_be_learned() -> None:
     with pytest.raises(ValueError, match="bn_scale importance needs batch norms"):
-        prune(network(name), 250_000, "bn_scale")
-
-
-def test_gradients_need_images_and_labels() -> None:
-    model = network("resnet18_s", width=8)
-    for images, labels in ((None, None), (pixels(2), None), (None, torch.arange(2))):
-        with pytest.raises(ValueError, match="give images and labels"):
-            prune_channels(model, 100_000, importance="taylor", images=images, labels=labels)
-    for count in (0, 3):
-        with pytest.raises(ValueError, match=f"{count} images and 0 labels"):
-            prune_channels(
-                model,
-                100_000,
-                importance="taylor",
-                images=pixels(count),
-                labels=torch.arange(0),
-            )
-
-
-def test_an_unknown_importance() -> None:
-    with pytest.raises(ValueError, match=r"unknown importance 'size': choose one of .*'lamp'"):
-        prune(network("resnet18_s"), 250_000, "size")
+        prune(network("speednet"), 250_000, "bn_scale")
 
 
 def test_weights_that_are_no_numbers() -> None:
@@ -441,154 +345,34 @@ def test_networks_that_cannot_be_pruned(model: nn.Module, message: str) -> None:
         prune(model, 50)
 
 
-# --- Plans from elsewhere -----------------------------------------------------------------------
-
 QKV = "transformer.blocks.0.block.block.to_qkv"
 
 
 @pytest.mark.parametrize(
-    ("name", "plan", "message"),
+    ("name", "plan"),
     [
-        ("resnet18_s", None, "not a plan"),
-        ("resnet18_s", [{"conv1": 1}], "conv1 needs a list"),
-        ("resnet18_s", [{"conv1": [True]}], "conv1 needs a list of whole numbers"),
-        ("resnet18_s", [{"features.0": [1]}], "another network: no channels at 'features.0'"),
-        ("resnet18_s", [{"x" * 10**6: [1]}], "no channels at 'x{80}'$"),
-        ("resnet18_s", [{"conv1": [1, 1]}], "channel of conv1 twice"),
-        ("resnet18_s", [{"conv1": [16]}], "conv1 lacks: it has 16"),
-        ("resnet18_s", [{"conv1": [0, 1]}, {"conv1": [14]}], "conv1 lacks: it has 14"),
-        ("resnet18_s", [{"conv1": list(range(16))}], "leaves conv1 no channels"),
-        ("vit_s", [{QKV: [0]}], "heads of .*to_qkv of unequal sizes"),
-        ("vit_s", [{QKV: [192]}], "to_qkv lacks: it has 192"),
+        ("resnet18_s", None),
+        ("resnet18_s", [{"conv1": 1}]),
+        ("resnet18_s", [{"conv1": [True]}]),
+        ("resnet18_s", [{"features.0": [1]}]),
+        ("resnet18_s", [{"x" * 10**6: [1]}]),
+        ("resnet18_s", [{"conv1": [1, 1]}]),
+        ("resnet18_s", [{"conv1": [16]}]),
+        ("resnet18_s", [{"conv1": [0, 1]}, {"conv1": [14]}]),
+        ("resnet18_s", [{"conv1": list(range(16))}]),
+        ("vit_s", [{QKV: [0]}]),
+        ("vit_s", [{QKV: [192]}]),
+    ],
+    ids=[
+        *("no list", "number", "flag", "other layer", "long name", "twice", "out of range"),
+        *("second round", "all", "heads of unequal sizes", "no such head"),
     ],
 )
-def test_what_is_no_plan_of_this_network(name: str, plan: Any, message: str) -> None:
+def test_what_is_no_plan_of_this_network(name: str, plan: Any) -> None:
     model = network(name)
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=r"^not a plan of this network: .{,102}$"):
         apply_plan(model, plan)
-    assert "\n" not in str(caught.value)
     assert_equal_states(model, network(name))
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["1", "4"]), inner),
-    max_leaves=20,
-)
-plans = st.lists(
-    st.dictionaries(
-        st.sampled_from(["1", "4", "7"]) | st.text(max_size=2),
-        st.lists(st.integers(-1, 13) | st.integers(), max_size=6) | json_values,
-    ),
-    max_size=3,
-)
-
-
-def small(widths: tuple[int, int] = (12, 8), kind: str = "plain", seed: int = 0) -> Any:
-    """A few thousand parameters; as names its layers have 1, 4 and 7."""
-    first, second = widths
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: Any = nn.Sequential(
-            nn.AvgPool2d(4),
-            nn.Conv2d(3, first, 3, padding=1, bias=kind == "plain"),
-            nn.Identity() if kind == "plain" else nn.BatchNorm2d(first),
-            nn.ReLU(),
-            Residual(first) if kind == "residual" else nn.Conv2d(first, second, 3, padding=1),
-            nn.MaxPool2d(4),
-            nn.Flatten(),  # four pixels of each channel
-            nn.Linear(4 * (first if kind == "residual" else second), second),
-            nn.ReLU(),
-            nn.Linear(second, 10),
-        )
-    return model.eval()
-
-
-class Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(width, 2 * width, 1)
-        self.norm = nn.BatchNorm2d(2 * width)
-        self.conv2 = nn.Conv2d(2 * width, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.gelu(self.norm(self.conv1(x))))
-
-
-def refusal(action: Callable[[], object]) -> str:
-    """What its ValueError says; empty if there is none."""
-    try:
-        action()
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def prune_into(plan: Plan, *arguments: Any) -> None:
-    plan += prune(*arguments)
-
-
-@given(plan=json_values | plans)
-@settings(max_examples=25, deadline=None)
-def test_any_json_is_a_plan_or_refused_in_one_line(plan: Any) -> None:
-    model = small()
-    if message := refusal(lambda: apply_plan(model, plan)):
-        assert "\n" not in message and len(message) < 200
-        assert_equal_states(model, small())
-    else:
-        assert count_parameters(model) <= count_parameters(small())
-        assert logits(model).shape == (3, 10)
-
-
-# --- Any network, any target --------------------------------------------------------------------
-
-widths = st.tuples(st.integers(1, 24), st.integers(1, 24))
-kinds = st.sampled_from(["plain", "norm", "residual"])
-
-
-@given(
-    widths=widths,
-    kind=kinds,
-    share=st.floats(0.0, 1.0),
-    importance=st.sampled_from(IMPORTANCES),
-    seed=st.integers(0, 3),
-)
-@settings(max_examples=25, deadline=None)
-def test_at_most_the_target_and_back_from_json(
-    widths: tuple[int, int], kind: str, share: float, importance: str, seed: int
-) -> None:
-    model = small(widths, kind, seed)
-    whole = count_parameters(model)
-    max_params = max(1, int(share * whole))
-    plan: Plan = []
-    if message := refusal(partial(prune_into, plan, model, max_params, importance, seed)):
-        assert message.startswith(("max_params is", "bn_scale importance needs"))
-        assert count_parameters(model) == whole
-        return
-    assert count_parameters(model) <= max_params
-    assert model[9].out_features == 10 and model[1].in_channels == 3
-    for layer, width in ((model[1], widths[0]), (model[7], widths[1])):
-        assert layer.weight.shape[0] >= min(width, max(4, width / 10))
-    again = rebuilt(small(widths, kind, seed + 1), plan, model.state_dict())
-    assert torch.equal(logits(again), logits(model))
-    assert_equal_states(apply_plan(small(widths, kind, seed), plan), model)
-
-
-# --- Importing ----------------------------------------------------------------------------------
-
-
-def test_importing_does_not_import_torch_pruning(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "torch_pruning"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "torch_pruning", None)  # an ImportError
-    assert channels_module.__file__
-    spec = importlib.util.spec_from_file_location("channels_again", channels_module.__file__)
-    assert spec and spec.loader
-    again = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "channels_again", again)
-    spec.loader.exec_module(again)
-    with pytest.raises(ImportError, match="torch_pruning"):
-        again.apply_plan(small(), [])
 
 
 @pytest.mark.parametrize("round_to", [8, 16])
@@ -601,8 +385,3 @@ def test_multiples_of_a_number_of_channels_stay_multiples(round_to: int) -> None
     assert 320_000 < count_parameters(model) <= 400_000
     rebuilt = apply_plan(network("resnet18_s"), plan)
     assert count_parameters(rebuilt) == count_parameters(model)
-
-
-def test_channels_that_go_together_are_at_least_one() -> None:
-    with pytest.raises(ValueError, match="round_to must be at least 1, not 0"):
-        prune_channels(network("resnet18_s"), 400_000, round_to=0)

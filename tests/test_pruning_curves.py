@@ -12,14 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from smallnet_core.data.batches import normalise
 from smallnet_core.lab import curves
 from smallnet_core.lab.curves import (
-    PROPORTIONS,
     estimate_seconds,
     for_inference,
     measure,
@@ -36,7 +33,6 @@ from smallnet_core.pruning.curve import (
     write_curve,
 )
 from smallnet_core.pruning.masks import OneShot
-from smallnet_core.system import files
 from tests.test_pruning_masks import from_scratch
 
 CPU = torch.device("cpu")
@@ -206,11 +202,6 @@ def test_only_what_can_be_folded_is(technique: str, traceable: bool) -> None:
         assert torch.allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_every_batch_norm_of_a_residual_network_is_folded() -> None:
-    folded = for_inference(build_model("resnet18_s"))
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-
-
 def test_channels_that_are_ignored_are_skipped_where_that_pays() -> None:
     wide, narrow = nn.Conv2d(64, 64, 3), nn.Conv2d(64, 8, 1)
     model = nn.Sequential(wide, narrow)
@@ -243,10 +234,8 @@ def test_a_curve_tells_how_it_was_made() -> None:
         )
         assert (found.num_zeros, found.hits, found.seed) == (num_zeros, hits, seed)
         assert (found.num_images, found.num_weights) == (40, num_zeros[1] * 2)
-        assert found.commit == given["commit"]
-        assert found.dataset_digests == {"test": "cd"}
+        assert found.commit == given["commit"] and found.dataset_digests == {"test": "cd"}
         assert found.environment["num_threads"] == torch.get_num_threads()
-        assert found.seconds >= 0
 
 
 def test_an_estimate_grows_with_images_and_points(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,13 +273,10 @@ def test_accuracies_are_percent_of_the_images() -> None:
         ({"proportions": (), "num_zeros": (), "hits": ()}, "at least one"),
         ({"seed": 1}, "draws nothing: its seed is 0, not 1"),
         ({"proportions": (0.0, 0.2, 0.1, 1.0)}, "proportions rise from 0 to 1"),
-        ({"proportions": (0.0, 0.2, 0.2, 1.0)}, "proportions rise from 0 to 1"),
         ({"proportions": (0.0, 0.2, 0.3, 1.1)}, "proportions rise from 0 to 1"),
         ({"proportions": (0.0, 0.2, math.nan, 1.0)}, "proportions rise from 0 to 1"),
         ({"hits": (201, 0, 0, 0)}, "hits are out of range"),
-        ({"hits": (0, -1, 0, 0)}, "hits are out of range"),
         ({"num_zeros": (0, 0, 0, 1001)}, "num_zeros are out of range"),
-        ({"hits": (0, 0, 0, 0), "num_images": 0}, "hits are out of range"),
     ],
 )
 def test_nonsense_is_no_curve(values: dict[str, Any], complaint: str) -> None:
@@ -327,20 +313,10 @@ def test_random_curves_are_kept_by_seed(tmp_path: Path) -> None:
         read(tmp_path, found, seed=1)
 
 
-def test_a_file_is_small_and_reads_well(tmp_path: Path) -> None:
-    found = curve(
-        proportions=PROPORTIONS,
-        num_zeros=tuple(557_000 * k for k in range(21)),
-        hits=(9513,) * 21,
-        num_images=10_000,
-        num_weights=11_159_232,
-    )
-    text = write_curve(tmp_path, found).read_text()
-    assert len(text) < 1500
-    assert max(map(len, text.splitlines())) < 250
-    names = list(json.loads(text))
-    assert names == sorted(names)
-    assert json.loads(text)["schema"] == 1
+def test_a_file_is_a_field_a_line_and_no_nan(tmp_path: Path) -> None:
+    found = curve()
+    lines = write_curve(tmp_path, found).read_text().splitlines()
+    assert len(lines) == len(vars(found)) + 2 and json.loads("".join(lines))["schema"] == 1
     with pytest.raises(ValueError, match="JSON"):
         write_curve(tmp_path, replace(found, environment={"gib": math.nan}))
 
@@ -354,10 +330,6 @@ def test_a_curve_of_other_weights_is_not_this_networks(tmp_path: Path) -> None:
     path.rename(curve_path(tmp_path, "other", found.technique))
     with pytest.raises(ValueError, match="network, technique or seed"):
         read_curve(tmp_path, "other", found.technique, weights_sha256=SHA256)
-    path = curve_path(tmp_path, "other", found.technique)
-    path.rename(curve_path(tmp_path, found.network, "l1_structured"))
-    with pytest.raises(ValueError, match="network, technique or seed"):
-        read_curve(tmp_path, found.network, "l1_structured", weights_sha256=SHA256)
 
 
 @pytest.mark.parametrize(
@@ -366,38 +338,28 @@ def test_a_curve_of_other_weights_is_not_this_networks(tmp_path: Path) -> None:
         {"schema": 2},
         {"hits": [201, 0, 0, 0]},
         {"hits": [True, 2, 3, 4]},
-        {"hits": "1234"},
-        {"num_images": "200"},
-        {"proportions": [0, 0.1, 0.2, 10**400]},
         {"proportions": [0, 0.1, 0.2, math.nan]},
         {"environment": None},
-        {"commit": "abc"},
-        {"dataset_digests": []},
         {"seconds": math.inf},
     ],
     ids=str,
 )
-def test_a_field_that_is_wrong_is_noticed(change: dict[str, Any], tmp_path: Path) -> None:
-    found = curve()
-    path = write_curve(tmp_path, found)
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
-    with pytest.raises(ValueError, match=f"{path.name}: not a l1_unstructured curve of cifar10"):
-        read(tmp_path, found)
-
-
-def test_a_field_that_is_missing_is_noticed(tmp_path: Path) -> None:
+def test_a_field_that_is_wrong_or_missing_is_noticed(
+    change: dict[str, Any], tmp_path: Path
+) -> None:
     found = curve()
     path = write_curve(tmp_path, found)
     whole = json.loads(path.read_text())
-    for name in whole.keys() - {"schema"}:
-        path.write_text(json.dumps({key: value for key, value in whole.items() if key != name}))
-        with pytest.raises(ValueError, match=f"not a l1_unstructured curve.*{name}"):
+    missing = {key: value for key, value in whole.items() if key not in change}
+    for broken in ({**whole, **change}, missing)[: 1 if "schema" in change else 2]:
+        path.write_text(json.dumps(broken))
+        with pytest.raises(ValueError, match=f"{path.name}: not a l1_unstructured curve of cifar"):
             read(tmp_path, found)
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"{}", b"null", b"1", b"\xff\xfe", b"[" * 100_000, b'{"schema":' * 100_000],
+    [b"", b"{", b"[]", b"{}", b"\xff\xfe", b"[" * 100_000],
     ids=lambda content: repr(content[:10]),
 )
 def test_a_damaged_curve_is_a_complaint_and_the_next_folder_is_asked(
@@ -424,21 +386,6 @@ def test_a_damaged_curve_is_a_complaint_and_the_next_folder_is_asked(
     assert len(complaints) == 2
 
 
-def test_what_cannot_be_written_leaves_the_old_curve(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    found = curve()
-    path = write_curve(tmp_path, found)
-    monkeypatch.setattr(files.os, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_curve(tmp_path, replace(found, hits=(0, 0, 0, 0)))
-    assert list(tmp_path.iterdir()) == [path]
-    assert read(tmp_path, found) == found
-
-
 # Reading off
 
 
@@ -451,37 +398,3 @@ def test_a_loss_lies_between_two_points() -> None:
     assert lost_at(grid, (90.11, 89.9, 89.11, 80.0), 1.0) == pytest.approx(0.2)
     assert lost_at(grid, (90.0, 89.5, 89.2, 89.1), 1.0) is None
     assert lost_at((0.0,), (90.0,), 1.0) is None
-
-
-@given(
-    accuracy=st.lists(st.integers(0, 10_000), min_size=1, max_size=21),
-    points=st.floats(0.01, 100),
-)
-def test_nothing_is_lost_before_the_place_where_it_is(accuracy: list[int], points: float) -> None:
-    grid, percent = PROPORTIONS[: len(accuracy)], [hits / 100 for hits in accuracy]
-    found = lost_at(grid, percent, points)
-    limit = percent[0] - points
-    if found is None:
-        assert all(value > limit for value in percent)
-        return
-    before = [value for p, value in zip(grid, percent, strict=True) if p < found - 1e-9]
-    after = [value for p, value in zip(grid, percent, strict=True) if p >= found - 1e-9]
-    assert all(value >= limit - 1e-6 for value in before)
-    assert after[0] <= limit + 1e-6
-
-
-@pytest.mark.parametrize(
-    ("proportions", "accuracy", "points", "complaint"),
-    [
-        ((), (), 1.0, "one at each of rising proportions is expected"),
-        ((0.0, 0.1), (90.0,), 1.0, r"1 accuracies at \(0\.0, 0\.1\)"),
-        ((0.1, 0.2), (90.0, 80.0), 1.0, "the first of them 0"),
-        ((0.0, 0.1), (90.0, 80.0), 0.0, "more than 0 points, not 0"),
-        ((0.0, 0.1), (90.0, 80.0), math.nan, "more than 0 points, not nan"),
-    ],
-)
-def test_a_loss_of_nothing_in_particular_is_refused(
-    proportions: tuple[float, ...], accuracy: tuple[float, ...], points: float, complaint: str
-) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        lost_at(proportions, accuracy, points)

@@ -8,9 +8,6 @@ remove it from known_misses.toml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from smallnet_core.claims.load import read
 from smallnet_core.records import Claim
 
@@ -19,20 +16,12 @@ from smallnet_core.records import Claim
 _TOLERANCES = {"%": 0.1, "points": 0.2, "": 0.01}
 
 
-def load_misses(name: str) -> tuple[Mapping[str, str], Mapping[str, float]]:
-    """Read each claim's reason and value; ValueError where a claim stands in two groups."""
-    reasons: dict[str, str] = {}
-    measured: dict[str, float] = {}
-    for group in read(name)["misses"]:
-        for claim_id, value in group["measured"].items():
-            if claim_id in reasons:
-                raise ValueError(f"{name}: {claim_id}: is given twice")
-            reasons[claim_id], measured[claim_id] = group["reason"], float(value)
-    return MappingProxyType(reasons), MappingProxyType(measured)
-
-
 # By id: why, in one line; and the value, in the claim's unit.
-KNOWN_MISSES, MEASURED = load_misses("known_misses.toml")
+KNOWN_MISSES: dict[str, str] = {}
+MEASURED: dict[str, float] = {}
+for _group in read("known_misses.toml")["misses"]:
+    KNOWN_MISSES |= dict.fromkeys(_group["measured"], _group["reason"])
+    MEASURED |= {claim_id: float(value) for claim_id, value in _group["measured"].items()}
 
 
 def is_known(claim: Claim, value: float) -> bool:

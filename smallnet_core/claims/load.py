@@ -66,7 +66,7 @@ def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
     """
     shared = read(name)
     places = [key for key, value in shared.items() if type(value) is dict and "printed" in value]
-    claims: dict[str, Claim] = {}
+    claims = []
     tables = {place: shared.pop(place) for place in places}
     for place, table in tables.items():
         options = {**shared, **table}
@@ -78,13 +78,11 @@ def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
                 entries = list(expand(Row(index, head, cells), **options))
             for label, entry in entries:
                 claim_id = f"{place}/{label}"
-                if claim_id in claims:
-                    raise ValueError(f"{name}: {claim_id}: is given twice")
                 entry["remark"] = f"{remarks.pop(label, '')} {entry.get('remark', '')}"
-                claims[claim_id] = _claim(name, claim_id, entry)
+                claims.append(_claim(name, claim_id, entry))
         if remarks:
             raise ValueError(f"{name}: {place}: remarks on {', '.join(remarks)}, which are no rows")
-    return [*claims.values()]
+    return claims
 
 
 def _claim(file: str, claim_id: str, entry: Entry) -> Claim:

@@ -39,7 +39,7 @@ def read(folders: Iterable[Path]) -> tuple[list[Run], list[Curve]]:
                     curves.append(parse(Curve, text))
                 else:
                     runs.append(read_run(text))
-                    if runs[-1].held_out:
+                    if runs[-1].recipe.holdout:
                         _warn(f"{path}: left out, judged on held-out training images")
             except (OSError, ValueError) as error:
                 _warn(f"{path}: skipped, {error}")
@@ -75,13 +75,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options.out_dir.mkdir(parents=True, exist_ok=True)
         runs, curves = read(options.folders)
-        figures = paper_figures(runs, kind=options.recipe) | size_figure(runs)
+        figures = paper_figures(runs, kind=options.recipe)
+        if sizes := size_figure(runs):
+            figures["figure-accuracy-parameters"] = sizes
         # The paper's own values are always there: alone they are no figure of ours.
         if figures or curves:
             figures |= one_shot_figures(curves)
         for name, figure in sorted(figures.items()):
             path = options.out_dir / f"{name}.svg"
-            replace_file(path, figure.svg())
+            replace_file(path, figure.encode())
             sys.stdout.write(f"{path}\n")
     except MatplotlibMissingError as error:
         sys.stderr.write(f"{error}\n")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from smallnet_core.figures import style
-from smallnet_core.figures.style import Drawing, Panel
+from smallnet_core.figures.style import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,11 +30,11 @@ class FirstSteps:
     columns: Mapping[str, Sequence[float | None]]  # "step", and what _QUANTITIES names
 
 
-def failures_figure(trainings: Sequence[FirstSteps], *, title: str, note: str) -> Drawing:
-    """Show up to nine trainings by step, a panel a quantity."""
+def failures_figure(trainings: Sequence[FirstSteps], *, title: str, note: str) -> str:
+    """Draw up to nine trainings by step, a panel a quantity; return the SVG."""
     endings = "; ".join(f"{training.change}: {training.ending}" for training in trainings)
-    return Drawing(
-        rows=[
+    return style.svg(
+        [
             [Panel(title=name, unit=unit, x_label="step", plot=partial(_plot, trainings, quantity))]
             for quantity, (name, unit) in _QUANTITIES.items()
         ],

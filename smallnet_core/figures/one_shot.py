@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from smallnet_core.claims import NETWORK_NAMES, OPTIMIZER_NAMES, by_source
 from smallnet_core.figures import style
-from smallnet_core.figures.style import Drawing, Panel, Point, listed
+from smallnet_core.figures.style import Panel, Point, listed
 from smallnet_core.pruning.curve import TECHNIQUE_NAMES, TECHNIQUES, Curve
 from smallnet_core.recipes import find_recipe
 
@@ -23,29 +23,55 @@ _DATASET = "cifar10"
 _OPTIMIZERS = {"resnet18": "adabound", "resnet18_s": "adabound", "vgg16_s": "sgdm", "vit_s": "adam"}
 
 
-def one_shot_figures(curves: Sequence[Curve]) -> dict[str, Drawing]:
-    """Draw "figure-17", with our curves or without, and "figure-17-small" where there are some.
+def one_shot_figures(curves: Sequence[Curve]) -> dict[str, str]:
+    """Draw "figure-17", and "figure-17-small" where there are curves for it: SVG by name."""
+    figures = {"figure-17": figure_17(curves), "figure-17-small": small_figure_17(curves)}
+    return {name: svg for name, svg in figures.items() if svg is not None}
+
+
+def figure_17(curves: Iterable[Curve]) -> str:
+    """Draw the paper's values, and ours where ``curves`` has some of ResNet18; return the SVG.
 
     Of a network's curves those of one set of weights: of the suite's own recipe and its first seed.
     """
-    found = {network: _of_one_network(curves, network) for network in _OPTIMIZERS}
-    paper = _paper_points()
-    figures = {
-        "figure-17": _figure(
-            "Figure 17 redrawn: accuracy after pruning, ResNet18 with AdaBound on CIFAR-10",
-            {"resnet18": found.pop("resnet18")},
-            paper,
+    ours = _of_one_network(curves, "resnet18")
+    paper: dict[str, list[Point]] = {}
+    for claim in (*by_source("Table 6"), *by_source("Table 7")):
+        at = claim.details["proportion"], claim.details["paper_percent"]
+        paper.setdefault(claim.details["technique"], []).append(at)
+    paper = {technique: sorted(points) for technique, points in paper.items()}
+    said = ["The paper:", *(_sentence(name, points) for name, points in paper.items())]
+    lacking = [name for technique, name in TECHNIQUE_NAMES.items() if technique not in ours]
+    return style.svg(
+        [[_panel("resnet18", ours, paper, 300)]],
+        title="Figure 17 redrawn: accuracy after pruning, ResNet18 with AdaBound on CIFAR-10",
+        description=_described({"resnet18": ours}, *said),
+        note=_note(
+            {"resnet18": ours} if ours else {},
             "Hollow marks: the paper's values, Tables 6 and 7; of random pruning it prints none.",
-        )
-    }
-    if any(found.values()):
-        figures["figure-17-small"] = _figure(
-            "Figure 17 for the small networks: accuracy after pruning, CIFAR-10",
-            found,
-            {},
-            "The paper prunes none of these.",
-        )
-    return figures
+            lacking if ours else ["the paper's values stand alone"],
+        ),
+    )
+
+
+def small_figure_17(curves: Iterable[Curve]) -> str | None:
+    """Draw the same of the small networks, a panel each; return the SVG, None without a curve."""
+    curves = list(curves)
+    small = [network for network in _OPTIMIZERS if network.endswith("_s")]
+    found = {network: _of_one_network(curves, network) for network in small}
+    drawn = {network: ours for network, ours in found.items() if ours}
+    if not drawn:
+        return None
+    lacking = [NETWORK_NAMES[network] for network in small if network not in drawn]
+    for network, ours in drawn.items():
+        absent = [name for technique, name in TECHNIQUE_NAMES.items() if technique not in ours]
+        lacking += [f"{name} of {NETWORK_NAMES[network]}" for name in absent]
+    return style.svg(
+        [[_panel(network, ours, {}, 180)] for network, ours in drawn.items()],
+        title="Figure 17 for the small networks: accuracy after pruning, CIFAR-10",
+        description=_described(drawn),
+        note=_note(drawn, "The paper prunes none of these.", lacking),
+    )
 
 
 def _of_one_network(curves: Iterable[Curve], network: str) -> Found:
@@ -77,67 +103,17 @@ def _mean_points(seeds: Sequence[Curve]) -> list[Point]:
     return list(zip(seeds[0].proportions, map(mean, columns), strict=True))
 
 
-def _paper_points() -> dict[str, list[Point]]:
-    """The 63 values of Tables 6 and 7."""
-    points: dict[str, list[Point]] = {}
-    for claim in (*by_source("Table 6"), *by_source("Table 7")):
-        at = claim.details["proportion"], claim.details["paper_percent"]
-        points.setdefault(claim.details["technique"], []).append(at)
-    return {technique: sorted(found) for technique, found in points.items()}
+def _name(network: str) -> str:
+    return f"{NETWORK_NAMES[network]} {OPTIMIZER_NAMES[_OPTIMIZERS[network]]}"
 
 
-def _figure(
-    title: str, networks: Mapping[str, Found], paper: Mapping[str, Sequence[Point]], remark: str
-) -> Drawing:
-    """A panel for each network that has curves, or that the paper has values of."""
-    drawn = {network: found for network, found in networks.items() if found}
-    titles = {}
-    for network in drawn or networks:
-        titles[network] = f"{NETWORK_NAMES[network]} {OPTIMIZER_NAMES[_OPTIMIZERS[network]]}"
-    curves = [curve for found in drawn.values() for seeds in found.values() for curve in seeds]
-    images = sorted({curve.num_images for curve in curves})
-    draws = {len(found.get("random_unstructured", ())) for found in drawn.values()} - {0, 1}
-    missing = [NETWORK_NAMES[network] for network in networks if network not in drawn]
-    if paper:
-        missing = [] if drawn else ["the paper's values stand alone"]
-    for network, found in drawn.items():
-        of_network = "" if paper else f" of {NETWORK_NAMES[network]}"
-        missing += [f"{TECHNIQUE_NAMES[t]}{of_network}" for t in TECHNIQUE_NAMES if t not in found]
-    note = (
-        "Pruned in one shot, without training on.",
-        f"Lines: ours, of {' or '.join(f'{number:,}' for number in images)} test images."
-        if drawn
-        else "",
-        f"Unpruned: {listed([f'{titles[n]} {_unpruned(found)}' for n, found in drawn.items()])}."
-        if drawn
-        else "",
-        f"Random pruning: the mean of {' or '.join(map(str, sorted(draws)))} draws." * bool(draws),
-        remark,
-        f"Not measured here: {listed(missing)}." if missing else "",
-    )
-    said = [
-        f"{titles[network]}, {_sentence(technique, _mean_points(seeds))}"
-        for network, found in drawn.items()
-        for technique, seeds in found.items()
-    ]
-    if paper:
-        said += ["The paper:", *(_sentence(name, points) for name, points in paper.items())]
-    return Drawing(
-        rows=[
-            [
-                Panel(
-                    title=titles[network],
-                    unit="% of test images",
-                    x_label="proportion of the convolutions' weights that is pruned",
-                    plot=partial(_plot, networks[network], paper),
-                    height=300 if paper else 180,
-                )
-            ]
-            for network in titles
-        ],
-        title=title,
-        description=f"Test accuracy by proportion of pruned weights. {' '.join(said)}",
-        note=" ".join(filter(None, note)),
+def _panel(network: str, ours: Found, paper: Mapping[str, Sequence[Point]], height: int) -> Panel:
+    return Panel(
+        title=_name(network),
+        unit="% of test images",
+        x_label="proportion of the convolutions' weights that is pruned",
+        plot=partial(_plot, ours, paper),
+        height=height,
     )
 
 
@@ -147,14 +123,41 @@ def _plot(ours: Found, paper: Mapping[str, Sequence[Point]], axes: Axes) -> None
             points = _mean_points(ours[technique])
             style.plot(axes, *zip(*points, strict=True), label=name, **style.line(number))
         if technique in paper:
-            look = style.hollow(number, linestyle="none", label=f"{name}, the paper's")
+            look = style.hollow(number, label=f"{name}, the paper's")
             axes.plot(*zip(*paper[technique], strict=True), **look)
     axes.set(xlim=(-0.01, 1.01), ylim=(0, 101))
 
 
-def _unpruned(found: Found) -> str:
-    first = next(iter(found.values()))[0]
+def _note(drawn: Mapping[str, Found], remark: str, lacking: Sequence[str]) -> str:
+    curves = [curve for ours in drawn.values() for seeds in ours.values() for curve in seeds]
+    images = sorted({f"{curve.num_images:,}" for curve in curves})
+    draws = {len(ours.get("random_unstructured", ())) for ours in drawn.values()} - {0, 1}
+    unpruned = [f"{_name(network)} {_unpruned(ours)}" for network, ours in drawn.items()]
+    parts = (
+        "Pruned in one shot, without training on.",
+        f"Lines: ours, of {' or '.join(images)} test images." if drawn else "",
+        f"Unpruned: {listed(unpruned)}." if drawn else "",
+        f"Random pruning: the mean of {' or '.join(map(str, sorted(draws)))} draws."
+        if draws
+        else "",
+        remark,
+        f"Not measured here: {listed(lacking)}." if lacking else "",
+    )
+    return " ".join(filter(None, parts))
+
+
+def _unpruned(ours: Found) -> str:
+    first = next(iter(ours.values()))[0]
     return "not measured" if first.proportions[0] != 0 else f"{first.accuracy_percent[0]:.2f} %"
+
+
+def _described(drawn: Mapping[str, Found], *more: str) -> str:
+    said = [
+        f"{_name(network)}, {_sentence(technique, _mean_points(seeds))}"
+        for network, ours in drawn.items()
+        for technique, seeds in ours.items()
+    ]
+    return " ".join(("Test accuracy by proportion of pruned weights.", *said, *more))
 
 
 def _sentence(technique: str, points: Sequence[Point]) -> str:

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from smallnet_core.recipes import find_recipe
+from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.system.checked import parse
 
-COLUMNS = ("epoch", "train_loss", "train_accuracy_percent", "test_accuracy_percent")
-
 
 @dataclass(frozen=True, kw_only=True)
-class _Optimizer:
-    name: str
+class Epoch:
+    """What was measured in an epoch; None for what was not."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Recipe:
-    kind: str
-    dataset: str
-    network: str
-    optimizer: _Optimizer
-    seed: int
-    label_smoothing: float = 0.0
-    test_time_flips: str = "none"
-    selection: str = "last"
-    holdout: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Epoch:
     epoch: int
     train_loss: float | None
     train_accuracy_percent: float | None
@@ -42,80 +23,50 @@ class _Epoch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judged:
+class Judged:
+    """What judging a network counted."""
+
     num_nonzeros: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Record:
-    """What a record of the model cache has that figures show."""
+class Run:
+    """A training, as its record in the model cache has it."""
 
-    recipe: _Recipe
-    curve: tuple[_Epoch, ...]
+    recipe: Recipe
+    curve: tuple[Epoch, ...]
     test_accuracy_percent: float | None = None
     time: str = ""
-    judged: _Judged | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """A training: its recipe, and what it came to."""
-
-    kind: str
-    dataset: str
-    network: str
-    optimizer: str
-    seed: int
-    settings: str  # the recipe but for its seed
-    label_smoothing: float
-    flipped: bool  # at test time
-    counts: bool  # the last epoch, and on the test set
-    held_out: bool  # judged on training images that were held out
-    time: str
-    accuracy_percent: float  # nan where it was not measured
-    num_params: int | None  # that are not zero; None where it was not judged
-    curve: Mapping[str, tuple[float, ...]]  # by COLUMNS; nan for what was not measured
+    judged: Judged | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe but for its seed
 
     @property
     def row(self) -> tuple[str, str]:
         """Its place in the paper's tables."""
-        return self.network, self.optimizer
+        return self.recipe.network, self.recipe.optimizer.name
+
+    def column(self, name: str) -> list[float | None]:
+        """What each epoch has of this name."""
+        return [getattr(epoch, name) for epoch in self.curve]
 
 
 def read_run(text: bytes) -> Run:
     """Read a record of the model cache; ValueError for anything else."""
     try:
-        record = parse(_Record, text)
+        run = parse(Run, text)
     except ValueError as error:
         raise ValueError(f"not a record of a training: {error}") from error
-    recipe = record.recipe
-    return Run(
-        kind=recipe.kind,
-        dataset=recipe.dataset,
-        network=recipe.network,
-        optimizer=recipe.optimizer.name,
-        seed=recipe.seed,
-        settings=settings_of(json.loads(text)["recipe"]),
-        label_smoothing=recipe.label_smoothing,
-        flipped=recipe.test_time_flips != "none",
-        held_out=recipe.holdout > 0,
-        counts=recipe.holdout == 0 and recipe.selection == "last",
-        time=record.time,
-        accuracy_percent=_or_nan(record.test_accuracy_percent),
-        num_params=None if record.judged is None else record.judged.num_nonzeros,
-        curve={
-            name: tuple(_or_nan(getattr(epoch, name)) for epoch in record.curve) for name in COLUMNS
-        },
-    )
+    # A recipe of another time may have fields that Recipe has no more.
+    return replace(run, settings=_without_seed(json.loads(text)["recipe"]))
 
 
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
+def settings_of(recipe: Recipe) -> Mapping[str, Any]:
+    """Give a recipe as its records have it, but for its seed."""
+    return _without_seed(json.loads(json.dumps(recipe.canonical())))
 
 
-def settings_of(recipe: Mapping[str, Any]) -> str:
-    """Write a recipe as text, but for its seed."""
-    return json.dumps({k: v for k, v in recipe.items() if k != "seed"}, sort_keys=True)
+def _without_seed(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in recipe.items() if name != "seed"}
 
 
 def current(runs: Iterable[Run]) -> list[Run]:
@@ -123,16 +74,15 @@ def current(runs: Iterable[Run]) -> list[Run]:
 
     Of two with the same seed the later.
     """
-    ordered = sorted(runs, key=lambda run: (run.time, run.settings, repr(run)))
+    ordered = sorted(runs, key=lambda run: (run.time, repr(run)))
     if not ordered:
         return []
     last = ordered[-1]
     try:
-        recipe = find_recipe(last.kind, last.dataset, *last.row)
-        own = settings_of(recipe.canonical())
+        own = settings_of(find_recipe(last.recipe.kind, last.recipe.dataset, *last.row))
     except (NotMeasured, ValueError):
-        own = ""
-    if own not in {run.settings for run in ordered}:
+        own = {}
+    if all(run.settings != own for run in ordered):
         own = last.settings
-    by_seed = {run.seed: run for run in ordered if run.settings == own}
+    by_seed = {run.recipe.seed: run for run in ordered if run.settings == own}
     return [run for _, run in sorted(by_seed.items())]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.sax.saxutils import escape
@@ -19,7 +18,6 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.legend import Legend
 
 Point: TypeAlias = tuple[float, float]
 
@@ -38,10 +36,9 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 MARKERS = "os^DvXPp*"
 
 WIDTH = 600  # units, 390 pixels of a phone: 14 of them are letters of 9 pixels
-_MARGIN, _GAP, _TITLE = 12, 16, 22
-_TICKS, _END = 34, 8  # numbers at the left of a panel, and half of one at its right
+_MARGIN, _GAP = 12, 16
 _HEAD, _FOOT = 44, 46  # of a panel: its title and unit above, numbers and label below
-_LINE = 17  # from one line of text to the next
+_END = 8  # half of a number at the right of a panel
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 _RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, wider than what browsers have
@@ -53,7 +50,7 @@ _RC = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.labelcolor": MUTED[0],
-    "axes.titlesize": 14,
+    "axes.titlesize": 13,
     "axes.titleweight": "bold",
     "axes.spines.left": False,
     "axes.spines.right": False,
@@ -86,13 +83,27 @@ class MatplotlibMissingError(ImportError):
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """A plot with its title and unit above it; ``plot`` puts the data into its axes."""
+    """Axes, perhaps with a title and a unit above them; ``plot`` puts the data into them."""
 
-    title: str
-    unit: str
-    x_label: str
     plot: Callable[[Axes], object]
+    title: str = ""
+    unit: str = ""
+    x_label: str = ""
     height: int = 170
+    ticks: int = 34  # the room for what is written at the left
+
+    def draw(self, axes: Axes) -> None:
+        self.plot(axes)
+        axes.set_title(self.title, loc="left", pad=24)
+        axes.set_xlabel(self.x_label)
+        axes.annotate(
+            self.unit,
+            (0, 1),
+            (0, 8),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=MUTED[0],
+        )
 
 
 def line(number: int, **changes: Any) -> dict[str, Any]:
@@ -103,8 +114,8 @@ def line(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def hollow(number: int, **changes: Any) -> dict[str, Any]:
-    """The same with marks that are empty: what others have measured."""
-    return line(number, markerfacecolor=PAPER[0], **changes)
+    """Single marks, empty: what others have measured."""
+    return line(number, **{"linestyle": "none", "markerfacecolor": PAPER[0], **changes})
 
 
 def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **look: Any) -> None:
@@ -118,115 +129,74 @@ def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **loo
         axes.plot(*zip(*points, strict=True), markevery=(start, step), **look)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A title, a legend of all lines, rows of panels, a key in two columns, and a note."""
+def svg(rows: Sequence[Sequence[Panel]], *, title: str, description: str, note: str) -> str:
+    """Draw a title, a legend of all lines, rows of panels, and a note; return the file's text.
 
-    rows: Sequence[Sequence[Panel]]
-    title: str
-    description: str  # for screen readers, which read the note too
-    note: str
-    key: Sequence[str] = ()
+    Screen readers read the title, the description and the note. Raises MatplotlibMissingError.
+    """
+    try:
+        import matplotlib.style
+        from matplotlib.figure import Figure
+        from matplotlib.transforms import Bbox
+    except ImportError as error:
+        raise MatplotlibMissingError from error
+    with matplotlib.style.context(["default", _RC]):
+        # One unit high, and cut to what was drawn below it when all of that is known.
+        figure = Figure(figsize=(WIDTH / 72, 1 / 72), dpi=72)
+        axes = [[figure.add_axes((0, 0, 1, 1), label=f"{panel}") for panel in row] for row in rows]
+        for row, of_row in zip(rows, axes, strict=True):
+            for panel, one in zip(row, of_row, strict=True):
+                panel.draw(one)
 
-    @property
-    def said(self) -> str:
-        """What screen readers say after the title."""
-        return f"{self.description} {self.note}".strip()
-
-    def svg(self) -> bytes:
-        """The file; raises MatplotlibMissingError."""
-        try:
-            import matplotlib.style
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MatplotlibMissingError from error
-        with matplotlib.style.context(["default", _RC]):
-            titles, notes = textwrap.wrap(self.title, 54), textwrap.wrap(self.note, 78)
-            figure = Figure(figsize=(WIDTH / 72, 1), dpi=72)
-            FigureCanvasAgg(figure)
-            panels = [panel for row in self.rows for panel in row]
-            axes = [figure.add_axes((0, 0, 1, 1), label=str(k)) for k in range(len(panels))]
-            heights = [max(panel.height for panel in row) for row in self.rows]
-            for panel, one in zip(panels, axes, strict=True):
-                panel.plot(one)
-                one.set_title(panel.title, loc="left", pad=24)
-                one.set_xlabel(panel.x_label)
-                one.annotate(
-                    panel.unit,
-                    (0, 1),
-                    (0, 8),
-                    xycoords="axes fraction",
-                    textcoords="offset points",
-                    color=MUTED[0],
-                )
-            legend = _legend(figure, axes)
-            top: float = _MARGIN + _TITLE * len(titles) + 4
-            legend_top = top
-            if legend:
-                top += legend.get_window_extent().height + 8
-            end = top + sum(heights) + (_HEAD + _FOOT) * len(heights) + 6
-            bottom = end + _LINE * (math.ceil(len(self.key) / 2) + len(notes)) + 2 * _MARGIN
-            figure.set_size_inches(WIDTH / 72, bottom / 72)
-            if legend:
-                legend.set_bbox_to_anchor((_MARGIN / WIDTH, 1 - legend_top / bottom))
-            _place(self.rows, axes, top, bottom)
-            for text, y, look in _texts(titles, notes, self.key, end):
-                x = look.pop("x", _MARGIN) / WIDTH
-                figure.text(x, 1 - y / bottom, text, verticalalignment="top", **look)
-            buffer = io.StringIO()
-            nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-            figure.savefig(buffer, format="svg", metadata=nothing)
-        return _finished(buffer.getvalue(), self.title, self.said).encode()
+        top: float = _MARGIN + 8
+        top += _text(figure, _MARGIN, textwrap.fill(title, 54), size=17, weight="bold")
+        top += _legend(figure, top)
+        for row, of_row in zip(rows, axes, strict=True):
+            head, height = _HEAD if row[0].title else 0, max(panel.height for panel in row)
+            cell = (WIDTH - 2 * _MARGIN + _GAP) / len(row)
+            for k, (panel, one) in enumerate(zip(row, of_row, strict=True)):
+                left = _MARGIN + k * cell + panel.ticks
+                width = cell - _GAP - panel.ticks - _END
+                one.set_position((left / WIDTH, 1 - top - head - height, width / WIDTH, height))
+            top += head + height + (_FOOT if row[0].x_label else 30)
+        top += _text(figure, top, textwrap.fill(note, 78), color=MUTED[0]) + _MARGIN
+        buffer = io.StringIO()
+        figure.savefig(
+            buffer,
+            format="svg",
+            bbox_inches=Bbox(((0, (1 - top) / 72), (WIDTH / 72, 1 / 72))),
+            metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")),
+        )
+    return _finished(buffer.getvalue(), title, f"{description} {note}".strip())
 
 
-def _place(rows: Sequence[Sequence[Panel]], axes: Sequence[Axes], top: float, total: float) -> None:
-    places = iter(axes)
-    for row in rows:
-        height = max(panel.height for panel in row)
-        cell = (WIDTH - 2 * _MARGIN - _GAP * (len(row) - 1)) / len(row)
-        for k in range(len(row)):
-            left = _MARGIN + k * (cell + _GAP) + _TICKS
-            width = cell - _TICKS - _END
-            low = total - top - _HEAD - height
-            box = (left / WIDTH, low / total, width / WIDTH, height / total)
-            next(places).set_position(box)
-        top += _HEAD + height + _FOOT
+def _text(figure: Figure, top: float, text: str, **look: Any) -> float:
+    """Write lines at the left; return their height."""
+    found = figure.text(_MARGIN / WIDTH, 1 - top, text, va="top", linespacing=1.3, **look)
+    return found.get_window_extent().height
 
 
-def _legend(figure: Figure, axes: Sequence[Axes]) -> Legend | None:
-    """Add a legend of the axes' lines in as many columns as there is room for."""
+def _legend(figure: Figure, top: float) -> float:
+    """Add a legend of all axes' lines in as many columns as there is room for; its height."""
     handles: dict[str, Any] = {}
-    for one in axes:
-        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    legend = None
     for columns in range(min(4, len(handles)), 0, -1):
         legend = figure.legend(
             handles.values(),
             handles.keys(),
             loc="upper left",
+            bbox_to_anchor=(_MARGIN / WIDTH, 1 - top),
             ncols=columns,
             handlelength=2.6,
             columnspacing=1.6,
         )
-        if legend.get_window_extent().width <= WIDTH - 2 * _MARGIN or columns == 1:
-            break
+        box = legend.get_window_extent()
+        if box.width <= WIDTH - 2 * _MARGIN or columns == 1:
+            return box.height + 8
         legend.remove()
-    return legend
-
-
-def _texts(
-    titles: Sequence[str], notes: Sequence[str], key: Sequence[str], top: float
-) -> Iterator[tuple[str, float, dict[str, Any]]]:
-    for k, text in enumerate(titles):
-        yield text, _MARGIN + _TITLE * k, {"fontsize": 17, "fontweight": "bold"}
-    half = math.ceil(len(key) / 2)
-    for k, text in enumerate(key):
-        column, row = divmod(k, half)
-        yield text, top + _LINE * row, {"x": _MARGIN + column * 0.475 * WIDTH, "fontsize": 12}
-    for k, text in enumerate(notes):
-        yield text, top + _LINE * (half + k) + (8 if half else 0), {"color": MUTED[0]}
+    return 0
 
 
 def _finished(svg: str, title: str, description: str) -> str:

@@ -4,176 +4,160 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from statistics import mean
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from smallnet_core.claims import DATASET_NAMES, NETWORK_NAMES, OPTIMIZER_NAMES, by_source
 from smallnet_core.figures import style
 from smallnet_core.figures.records import Run, current
-from smallnet_core.figures.style import Drawing, Panel, listed
+from smallnet_core.figures.style import Panel, listed
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Rule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Row: TypeAlias = tuple[str, str]  # network and optimizer
 
-@dataclass(frozen=True, kw_only=True)
-class _PaperFigure:
-    """A figure of the paper: whose table's networks it shows, and how."""
-
-    number: int
-    source: str  # of the claims with the accuracies that it leads to
-    by_optimizer: bool = False  # (a) SGDM, (b) ADAM, (c) AdaBound below one another
-    remark: str = ""
-
-
-_CAPTION = "The paper's caption names the ResNets; its section and its place are ViT's."
-_PAPER_FIGURES = (
-    _PaperFigure(number=8, source="Table 2"),
-    _PaperFigure(number=9, source="Table 2", by_optimizer=True),
-    _PaperFigure(number=10, source="Table 3"),
-    _PaperFigure(number=11, source="Table 3", by_optimizer=True),
-    _PaperFigure(number=12, source="Section 5.2"),
-    _PaperFigure(number=13, source="Table 4", by_optimizer=True, remark=_CAPTION),
-    _PaperFigure(number=14, source="Table 4"),
-    _PaperFigure(number=15, source="Table 5"),
-    _PaperFigure(number=16, source="Table 5", by_optimizer=True, remark=_CAPTION),
-)
+# Whose networks each figure shows: the claims of this source are the accuracies it leads to.
+_SOURCES = {
+    8: "Table 2",
+    9: "Table 2",
+    10: "Table 3",
+    11: "Table 3",
+    12: "Section 5.2",
+    13: "Table 4",
+    14: "Table 4",
+    15: "Table 5",
+    16: "Table 5",
+}
+_BY_OPTIMIZER = (9, 11, 13, 16)  # (a) SGDM, (b) ADAM, (c) AdaBound below one another
+_WRONG_CAPTION = (13, 16)
+_SHOWN = {
+    "train_loss": "training loss",
+    "train_accuracy_percent": "training accuracy",
+    "test_accuracy_percent": "test accuracy",
+}
 
 
-def paper_figures(runs: Iterable[Run], *, kind: str | None = None) -> dict[str, Drawing]:
-    """The figures of the paper that ``runs`` have a curve of, by name: "figure-08" to "-16".
+def paper_figures(runs: Iterable[Run], *, kind: str | None = None) -> dict[str, str]:
+    """Draw the figures that ``runs`` have a curve of: SVG by name, "figure-08" to "figure-16"."""
+    runs = list(runs)
+    figures = {number: paper_figure(number, runs, kind=kind) for number in _SOURCES}
+    return {f"figure-{number:02}": svg for number, svg in figures.items() if svg is not None}
 
-    A figure is of one ``kind`` of recipe: without one, of that with the most curves for it. Of
-    several recipes for one row the current one counts, else the latest; every seed is drawn. Runs
-    judged on held-out training images are no test accuracies, and left out.
+
+def paper_figure(number: int, runs: Iterable[Run], *, kind: str | None = None) -> str | None:
+    """Draw one of figures 8 to 16 from training curves; return the SVG, None without a curve.
+
+    It shows one ``kind`` of recipe: by default that with the most curves for it. Of several recipes
+    for one row the current one counts, else the latest; every seed is drawn. Runs judged on
+    held-out training images have no test accuracy, and are left out.
     """
-    # Pruned networks, and whatever begins or ends elsewhere, are no row of the paper's tables.
-    runs = [run for run in runs if run.kind in RECIPE_KINDS and not run.held_out]
-    figures = {}
-    for figure in _PAPER_FIGURES:
-        claims = by_source(figure.source, metric="accuracy_percent")
-        of_figure = [
-            run
-            for run in runs
-            if kind in (None, run.kind)
-            and any(_is_of(claim, run) for claim in claims)
-            and any(math.isfinite(y) for name in _SHOWN for y in run.curve[name])
-        ]
-        if of_figure:
-            figures[f"figure-{figure.number:02}"] = _paper_figure(figure, claims, of_figure)
-    return figures
-
-
-_SHOWN = {"train_loss": "training loss", "train_accuracy_percent": "training accuracy"}
-_SHOWN["test_accuracy_percent"] = "test accuracy"
-
-
-def _is_of(claim: Claim, run: Run) -> bool:
-    return (
-        (claim.dataset, claim.network) == (run.dataset, run.network)
-        and run.optimizer in OPTIMIZER_NAMES
-        and claim.optimizer in (None, run.optimizer)
-    )
-
-
-def _paper_figure(figure: _PaperFigure, claims: Sequence[Claim], runs: Sequence[Run]) -> Drawing:
-    def num_rows(kind: str) -> tuple[int, bool]:
-        return len({run.row for run in runs if run.kind == kind}), kind == "paper"
-
-    kind = max(sorted({run.kind for run in runs}), key=num_rows)
+    claims = by_source(_SOURCES[number], metric="accuracy_percent")
     networks = list(dict.fromkeys(claim.network or "" for claim in claims))
     rows = [(network, optimizer) for network in networks for optimizer in OPTIMIZER_NAMES]
+    # Pruned networks, and whatever begins or ends elsewhere, are no row of the paper's tables.
+    runs = [
+        run
+        for run in runs
+        if run.recipe.kind in (RECIPE_KINDS if kind is None else (kind,))
+        and run.recipe.holdout == 0
+        and run.recipe.dataset == claims[0].dataset
+        and run.row in rows
+        and any(_finite(run.column(name)) for name in _SHOWN)
+    ]
+    if not runs:
+        return None
+
+    def num_rows(kind: str) -> tuple[int, bool]:
+        return len({run.row for run in runs if run.recipe.kind == kind}), kind == "paper"
+
+    kind = max(sorted({run.recipe.kind for run in runs}), key=num_rows)
     found = {
-        row: current(run for run in runs if (run.row, run.kind) == (row, kind)) for row in rows
+        row: current(run for run in runs if (run.row, run.recipe.kind) == (row, kind))
+        for row in rows
     }
     drawn = {row: of_row for row, of_row in found.items() if of_row}
     shown = [run for of_row in drawn.values() for run in of_row]
 
     limits = _percent_range(
-        [
-            *(claim.paper_value for claim in claims),
-            *(y for run in shown for name in list(_SHOWN)[1:] for y in run.curve[name]),
-        ]
+        y for run in shown for name in list(_SHOWN)[1:] for y in _finite(run.column(name))
     )
-    parts = [("", tuple(OPTIMIZER_NAMES))]
-    if figure.by_optimizer:
-        parts = [
-            (f"({letter}) {name}: ", (optimizer,))
-            for letter, (optimizer, name) in zip("abc", OPTIMIZER_NAMES.items(), strict=True)
-        ]
-    panels: list[list[Panel]] = []
-    for head, optimizers in parts:
-        part = {row: of_row for row, of_row in drawn.items() if row[1] in optimizers}
-        if part:
-            of_part = [claim for claim in claims if claim.optimizer in (None, *optimizers)]
-            panels += _three_panels(head, part, of_part, limits, 130 if head else 200)
+    panels = []
+    if number in _BY_OPTIMIZER:
+        for letter, (optimizer, name) in zip("abc", OPTIMIZER_NAMES.items(), strict=True):
+            part = {row: of_row for row, of_row in drawn.items() if row[1] == optimizer}
+            panels += _curves(f"({letter}) {name}: ", part, limits, 130) if part else []
+    else:
+        panels = _curves("", drawn, limits, 200)
 
-    names = listed([NETWORK_NAMES[network] for network in dict.fromkeys(row[0] for row in drawn)])
     unnamed = claims[0].optimizer is None  # Section 5.2 has neither optimizers nor numbers
     others = sorted({run.row for run in runs} - drawn.keys(), key=rows.index)
-    missing = _missing(rows, {*drawn, *others}, any_optimizer=unnamed)
-    smoothed = sorted({f"{run.label_smoothing:g}" for run in shown if run.label_smoothing})
+    have = {network if unnamed else (network, name) for network, name in (*drawn, *others)}
+    missing = (
+        listed([NETWORK_NAMES[network] for network in networks if network not in have])
+        if unnamed
+        else _by_network([row for row in rows if row not in have])
+    )
+    smoothed = sorted({run.recipe.label_smoothing for run in shown} - {0.0})
     note = (
         f"Ours: {kind} recipes, {_epochs(shown)}.",
-        f"Their loss is of labels smoothed by {listed(smoothed)}." if smoothed else "",
+        f"Their loss is of labels smoothed by {listed([f'{s:g}' for s in smoothed])}."
+        if smoothed
+        else "",
         f"Not trained here: {missing}." if missing else "",
-        f"Trained by other recipes only, and left out: {_rows(others)}." if others else "",
-        f"Dotted: chance; {figure.source} prints no accuracy, but that they did not learn."
+        f"Trained by other recipes only, and left out: {_by_network(others)}." if others else "",
+        f"{_SOURCES[number]} prints no accuracy, but that they did not learn: chance is drawn."
         if unnamed
-        else f"Dotted: the paper's values, {figure.source}, each the best epoch on the test set.",
-        figure.remark,
+        else f"The paper's values: {_SOURCES[number]}, each the best epoch on the test set.",
+        "The paper's caption names the ResNets; its section and its place are ViT's."
+        if number in _WRONG_CAPTION
+        else "",
     )
-    return Drawing(
-        rows=panels,
-        title=f"Figure {figure.number} redrawn: {names} on {DATASET_NAMES[claims[0].dataset or '']}"
-        + (", by optimizer" if figure.by_optimizer else ""),
+    names = listed([NETWORK_NAMES[network] for network in dict.fromkeys(row[0] for row in drawn)])
+    return style.svg(
+        [*panels, [_comparison(claims, drawn)]],
+        title=f"Figure {number} redrawn: {names} on {DATASET_NAMES[claims[0].dataset or '']}"
+        + (", by optimizer" if number in _BY_OPTIMIZER else ""),
         description="Training loss, training accuracy and test accuracy by epoch. "
         + " ".join(_said(row, of_row, claims) for row, of_row in drawn.items()),
         note=" ".join(filter(None, note)),
     )
 
 
+def _finite(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
 def _percent_range(values: Iterable[float]) -> tuple[float, float]:
     """Tens around all percentages, with room for a line at the edge; within 0 to 100."""
-    found = [value for value in values if 0 <= value <= 100]
+    found = [value for value in values if 0 <= value <= 100] or [0.0]
     low = max(0, 10 * math.floor((min(found) - 1) / 10))
     return low, max(low + 10, min(100, 10 * math.ceil((max(found) + 1) / 10)))
 
 
-def _three_panels(
-    head: str,
-    rows: Mapping[tuple[str, str], Sequence[Run]],
-    claims: Sequence[Claim],
-    limits: tuple[float, float],
-    test_height: int,
+def _curves(
+    head: str, rows: Mapping[Row, Sequence[Run]], limits: tuple[float, float], test_height: int
 ) -> list[list[Panel]]:
     """Loss and training accuracy side by side, and below them the test accuracy."""
 
     def plot(name: str, axes: Axes) -> None:
-        for (network, optimizer), runs in rows.items():
+        for row, runs in rows.items():
             seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
+            look = _look(row, label=_label(row) + seeds, linewidth=1 if seeds else 1.8)
             for run in runs:
-                look = _look(network, optimizer, linewidth=1 if seeds else 1.8)
-                label = _row_label(run.row) + seeds
-                style.plot(axes, run.curve["epoch"], run.curve[name], label=label, **look)
+                style.plot(axes, run.column("epoch"), run.column(name), **look)
         axes.locator_params(axis="x", integer=True)
         if name != "train_loss":
             axes.set_ylim(*limits)
-        if name == "test_accuracy_percent":
-            for value, label, colour in _references(claims):
-                axes.axhline(value, color=colour, linestyle=":", linewidth=1.5, label=label)
 
     def panel(name: str, unit: str, height: int = 130) -> Panel:
-        title = f"{head}{_SHOWN[name]}" if head else _SHOWN[name].capitalize()
+        title = head + (_SHOWN[name] if head else _SHOWN[name].capitalize())
         return Panel(
-            title=title,
-            unit=unit,
-            x_label="epoch",
-            plot=partial(plot, name),
-            height=height,
+            title=title, unit=unit, x_label="epoch", plot=partial(plot, name), height=height
         )
 
     return [
@@ -185,77 +169,106 @@ def _three_panels(
     ]
 
 
-def _references(claims: Sequence[Claim]) -> list[tuple[float, str, str]]:
-    """Give the paper's values, what the legend calls them, and their colours."""
-    if claims[0].optimizer is None:  # no numbers, but that the networks do not learn
-        values = dict.fromkeys(claim.paper_value for claim in claims)
-        return [(value, f"{value:g} did not learn", style.MUTED[0]) for value in values]
-    rows = [(claim, (claim.network or "", claim.optimizer)) for claim in claims if claim.optimizer]
-    return [
-        (claim.paper_value, f"{_row_label(row)}, paper: {_printed(claim)}", _look(*row)["color"])
-        for claim, row in rows
-    ]
+def _comparison(claims: Sequence[Claim], drawn: Mapping[Row, Sequence[Run]]) -> Panel:
+    """A line for each of the paper's values, and for what our last epochs came to."""
+    rows: list[tuple[Row, Claim, Sequence[Run]]] = []
+    for claim in claims:
+        ours = {row: runs for row, runs in drawn.items() if _is_of(claim, row)}
+        for row, runs in (ours or {(claim.network or "", claim.optimizer or ""): ()}).items():
+            rows.append((row, claim, runs))
+
+    def plot(axes: Axes) -> None:
+        lasts = [
+            [values[-1] for run in runs if (values := _finite(run.column("test_accuracy_percent")))]
+            for _, _, runs in rows
+        ]
+        papers = [claim.paper_value for claim in claims]
+        low, high = _percent_range(chain(papers, *lasts))
+        room = 0.14 * (high - low)  # for the numbers
+        for y, ((row, claim, _), last) in enumerate(zip(rows, lasts, strict=True)):
+            paper = claim.paper_value
+            look = style.hollow(6, marker="D", markersize=8, zorder=4, markerfacecolor="none")
+            axes.plot(paper, y, label="the paper's value", **look)
+            spans = [(paper, paper, _printed(claim))]
+            if last:
+                axes.plot(last, [y] * len(last), zorder=3, **_look(row) | {"linestyle": "none"})
+                spans.append((min(last), max(last), f"{mean(last):.2f}"))
+            spans.sort()
+            for k, (left, right, text) in enumerate(spans):
+                # At the right, unless another mark is there.
+                hidden = k + 1 < len(spans) and spans[k + 1][0] - right < 2 * room
+                axes.annotate(
+                    text,
+                    (left if hidden else right, y),
+                    (-9 if hidden else 9, 0),
+                    textcoords="offset points",
+                    ha="right" if hidden else "left",
+                    va="center",
+                    fontsize=12,
+                )
+        axes.set(xlim=(low - room, high + room), ylim=(len(rows) - 0.4, -0.6))
+        axes.set_yticks(range(len(rows)), [_label(row) for row, _, _ in rows])
+        axes.locator_params(axis="x", integer=True, nbins=6)
+        axes.grid(visible=False, axis="y")
+
+    return Panel(
+        title="The last epoch, beside the paper's",
+        unit="% of test images",
+        plot=plot,
+        height=26 * len(rows),
+        ticks=152,
+    )
+
+
+def _is_of(claim: Claim, row: Row) -> bool:
+    return claim.network == row[0] and claim.optimizer in (None, row[1])
 
 
 def _printed(claim: Claim) -> str:
-    return f"{claim.paper_value:.{0 if claim.resolution >= 1 else 2}f}"
+    number = f"{claim.paper_value:.{0 if claim.resolution >= 1 else 2}f}"
+    if claim.rule is Rule.FAILS:
+        return "did not learn" if claim.optimizer is None else f"{number}, did not learn"
+    return number
 
 
-def _look(network: str, optimizer: str, **changes: float) -> dict[str, Any]:
-    """An optimizer's colour and mark; whole lines for the small networks, this suite's subject."""
-    number = list(OPTIMIZER_NAMES).index(optimizer)
-    if network.endswith("_s"):
-        return style.line(number, linestyle="-", **changes)
-    return style.hollow(number, linestyle=style.DASHES[1], **changes)
+def _look(row: Row, **changes: Any) -> dict[str, Any]:
+    """An optimizer's colour; whole lines for the small networks, this suite's subject."""
+    number = list(OPTIMIZER_NAMES).index(row[1])
+    large = not row[0].endswith("_s")
+    marker = style.MARKERS[number + 4 * large]
+    return style.line(number, linestyle=style.DASHES[large], marker=marker, **changes)
 
 
-def _row_label(row: tuple[str, str]) -> str:
-    return f"{NETWORK_NAMES[row[0]]} {OPTIMIZER_NAMES[row[1]]}"
+def _label(row: Row) -> str:
+    return f"{NETWORK_NAMES[row[0]]} {OPTIMIZER_NAMES.get(row[1], '')}".strip()
 
 
-def _missing(
-    rows: Iterable[tuple[str, str]], have: Iterable[tuple[str, str]], *, any_optimizer: bool
-) -> str:
-    """What the paper's figure shows and we have not; ``any_optimizer`` will do for Figure 12."""
-    have = set(have)
-    if not any_optimizer:
-        return _rows([row for row in rows if row not in have])
-    networks = dict.fromkeys(network for network, _ in rows)
-    trained = {network for network, _ in have}
-    return listed([NETWORK_NAMES[network] for network in networks if network not in trained])
-
-
-def _rows(rows: Sequence[tuple[str, str]]) -> str:
-    by_network: dict[str, list[str]] = {}
+def _by_network(rows: Sequence[Row]) -> str:
+    found: dict[str, list[str]] = {}
     for network, optimizer in rows:
-        by_network.setdefault(NETWORK_NAMES[network], []).append(OPTIMIZER_NAMES[optimizer])
-    return "; ".join(f"{network} with {listed(names)}" for network, names in by_network.items())
+        found.setdefault(NETWORK_NAMES[network], []).append(OPTIMIZER_NAMES[optimizer])
+    return "; ".join(f"{network} with {listed(names)}" for network, names in found.items())
 
 
 def _epochs(runs: Sequence[Run]) -> str:
-    numbers = sorted({len(run.curve["epoch"]) for run in runs})
+    numbers = sorted({len(run.curve) for run in runs})
     text = " to ".join(f"{number}" for number in dict.fromkeys((numbers[0], numbers[-1])))
     return f"{text} epoch{'' if numbers == [1] else 's'}"
 
 
-def _said(row: tuple[str, str], runs: Sequence[Run], claims: Sequence[Claim]) -> str:
+def _said(row: Row, runs: Sequence[Run], claims: Sequence[Claim]) -> str:
     """A row's curves in a sentence for each seed."""
-    of_row = [c for c in claims if c.network == row[0] and c.optimizer in (None, row[1])]
-    paper = "".join(
-        f" (paper: {'does not learn' if claim.rule is Rule.FAILS else _printed(claim)})"
-        for claim in of_row[:1]
-    )
+    paper = "".join(f" (paper: {_printed(claim)})" for claim in claims if _is_of(claim, row))
     sentences = []
     for run in runs:
-        seed = f", seed {run.seed}" if len(runs) > 1 else ""
+        seed = f", seed {run.recipe.seed}" if len(runs) > 1 else ""
         ends = [
-            f"{name} {_ends(run.curve[column], '' if column == 'train_loss' else ' %')}"
+            f"{name} {_ends(_finite(run.column(column)), '' if column == 'train_loss' else ' %')}"
             for column, name in _SHOWN.items()
         ]
-        sentences.append(f"{_row_label(row)}{seed}: {_epochs([run])}, {', '.join(ends)}{paper}.")
+        sentences.append(f"{_label(row)}{seed}: {_epochs([run])}, {', '.join(ends)}{paper}.")
     return " ".join(sentences)
 
 
 def _ends(values: Sequence[float], unit: str) -> str:
-    found = [value for value in values if math.isfinite(value)]
-    return f"from {found[0]:.2f} to {found[-1]:.2f}{unit}" if found else "never finite"
+    return f"from {values[0]:.2f} to {values[-1]:.2f}{unit}" if values else "never finite"

@@ -108,7 +108,7 @@ def measure(
     ``images`` uint8 (N, 3, H, W) and ``labels`` int64 (N,), both on the model's device;
     ``dense_hits``, where they are known from another technique, save the pass at proportion 0.
     ``tick`` is called after each batch. The model keeps its weights and its mode. Raises what
-    ``OneShot`` and its ``prune_to`` raise.
+    ``OneShot`` raises.
     """
     keep_freed_memory()
     num_zeros, hits = [], []

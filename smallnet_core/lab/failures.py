@@ -24,7 +24,7 @@ from smallnet_core.claims import NETWORK_NAMES
 from smallnet_core.data.batches import TrainingBatches, normalise
 from smallnet_core.data.datasets import Dataset
 from smallnet_core.figures.failures import FirstSteps, failures_figure
-from smallnet_core.figures.style import Drawing, MatplotlibMissingError
+from smallnet_core.figures.style import MatplotlibMissingError
 from smallnet_core.lab.cache import current_commit, now
 from smallnet_core.lab.traces import TRACES, Point, Trace, read_trace
 from smallnet_core.lab.variants import NETWORKS, SURGERIES, VARIANTS, Variant
@@ -213,8 +213,8 @@ def check_budget(variant: Variant, device: torch.device, minutes: float) -> None
         )
 
 
-def figure(network: str, traces: Sequence[Trace]) -> Drawing:
-    """Show a network's traces by step."""
+def figure(network: str, traces: Sequence[Trace]) -> str:
+    """Draw a network's traces by step; return the SVG."""
     return failures_figure(
         [
             FirstSteps(
@@ -259,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         path = folder / f"figure-failures-{network}.svg"
         try:
-            replace_file(path, figure(network, found).svg())
+            replace_file(path, figure(network, found).encode())
         except MatplotlibMissingError as error:
             sys.stderr.write(f"{error}\n")
             return 2

@@ -10,7 +10,7 @@ import copy
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallnet_core.models.layer_table import count_parameters
-from smallnet_core.recipes import IMPORTANCES
 
 # A round of pruning each: the first layer of every group of coupled layers, in the order of
 # named_modules, and which of its output channels were removed, as numbered before that round.
@@ -81,19 +80,15 @@ def prune_channels(
     ``round_to`` channels of a group go together: a layer whose number of channels is a multiple of
     it keeps one, as processors compute so many at a time.
 
-    ``importance`` is of IMPORTANCES. "magnitude": the mean square norm of a channel's weights in
-    all its layers. "lamp": the same over that of the group's channels not below it (Lee et al.
-    2021). "bn_scale": batch norm's learned factor; groups without one stay whole. "taylor": what
-    the mean loss over ``images``, normalised float (N, 3, 32, 32), and ``labels`` (N,) would
+    ``importance`` is of recipes.IMPORTANCES. "magnitude": the mean square norm of a channel's
+    weights in all its layers. "lamp": the same over that of the group's channels not below it (Lee
+    et al. 2021). "bn_scale": batch norm's learned factor; groups without one stay whole. "taylor":
+    what the mean loss over ``images``, normalised float (N, 3, 32, 32), and ``labels`` (N,) would
     change by, to first order and weight by weight. "random": from ``seed`` alone.
 
-    Raises ValueError for more parameters than there are, fewer than can be reached, an unknown
-    importance or one that the network or the arguments do not suffice for.
+    Raises ValueError for more parameters than there are, fewer than can be reached, and an
+    importance that the network has nothing for.
     """
-    if importance not in IMPORTANCES:
-        raise ValueError(f"unknown importance {importance!r}: choose one of {IMPORTANCES}")
-    if round_to < 1:
-        raise ValueError(f"round_to must be at least 1, not {round_to}")
     num_params = count_parameters(model)
     if max_params > num_params:
         raise ValueError(f"max_params is {max_params:,}, the network has only {num_params:,}")
@@ -119,30 +114,26 @@ def prune_channels(
         ]
     order.sort()
 
-    count = _counter(model, groups)
+    whole = copy.deepcopy(model).to("meta")
 
-    def numbers_of(removed: int) -> Counter[int]:
-        """How many channels each group loses when so many blocks go."""
+    def channels(removed: int) -> dict[str, list[int]]:
+        """What each group loses when so many blocks go."""
         blocks = Counter(index for _, _, index in order[:removed])
-        return Counter({index: round_to * number for index, number in blocks.items()})
+        return {
+            groups[index].root: sorted(ranked[index][:, : round_to * number].flatten().tolist())
+            for index, number in sorted(blocks.items())
+        }
 
     def left(removed: int) -> int:
-        return count(numbers_of(removed))
+        twin = copy.deepcopy(whole)
+        _remove(twin, groups, channels(removed))
+        return count_parameters(twin)
 
-    if left(len(order)) > max_params:
-        raise ValueError(
-            f"max_params is {max_params:,}, but at least {left(len(order)):,} parameters stay"
-        )
+    if (fewest := left(len(order))) > max_params:
+        raise ValueError(f"max_params is {max_params:,}, but at least {fewest:,} parameters stay")
     removed = bisect_left(range(len(order)), True, key=lambda k: left(k) <= max_params)
-    numbers = numbers_of(removed)
-    channels = {
-        group.root: sorted(ranked[index][:, : numbers[index]].flatten().tolist())
-        for index, group in enumerate(groups)
-        if numbers[index]
-    }
-    _remove(model, groups, channels)
-    assert count_parameters(model) == left(removed)
-    return [channels]
+    _remove(model, groups, found := channels(removed))
+    return [found]
 
 
 def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
@@ -157,30 +148,24 @@ def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
     return model
 
 
-def _compose(plan: Any, groups: dict[str, _Group]) -> dict[str, list[int]]:
+def _compose(plan: Plan, groups: Mapping[str, _Group]) -> dict[str, list[int]]:
     """The channels that a plan removes, as numbered before its first round."""
-    if not isinstance(plan, list) or not all(isinstance(channels, dict) for channels in plan):
-        raise ValueError("not a plan: a list of objects, one for each round, is needed")
     left: dict[str, list[int]] = {}
-    for root, indices in (item for channels in plan for item in channels.items()):
-        if root not in groups:
-            raise ValueError(f"a plan of another network: no channels at {str(root)[:80]!r}")
-        if not isinstance(indices, list) or not all(type(index) is int for index in indices):
-            raise ValueError(f"not a plan: {root} needs a list of whole numbers")
-        group = groups[root]
-        before = left.get(root, list(range(group.channels)))
-        gone = set(indices)
-        if len(gone) < len(indices):
-            raise ValueError(f"the plan removes a channel of {root} twice")
-        if gone and not 0 <= min(gone) <= max(gone) < len(before):
-            raise ValueError(f"the plan removes channels that {root} lacks: it has {len(before)}")
-        if len(gone) == len(before):
-            raise ValueError(f"the plan leaves {root} no channels")
-        head_size = len(before) // group.heads
-        sizes = Counter(index // head_size for index in gone)
-        if sizes and not (len(sizes) == group.heads and len(set(sizes.values())) == 1):
-            raise ValueError(f"the plan leaves the heads of {root} of unequal sizes")
-        left[root] = [channel for i, channel in enumerate(before) if i not in gone]
+    try:
+        for root, indices in (item for channels in plan for item in channels.items()):
+            group = groups[root]
+            before = left.get(root, list(range(group.channels)))
+            gone, head_size = set(indices), len(before) // group.heads
+            of_heads = [sum(i // head_size == head for i in gone) for head in range(group.heads)]
+            if not (
+                all(type(i) is int and 0 <= i < len(before) for i in indices)
+                and len(gone) == len(indices) < len(before)
+                and len(set(of_heads)) == 1
+            ):
+                raise ValueError(f"{root} has {len(before)} channels in {group.heads} heads")
+            left[root] = [channel for i, channel in enumerate(before) if i not in gone]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a plan of this network: {str(error)[:100]!r}") from error
     return {
         root: sorted(set(range(groups[root].channels)).difference(channels))
         for root, channels in left.items()
@@ -281,7 +266,7 @@ def _where(module: nn.Module, name: str, is_output: bool) -> Iterator[tuple[str,
         raise ValueError(f"the channels of a {type(module).__name__} ({name}) cannot be removed")
 
 
-def _remove(model: nn.Module, groups: Sequence[_Group], channels: dict[str, list[int]]) -> None:
+def _remove(model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, list[int]]) -> None:
     """Cut the channels, by their group's root, out of every tensor that holds them."""
     model.zero_grad(set_to_none=True)
     gone: dict[tuple[str, int], set[int]] = {}
@@ -314,31 +299,6 @@ def _resize(module: nn.Module) -> None:
         module.num_features = len(module.weight)
 
 
-def _counter(model: nn.Module, groups: Sequence[_Group]) -> Callable[[Counter[int]], int]:
-    """Counts trainable parameters, given how many channels (of each head) each group has lost."""
-    losses: dict[str, list[tuple[int, int, int]]] = {}
-    for index, group in enumerate(groups):
-        for cut in group.cuts:
-            per_channel = group.heads * len(cut.places[0])
-            losses.setdefault(cut.tensor, []).append((cut.dim, index, per_channel))
-    shapes = [
-        (list(p.shape), losses.get(name, []))
-        for name, p in model.named_parameters()
-        if p.requires_grad
-    ]
-
-    def count(numbers: Counter[int]) -> int:
-        total = 0
-        for shape, lost in shapes:
-            sizes = shape.copy()
-            for dim, index, per_channel in lost:
-                sizes[dim] -= per_channel * numbers[index]
-            total += math.prod(sizes)
-        return total
-
-    return count
-
-
 def _importances(
     model: nn.Module, importance: str, images: Tensor | None, labels: Tensor | None, seed: int
 ) -> tuple[list[_Group], list[Tensor]]:
@@ -348,8 +308,7 @@ def _importances(
     twin = copy.deepcopy(model).eval().requires_grad_(True)
     twin.zero_grad(set_to_none=True)
     if importance == "taylor":
-        if images is None or labels is None:
-            raise ValueError("taylor importance comes from gradients: give images and labels")
+        assert images is not None and labels is not None
         _backward(twin, images, labels)
     tensors = [t for p in twin.parameters() for t in (p, p.grad) if t is not None]
     if not all(tensor.isfinite().all() for tensor in tensors):
@@ -389,8 +348,6 @@ def _importances(
 
 def _backward(twin: nn.Module, images: Tensor, labels: Tensor) -> None:
     """Give ``twin`` the gradients of its mean loss over ``images``."""
-    if not len(images) == len(labels) > 0:
-        raise ValueError(f"{len(images)} images and {len(labels)} labels: one for each is needed")
     device = next(twin.parameters()).device
     for batch, targets in zip(
         images.split(_TAYLOR_BATCH_SIZE), labels.split(_TAYLOR_BATCH_SIZE), strict=True

@@ -153,16 +153,8 @@ def read_curves(folder: Path, name: str, complaints: list[str]) -> Iterator[tupl
 def lost_at(proportions: Sequence[float], accuracy: Sequence[float], points: float) -> float | None:
     """Find where ``accuracy`` (percent) first lies ``points`` below that at proportion 0.
 
-    Linear between two neighbours; None where it never does. Raises ValueError for columns of
-    different lengths, that do not begin at 0, and for ``points`` that are not above 0.
+    ``proportions`` begin at 0. Linear between two neighbours; None where it never does.
     """
-    if len(proportions) != len(accuracy) or not proportions or proportions[0] != 0:
-        raise ValueError(
-            f"{len(accuracy)} accuracies at {tuple(proportions)}: one at each of rising "
-            "proportions is expected, the first of them 0"
-        )
-    if not points > 0:
-        raise ValueError(f"a loss is more than 0 points, not {points}")
     lost = [accuracy[0] - value for value in accuracy]
     for i in range(1, len(lost)):
         if lost[i] >= points - 1e-9:  # accuracies are rounded

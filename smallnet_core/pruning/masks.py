@@ -8,32 +8,24 @@ steps that led there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
-
-from smallnet_core.pruning.curve import TECHNIQUES
-
-
-class NotPrunable(ValueError):  # noqa: N818 - what the network is, as NotMeasured
-    """A network without a layer to prune."""
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Module]:
     """The layers whose weights are pruned, by name, in the network's order.
 
     Every Conv2d; in a network that has none every Linear but the last, the classifier. Raises
-    NotPrunable where there is nothing.
+    ValueError where there is nothing.
     """
     convolutions = _modules_of(model, nn.Conv2d)
     if convolutions:
         return convolutions
     linear = _modules_of(model, nn.Linear)
     if len(linear) < 2:
-        raise NotPrunable(
+        raise ValueError(
             f"{type(model).__name__} has nothing to prune: no Conv2d, and no Linear before its "
             "classifier"
         )
@@ -56,30 +48,18 @@ class OneShot:
     - "random_unstructured": weights of each layer, drawn from ``seed`` alone
 
     A proportion p of n weights, or of n channels, is round(p * n) of them, as torch counts. As a
-    context manager it gives the dense weights back at the end. Raises NotPrunable, and ValueError
-    for an unknown technique and a network that torch has pruned already.
+    context manager it gives the dense weights back at the end. Raises ValueError for a network that
+    has nothing to prune.
     """
 
     def __init__(self, model: nn.Module, technique: str, *, seed: int = 0) -> None:
-        if technique not in TECHNIQUES:
-            raise ValueError(f"unknown technique {technique!r}: one of {', '.join(TECHNIQUES)}")
-        if prune.is_pruned(model):
-            raise ValueError(f"{type(model).__name__} is pruned already: remove its masks first")
-        self.technique = technique
         self.num_zeros = 0  # weights that are pruned; of those left some may be zero by themselves
         self._weights = [m.get_parameter("weight") for m in prunable(model).values()]
         self._dense = [weight.data for weight in self._weights]
         self._ranks = _ranks(self._dense, technique, seed)
 
-    @property
-    def num_weights(self) -> int:
-        """Weights that can be pruned."""
-        return sum(dense.numel() for dense in self._dense)
-
     def prune_to(self, proportion: float) -> None:
-        """Prune to ``proportion`` of the dense weights, or channels; ValueError outside 0 to 1."""
-        if not 0 <= proportion <= 1:
-            raise ValueError(f"a proportion is between 0 and 1, not {proportion}")
+        """Prune to ``proportion`` of the dense weights, or channels: 0 to 1."""
         self.num_zeros = 0
         for weight, dense, (ranks, total) in zip(
             self._weights, self._dense, self._ranks, strict=True
@@ -97,12 +77,7 @@ class OneShot:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.restore()
 
 
@@ -152,11 +127,9 @@ def magnitude_masks(
     parameters are kept and count whole, even those that happen to be zero. The largest magnitudes
     of all layers together are kept ("magnitude"), or weights drawn from ``seed`` alone
     ("random"). Weights that are zero already go first, so that pruning again takes of what the
-    first pruning left. Raises NotPrunable, and ValueError for an unknown importance and where
-    ``max_params`` is more than there is or would take all weights of a layer.
+    first pruning left. Raises ValueError where there is nothing to prune, and where ``max_params``
+    is more than there is or would take all weights of a layer.
     """
-    if importance not in ("magnitude", "random"):
-        raise ValueError(f"unknown importance {importance!r}: magnitude or random")
     weights = {
         f"{name}.weight" if name else "weight": weight.detach()
         for name, module in prunable(model).items()
@@ -164,7 +137,7 @@ def magnitude_masks(
     }
     name_of_model = type(model).__name__
     if not weights:
-        raise NotPrunable(f"{name_of_model} has nothing to prune: its layers are frozen")
+        raise ValueError(f"{name_of_model} has nothing to prune: its layers are frozen")
     num_weights = sum(w.numel() for w in weights.values())
     num_nonzeros = sum(int(w.count_nonzero()) for w in weights.values())
     rest = sum(p.numel() for p in model.parameters() if p.requires_grad) - num_weights
@@ -208,18 +181,7 @@ def count_nonzeros(model: nn.Module) -> int:
 
 @torch.no_grad()
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Multiply the parameters by their masks, in place.
-
-    Raises ValueError, and changes nothing, for a name or a shape that is not the model's.
-    """
+    """Multiply the parameters by their masks, in place."""
     parameters = dict(model.named_parameters())
-    for name, mask in masks.items():
-        if name not in parameters:
-            raise ValueError(f"{type(model).__name__} has no parameter {name!r} to mask")
-        if mask.shape != parameters[name].shape:
-            raise ValueError(
-                f"the mask of {name} is {tuple(mask.shape)}, the parameter "
-                f"{tuple(parameters[name].shape)}"
-            )
     for name, mask in masks.items():
         parameters[name].mul_(mask.to(parameters[name].device))

@@ -67,46 +67,32 @@ def _fine_tuned(parent: Recipe, epochs: int, pruning: Pruning) -> Recipe:
     )
 
 
-def _parent(network: str, dataset: str) -> Recipe:
-    return find_recipe("tuned", dataset, network, DENSE[network])
+def _pruned(
+    network: str,
+    size: str,
+    epochs: int,
+    dataset: str,
+    *,
+    structure: str = "channels",
+    importance: str = "magnitude",
+    between: tuple[int, ...] = (),
+) -> Recipe:
+    """Pruned to ``size``, at once or in rounds: to each size ``between``, with an epoch after each.
 
-
-def _channels(network: str, size: str, epochs: int, importance: str, dataset: str) -> Recipe:
-    parent = _parent(network, dataset)
+    Rounds take as many epochs as one shot does, those between with whole images.
+    """
+    parent = dense = find_recipe("tuned", dataset, network, DENSE[network])
     pruning = Pruning(
-        parent=parent,
-        structure="channels",
+        parent=dense,
+        structure=structure,
         max_params=_TARGETS[size],
         importance=importance,
-        round_to=_ROUND_TO[size],
+        round_to=_ROUND_TO[size] if structure == "channels" else 1,
     )
-    return _fine_tuned(parent, epochs, pruning)
-
-
-def _rounds(network: str, size: str, between: tuple[int, ...], epochs: int, dataset: str) -> Recipe:
-    """Pruned in rounds: to each size ``between``, an epoch of training after each, then ``size``.
-
-    In as many epochs as one shot has, those between with whole images.
-    """
-    parent = dense = _parent(network, dataset)
     for max_params in between:
-        pruning = Pruning(
-            parent=parent, structure="channels", max_params=max_params, round_to=_ROUND_TO[size]
-        )
-        parent = replace(_fine_tuned(dense, 1, pruning), resolutions=())
-    pruning = Pruning(
-        parent=parent,
-        structure="channels",
-        max_params=_TARGETS[size],
-        round_to=_ROUND_TO[size],
-    )
-    return _fine_tuned(dense, epochs - len(between), pruning)
-
-
-def _weights(network: str, size: str, epochs: int, dataset: str) -> Recipe:
-    parent = _parent(network, dataset)
-    pruning = Pruning(parent=parent, structure="weights", max_params=_TARGETS[size])
-    return _fine_tuned(parent, epochs, pruning)
+        step = replace(pruning, parent=parent, max_params=max_params)
+        parent = replace(_fine_tuned(dense, 1, step), resolutions=())
+    return _fine_tuned(dense, epochs - len(between), replace(pruning, parent=parent))
 
 
 def _from_scratch(name: str, epochs: int, dataset: str) -> Recipe:
@@ -162,24 +148,24 @@ def _ticket(share: int, dataset: str, importance: str = "magnitude") -> Recipe:
 
 
 _BUILDERS: dict[str, Callable[[str], Recipe]] = {
-    "resnet18-1m-channels": partial(_channels, "resnet18", "1m", 30, "magnitude"),
+    "resnet18-1m-channels": partial(_pruned, "resnet18", "1m", 30),
     "resnet18-1m-channels-iterative": partial(
-        _rounds, "resnet18", "1m", (4_000_000, 2_000_000), 30
+        _pruned, "resnet18", "1m", 30, between=(4_000_000, 2_000_000)
     ),
-    "resnet18-1m-weights": partial(_weights, "resnet18", "1m", 3),
-    "vgg16-1m-channels": partial(_channels, "vgg16", "1m", 12, "magnitude"),
+    "resnet18-1m-weights": partial(_pruned, "resnet18", "1m", 3, structure="weights"),
+    "vgg16-1m-channels": partial(_pruned, "vgg16", "1m", 12),
     **{
         f"resnet18_s-250k-channels{'' if importance == 'magnitude' else '-' + importance}": partial(
-            _channels, "resnet18_s", "250k", 8, importance
+            _pruned, "resnet18_s", "250k", 8, importance=importance
         )
         for importance in IMPORTANCES
     },
     "resnet18_s-250k-channels-iterative": partial(
-        _rounds, "resnet18_s", "250k", (500_000, 350_000), 8
+        _pruned, "resnet18_s", "250k", 8, between=(500_000, 350_000)
     ),
     "resnet18_s-250k-scratch": partial(_from_scratch, "resnet18_s-250k-channels", 86),
-    "vgg16_s-250k-channels": partial(_channels, "vgg16_s", "250k", 10, "magnitude"),
-    "vit_s-250k-channels": partial(_channels, "vit_s", "250k", 5, "magnitude"),
+    "vgg16_s-250k-channels": partial(_pruned, "vgg16_s", "250k", 10),
+    "vit_s-250k-channels": partial(_pruned, "vit_s", "250k", 5),
     "ticket-dense": _ticket_dense,
     **{f"ticket-{share}": partial(_ticket, share) for share in TICKET_SHARES},
     **{

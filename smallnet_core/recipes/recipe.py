@@ -214,13 +214,12 @@ def _without_defaults(record: Any) -> dict[str, Any]:
         value = getattr(record, field.name)
         # The version's default moves with it, and would hide it.
         default = 1 if field.name == "training_version" else field.default
-        if value == default:
-            continue
-        out[field.name] = (
-            _without_defaults(value) if dataclasses.is_dataclass(value) else _as_json(value)
-        )
+        if value != default:
+            out[field.name] = _as_json(value)
     return out
 
 
 def _as_json(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _without_defaults(value)
     return [_as_json(part) for part in value] if isinstance(value, tuple) else value
