@@ -120,8 +120,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--compare",
-        metavar="OLD.json",
-        help="at the end, say what changed since a saved run, and whether it can be chance",
+        metavar="RUN",
+        help="at the end, say what changed since a saved run, and whether it can be chance: a "
+        "file, the newest in a folder, or latest, latest~3 or a number of --benchmark-storage",
     )
     group.addoption(
         "--fail-on",

@@ -18,7 +18,8 @@ from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.cli.compare import fail_on_default, fails, read_thresholds, unused_patterns
 from smallnet_core.lab.settings import Settings, cache_folder
 from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
-from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
+from smallnet_core.runs.file import SCHEMA, RunFile, check_document
+from smallnet_core.runs.find import STORAGE, find_run
 
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
@@ -94,15 +95,11 @@ class Session:
 
     def _old_run(self) -> RunFile | None:
         """The file of ``--compare`` and its thresholds, read before anything is measured."""
-        path, fail_on = self.config.option.compare, self.config.option.fail_on
-        if path is None:
+        name, fail_on = self.config.option.compare, self.config.option.fail_on
+        if name is None:
             if fail_on is not None:
                 raise pytest.UsageError("--fail-on is for --compare OLD.json, which is not given")
             return None
-        path = os.path.expanduser(path)
-        json_path = self.config.getoption("benchmark_json", None)
-        if json_path is not None and os.path.realpath(json_path) == os.path.realpath(path):
-            raise pytest.UsageError(f"--benchmark-json {json_path} would overwrite --compare's")
         pyprojects = (self.config.inipath, self.config.rootpath / "pyproject.toml")
         try:
             self.thresholds = read_thresholds(
@@ -110,9 +107,13 @@ class Session:
                     (p for p in pyprojects if p and p.name == "pyproject.toml" and p.exists()), None
                 )
             )
-            return read_run_file(Path(path))
+            old = find_run(name, self.config.getoption("benchmark_storage", STORAGE))[0][-1]
         except (ValueError, OSError) as error:
             raise pytest.UsageError(f"--compare {error}") from error
+        path = self.config.getoption("benchmark_json", None)
+        if path is not None and os.path.realpath(path) == os.path.realpath(old.path):
+            raise pytest.UsageError(f"--benchmark-json {path} would overwrite --compare's")
+        return old
 
     # Before the first test
 

@@ -10,10 +10,26 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smallnet_core.runs.find import STORAGE, find_runs
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from smallnet_core.runs.compare import Comparison, Thresholds
+    from smallnet_core.runs.file import RunFile
 
 FAIL_ON = ("regression", "change", "nothing")
+
+
+_HELP = """\
+What changed between two saved runs, and whether it can be chance; of more than two, when.
+
+RUN is one of
+  a file      of --benchmark-json, gzipped or not; - for standard input
+  a folder    all runs in it and in its folders, by time: two are compared, more are a history
+  latest      the newest run in pytest-benchmark's storage; latest~3 is the third before it
+  0001        that number in the storage
+A stored run that is named alone is compared with the one before it."""
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,12 +37,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare = commands.add_parser(
         "compare",
         help="what changed between two saved runs, and whether it can be chance",
-        description="What changed between two saved runs (files of --benchmark-json, "
-        "gzipped or not, - for standard input), "
-        "and whether it can be chance; of more than two files, when.",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    compare.add_argument("old", type=Path, metavar="OLD.json")
-    compare.add_argument("new", type=Path, nargs="+", metavar="NEW.json")
+    compare.add_argument("runs", nargs="+", metavar="RUN")
+    compare.add_argument(
+        "--storage",
+        default=STORAGE,
+        metavar="DIR",
+        help=f"where pytest-benchmark stores runs, as its --benchmark-storage. Default: {STORAGE}",
+    )
     compare.add_argument(
         "--fail-on",
         choices=FAIL_ON,
@@ -89,11 +109,9 @@ def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]
     ]
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Raises ValueError where a file would be written over another that was named."""
-    taken = {os.path.realpath(path): "an input" for path in (args.old, *args.new)}
-    if sum(str(path) == "-" for path in (args.old, *args.new)) > 1:
-        raise ValueError("standard input can be read once: name the other file")
+def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
+    """Raises ValueError where a file would be written over another that is read or written."""
+    taken = {os.path.realpath(file.path): "an input" for file in files}
     for option in ("markdown", "json", "html"):
         path = getattr(args, option)
         if path is None:
@@ -127,20 +145,21 @@ def _compare(args: argparse.Namespace) -> int:
 
     from smallnet_core.report import compare as compare_report
     from smallnet_core.runs.compare import Change, compare
-    from smallnet_core.runs.file import read_run_file
     from smallnet_core.runs.history import history
     from smallnet_core.system.files import replace_file
 
-    _check_outputs(args)
     thresholds = read_thresholds(args.config)
     if args.alpha is not None:
         thresholds = replace(thresholds, alpha=args.alpha)
-    files = [read_run_file(path) for path in (args.old, *args.new)]
+    files, remarks = find_runs(args.runs, args.storage)
+    if len(files) < 2:
+        raise ValueError(f"{args.runs[0]}: is one run: name another to compare it with")
+    _check_outputs(args, files)
     if len(files) > 2:
         if args.json or args.html:
             raise ValueError("--json and --html are of two files; a history has --markdown")
         over_time = history(files, thresholds=thresholds, across_machines=args.across_machines)
-        print("\n".join(compare_report.history_lines(over_time)))  # noqa: T201
+        print("\n".join([*remarks, *compare_report.history_lines(over_time)]))  # noqa: T201
         if args.markdown:
             lines = compare_report.history_markdown(over_time)
             replace_file(args.markdown, "\n".join((*lines, "")).encode())
@@ -150,7 +169,7 @@ def _compare(args: argparse.Namespace) -> int:
         return int(any(end in wanted for end in ends))
 
     comparison = compare(*files, thresholds=thresholds, across_machines=args.across_machines)
-    remarks = [line for file in files for line in file.remarks]
+    remarks += [line for file in files for line in file.remarks]
     remarks += unused_patterns(thresholds, comparison)
     lines = [*remarks, *compare_report.terminal_lines(comparison, verbose=args.verbose)]
     print("\n".join(lines))  # noqa: T201

@@ -80,6 +80,7 @@ def test_a_run_that_shares_nothing_with_the_old_one_says_so_and_fails(run, old, 
     ("options", "expected"),
     [
         (("--compare", "none.json"), "--compare none.json: cannot be read (No such file*"),
+        (("--compare=latest",), "--compare latest: .benchmarks has 0 saved runs, not this one"),
         (("--fail-on", "regression"), "--fail-on is for --compare OLD.json, which is not given"),
         (
             ("--compare", FILES / "run-schema-1.json", "--fail-on", "anything"),
