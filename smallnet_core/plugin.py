@@ -122,7 +122,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         "--compare",
         metavar="RUN",
         help="at the end, say what changed since a saved run, and whether it can be chance: a "
-        "file, the newest in a folder, or latest, latest~3 or a number of --benchmark-storage",
+        "file, the newest in a folder, latest, latest~3 or a number of --benchmark-storage, or "
+        "reference, this machine's file in reports/reference",
     )
     group.addoption(
         "--fail-on",

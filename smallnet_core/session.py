@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.cli.compare import fail_on_default, fails, read_thresholds, unused_patterns
 from smallnet_core.lab.settings import Settings, cache_folder
 from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
-from smallnet_core.runs.file import SCHEMA, RunFile, check_document
+from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
 from smallnet_core.runs.find import STORAGE, find_run
 
 if TYPE_CHECKING:
@@ -107,13 +108,29 @@ class Session:
                     (p for p in pyprojects if p and p.name == "pyproject.toml" and p.exists()), None
                 )
             )
-            old = find_run(name, self.config.getoption("benchmark_storage", STORAGE))[0][-1]
+            old = self._reference() if name == "reference" else self._stored(name)
         except (ValueError, OSError) as error:
             raise pytest.UsageError(f"--compare {error}") from error
         path = self.config.getoption("benchmark_json", None)
         if path is not None and os.path.realpath(path) == os.path.realpath(old.path):
             raise pytest.UsageError(f"--benchmark-json {path} would overwrite --compare's")
         return old
+
+    def _stored(self, name: str) -> RunFile:
+        return find_run(name, self.config.getoption("benchmark_storage", STORAGE))[0][-1]
+
+    def _reference(self) -> RunFile:
+        from smallnet_core.runs.reference import FOLDER, reference_path
+        from smallnet_core.system.machine import resolve_device
+
+        device = str(resolve_device(self.settings.device))
+        path = reference_path(platform.node(), device, self.config.rootpath / FOLDER)
+        if not path.exists():
+            raise ValueError(
+                f"reference: this machine has no {path}: "
+                "smallnet reference update RUN.json makes it"
+            )
+        return read_run_file(path)
 
     # Before the first test
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from smallnet_core.cli import main
 from smallnet_core.cli.compare import read_thresholds
 from smallnet_core.report import compare as compare_report
-from smallnet_core.runs import reference
 from smallnet_core.runs.compare import (
     Change,
     Comparison,
@@ -28,7 +27,8 @@ from smallnet_core.runs.compare import (
     compare,
 )
 from smallnet_core.runs.file import RunFile, check_document, read_run_file
-from smallnet_core.runs.history import bisect_status, history, learn
+from smallnet_core.runs.history import bisect_status, history
+from smallnet_core.runs.reference import learn
 from smallnet_core.studies.compare_power import (
     Accuracy,
     Times,
@@ -127,25 +127,6 @@ def test_a_deviation_is_learnt_from_earlier_runs() -> None:
     assert only(compare(earlier[-1], new)).change is not Change.REGRESSION
     row = only(compare(earlier[-1], new, learnt=learn(earlier)))
     assert row.change is Change.REGRESSION and row.effect == pytest.approx(-1.0)
-
-
-def test_a_reference_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
-    files = [one((p,), k) for k, p in enumerate((92.0, 92.1, 91.9, 92.05, 91.95, 92.0))]
-    path = reference.reference_path(files[0], tmp_path)
-    assert path.name == "simulated-cpu.json"
-    written, read = reference.update(files, path), reference.read_reference(path)
-    assert read.learnt == written.learnt
-    assert only(read.compare(one((91.0,), 10))).change is Change.REGRESSION
-    assert "deviation 0.0707, n 6" in reference.shown(read)[0]
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "rows": [1], "run": {}}']
-)
-def test_a_reference_that_is_none_is_refused_in_a_line(text: str, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(reference.UnusableReferenceError, match=r"a\.json: [^\n]+$"):
-        reference.read_reference(tmp_path / "a.json")
 
 
 def test_the_same_weights_are_held_to_the_same_answers() -> None:

@@ -35,27 +35,16 @@ from smallnet_core.runs import significance
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.machines import Difference, differences, machines, warnings
 from smallnet_core.runs.readings import Reading, readings
+from smallnet_core.runs.reference import Learnt, learn
 from smallnet_core.runs.rows import (
     Change,
     ComparisonError,
-    Learnt,
     RowComparison,
     Thresholds,
     joined,
     process_variance,
     tested,
 )
-
-__all__ = [
-    "Change",
-    "Comparison",
-    "ComparisonError",
-    "Learnt",
-    "RowComparison",
-    "Thresholds",
-    "check_same_data",
-    "compare",
-]
 
 _MET = frozenset({Status.REPRODUCED.value, Status.EXCEEDED.value, Status.REFUTED.value})
 
@@ -95,8 +84,9 @@ def compare(
 ) -> Comparison:
     """Tell what changed from ``old`` to ``new``; ComparisonError for nothing in common.
 
-    ``learnt`` of earlier runs, by the key of a reading, takes the place of what the old file says
-    of a row's mean and deviation. ``partial`` is for a new run that was not asked for everything.
+    What was ``learnt`` of earlier runs takes the place of what the old file says of a row's mean
+    and deviation; by default, what a reference knows. ``partial`` is for a new run that was not
+    asked for everything.
     """
     thresholds = thresholds or Thresholds()
     check_same_data(old, new)
@@ -107,7 +97,7 @@ def compare(
         raise ComparisonError(
             f"{old.path} and {new.path} have nothing in common: nothing was measured in both"
         )
-    known = learnt or {}
+    known = (learn([old]) if old.learnt else {}) if learnt is None else learnt
     rows = []
     for a, b in pairs:
         row = _compared(a, b, thresholds, at_home=at_home, partial=partial)
@@ -116,7 +106,7 @@ def compare(
                 row,
                 a,
                 b,
-                known.get(a.key),
+                known.get(a.pool),
                 functools.partial(process_variance, pairs, known, b),
                 found,
                 at_home,
@@ -157,21 +147,30 @@ def check_same_data(old: RunFile, new: RunFile) -> None:
 def _pairs(
     before: Sequence[Reading], after: Sequence[Reading]
 ) -> list[tuple[Reading | None, Reading | None]]:
-    """By key; a claim that one side did not measure, and so on no device, by its name."""
+    """By key, and of a reference's several recipes by the one that is the new row's.
+
+    A claim that one side did not measure, and so on no device, is paired by its name.
+    """
     old, new = ({reading.key: reading for reading in side} for side in (before, after))
-    rest = {key[:2]: key for key in old if key not in new and key[0] == "claim"}
+    by_recipe = {(reading.key[:3], reading.recipe): reading for reading in before}
+    names = {key[:2]: reading for key, reading in old.items() if key not in new}
     pairs: list[tuple[Reading | None, Reading | None]] = []
     taken = set()
     for key, reading in new.items():
         other = old.get(key)
-        if other is None and key[0] == "claim" and key[:2] in rest:
-            left = old[rest[key[:2]]]
-            if "none" in (left.kind, reading.kind):
+        if key[0] == "claim":
+            other = by_recipe.get((key[:3], reading.recipe), other)
+            left = names.get(key[:2])
+            if other is None and left is not None and "none" in (left.kind, reading.kind):
                 other = left
         if other is not None:
-            taken.add(other.key)
+            taken |= {other.key, key}
         pairs.append((other, reading))
-    return pairs + [(reading, None) for key, reading in old.items() if key not in taken]
+    return pairs + [
+        (reading, None)
+        for key, reading in old.items()
+        if key not in taken and (key[0] != "claim" or key[:3] not in taken)
+    ]
 
 
 # Rows that need no test

@@ -61,6 +61,11 @@ class RunFile:
         return self.document["smallnet"]["runs"]
 
     @property
+    def learnt(self) -> Sequence[Row]:
+        """What a reference has of all its runs; empty for a run."""
+        return self.document["smallnet"].get("learnt", ())
+
+    @property
     def machine(self) -> Mapping[str, Any]:
         """The environment that the session ran in; empty where the file does not tell."""
         return self.document["machine_info"].get("smallnet", {})

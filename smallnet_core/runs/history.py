@@ -21,7 +21,6 @@ from smallnet_core.runs.compare import (
     Change,
     Comparison,
     ComparisonError,
-    Learnt,
     Thresholds,
     check_same_data,
     compare,
@@ -156,7 +155,8 @@ class _Pairs:
 def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict[int, Change]:
     """Steps of a row by the run at which it had changed; the surest first, then on both sides."""
     timed = row[0].kind == "rounds"
-    referred = timed and all(r.process and r.process.mood is not None for r in row)
+    gauges = {r.process.gauge if r.process else None for r in row}
+    referred = timed and len(gauges) == 1 and None not in gauges
     series, assumed = [], ASSUMED_SEED_DEVIATION**2
     if timed:
         assumed = ASSUMED_PROCESS_DEVIATION**2 + (0 if referred else ASSUMED_MOOD_DEVIATION**2)
@@ -224,43 +224,6 @@ def _surest(
         if best is None or test.p < best[0]:
             best = test.p, at
     return best
-
-
-def learn(files: Sequence[RunFile]) -> dict[tuple[str, ...], Learnt]:
-    """Learn each row's values from several runs, by the key of its reading.
-
-    Of accuracies a value for each network, once however often it was judged; of times a value for
-    each run on the newest one's machine. ComparisonError for no file.
-    """
-    if not files:
-        raise ComparisonError("nothing to learn from: no run")
-    ordered = sorted(files, key=lambda file: file.datetime)
-    accuracies: dict[tuple[str, ...], dict[str, tuple[float, str]]] = {}
-    times: dict[tuple[str, ...], list[tuple[Reading, str]]] = {}
-    for file in ordered:
-        at_home = machines(ordered[-1], file) == "same"
-        for reading in readings(file):
-            if reading.kind == "accuracy" and reading.runs:
-                of_row = accuracies.setdefault(reading.key, {})
-                for run, value in zip(reading.runs, reading.values, strict=True):
-                    weights = str(run["weights_sha256"] or (file.path, run["fingerprint"]))
-                    of_row[weights] = value, run["fingerprint"]
-            elif reading.process and at_home:
-                times.setdefault(reading.key, []).append((reading, file.path.name))
-    learnt = {}
-    for key, by_weights in accuracies.items():
-        values, names = zip(*by_weights.values(), strict=True)
-        learnt[key] = Learnt(values=values, runs=names)
-    for key, found in times.items():
-        processes = [r.process for r, _ in found if r.process]
-        moods = [p.mood for p in processes if p.mood is not None]
-        referred = len(moods) == len(processes)
-        learnt[key] = Learnt(
-            values=tuple(p.log - ((p.mood or 0.0) if referred else 0.0) for p in processes),
-            mood=statistics.fmean(moods) if referred else None,
-            runs=tuple(name for _, name in found),
-        )
-    return learnt
 
 
 def bisect_status(comparison: Comparison | None, label: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import statistics
 from collections.abc import Mapping
@@ -32,6 +34,7 @@ class Process:
     log: float  # of the median of its rounds
     within: Variance  # of that, as far as the rounds tell
     mood: float | None = None  # log of what the reference timing beside it would make of 1
+    gauge: str | None = None  # what that was a timing of: moods of two gauges say nothing together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +60,21 @@ class Reading:
     weights: str | None = None  # of a curve
     minuend: float | None = None  # of a difference: what the claim is about
 
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """The key of what its values can be pooled with: by the same recipe but for the seed."""
+        recipes = {json.dumps({**run["recipe"], "seed": 0}, sort_keys=True) for run in self.runs}
+        if not recipes:
+            return self.key
+        digest = hashlib.sha256("".join(sorted(recipes)).encode()).hexdigest()
+        return (*self.key[:3], digest[:12])
+
 
 def readings(file: RunFile) -> list[Reading]:
     """Read all rows of a file, each under a label of its own."""
     runs = {run["fingerprint"]: run for run in file.runs}
     rounds = {
-        _timing_key(row): tuple(seconds)
+        timing_key(row): tuple(seconds)
         for row, seconds in file.rounds
         if row["claim"] is None and row["kind"] == "latency"
     }
@@ -122,7 +134,7 @@ def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
     return replace(base, kind="count", lower_is_better=unit in BIGGER_IS_WORSE)
 
 
-def _timing_key(row: Row) -> tuple[str, ...]:
+def timing_key(row: Row) -> tuple[str, ...]:
     fields = (*IDENTITY.get(row["kind"], ("name",)), "device")
     return (row["kind"], *(str(row.get(name, "")) for name in fields))
 
@@ -130,7 +142,7 @@ def _timing_key(row: Row) -> tuple[str, ...]:
 def _of_timing(
     row: Row, runs: Mapping[str, Row], rounds: Mapping[tuple[str, ...], tuple[float, ...]]
 ) -> list[Reading]:
-    kind, key = row["kind"], _timing_key(row)
+    kind, key = row["kind"], timing_key(row)
     base = Reading(
         key=key, label="/".join(filter(None, key[:-1])), table=kind, kind="number", unit="ms"
     )
@@ -149,10 +161,10 @@ def _of_timing(
         if not values or statistics.median(values) <= 0:
             return reading
         log, within = log_median(values)
-        mood = _mood(row)
+        mood, gauge = _mood(row)
         if mood is not None and not seconds:
             mood = -mood
-        process = Process(log=log, within=within, mood=mood)
+        process = Process(log=log, within=within, mood=mood, gauge=gauge)
         return replace(reading, kind="rounds", process=process, lower_is_better=seconds)
 
     def timed_part(name: str, unit: str) -> Reading:
@@ -212,15 +224,15 @@ def _of_timing(
     return [replace(base, unit=unit, value=_finite(row.get("measured")))]
 
 
-def _mood(row: Row) -> float | None:
-    """Log of the seconds that the reference timings took beside this row."""
+def _mood(row: Row) -> tuple[float | None, str | None]:
+    """Log of the seconds that the reference timings took beside this row, and their names."""
     seconds = row.get("reference_seconds")
-    found = list(seconds.values()) if isinstance(seconds, Mapping) else []
-    if rate := _finite(row.get("matmul_gflops")):
-        found.append(1 / rate)
-    if not found or not all((_finite(s) or 0.0) > 0 for s in found):
-        return None
-    return statistics.fmean(map(math.log, found))
+    found = dict(seconds) if isinstance(seconds, Mapping) else {}
+    if not found and (rate := _finite(row.get("matmul_gflops"))):
+        found["matmul"] = 1 / rate
+    if not found or not all((_finite(s) or 0.0) > 0 for s in found.values()):
+        return None, None
+    return statistics.fmean(map(math.log, found.values())), " ".join(sorted(found))
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

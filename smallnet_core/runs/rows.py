@@ -17,7 +17,8 @@ import numpy.typing as npt
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
 from smallnet_core.runs.file import Row
-from smallnet_core.runs.readings import Reading
+from smallnet_core.runs.readings import Process, Reading
+from smallnet_core.runs.reference import Learnt
 from smallnet_core.runs.significance import Test, Variance
 
 # Points. Published networks of this size have 0.1 to 0.8.
@@ -98,15 +99,6 @@ class Thresholds:
         if reading.kind == "rounds":
             return self.time_percent
         return self.accuracy_points if reading.unit in ("%", "points") else 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learnt:
-    """What several runs found of a row: of accuracies a value a seed, of times a log a process."""
-
-    values: tuple[float, ...]
-    mood: float | None = None  # mean over the runs; None unless each had its reference timing
-    runs: tuple[str, ...] = ()  # where the values are from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,10 +275,17 @@ def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     )
 
 
-def corrected(reading: Reading) -> float:
-    """Give the log of a time, as a multiple of the reference timing where there is one."""
-    assert reading.process is not None
-    return reading.process.log - (reading.process.mood or 0.0)
+def _moods(old: Process, new: Process) -> tuple[float, float] | None:
+    """What the machine's mood did to both, where the same reference timing tells."""
+    if old.mood is None or new.mood is None or old.gauge != new.gauge:
+        return None
+    return old.mood, new.mood
+
+
+def _difference(old: Process, new: Process) -> float:
+    """New - old of the logs of a time, without the machine's mood where that is known."""
+    before, after = _moods(old, new) or (0.0, 0.0)
+    return (new.log - after) - (old.log - before)
 
 
 def process_variance(
@@ -301,11 +300,13 @@ def process_variance(
     both = [(a, b) for a, b in pairs if a and b and b.table == of.table and a.process and b.process]
     if len(both) <= _LONG_TABLE:
         both = [(a, b) for a, b in both if b is not of]
-    windows = [significance.variance_of(learnt[a.key].values) for a, _ in both if a.key in learnt]
+    windows = [significance.variance_of(learnt[a.pool].values) for a, _ in both if a.pool in learnt]
     known = significance.pooled([(ASSUMED_PROCESS_DEVIATION**2, _PROCESS_DEGREES), *windows])
     if len(both) < 10 or windows:
         return known
-    seen = significance.spread(tuple(corrected(b) - corrected(a) for a, b in both))
+    seen = significance.spread(
+        tuple(_difference(a.process, b.process) for a, b in both if a.process and b.process)
+    )
     return max(known[0], seen / 2), known[1]
 
 
@@ -314,22 +315,20 @@ def _time(
 ) -> RowComparison:
     assert old.process and new.process
     a, b = old.process, new.process
-    referred = a.mood is not None and b.mood is not None
-    num_old, before, mood = 1, corrected(old), a.mood or 0.0
-    if learnt and (learnt.mood is None) == (b.mood is None):
-        num_old, before = len(learnt.values), statistics.fmean(learnt.values)
-        mood, referred = learnt.mood or 0.0, b.mood is not None
-    elif not referred:
-        before, mood = a.log, 0.0
-    difference = (corrected(new) if referred else b.log) - before
+    num_old, moods, difference = 1, _moods(a, b), _difference(a, b)
+    if learnt and learnt.gauge == b.gauge:
+        num_old, moods = len(learnt.values), None
+        if learnt.gauge is not None:
+            moods = learnt.mood, b.mood or 0.0
+        difference = b.log - (b.mood or 0.0) - statistics.fmean(learnt.values)
     # What processes differ by has been seen in their medians: only rounds that tell less count.
     (before_variance, of_before), (after_variance, of_after) = (
         max(process, within) for within in (a.within, b.within)
     )
     parts = [(before_variance / num_old, of_before), (after_variance, of_after)]
     narrow, _ = significance.t_test(difference, parts, "")
-    if referred:
-        shift = (b.mood or 0.0) - mood
+    if moods:
+        shift = moods[1] - moods[0]
         parts.append(((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES))
         method = "t between processes, against the reference timing"
         note = f"the reference timing changed by {100 * math.expm1(abs(shift)):.0f} %"

@@ -293,12 +293,38 @@ def _count_bits(packed: str, num_images: int) -> int:
     return int.from_bytes(raw).bit_count()
 
 
+class Found(_Model):
+    """A value of a reference's row, see ``reference.Found``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    value: Annotated[Number, _between(-1000, 1000, "percent or a log")]
+    run: str
+    weights: str | None
+    mood: Annotated[Number, _between(-1000, 1000, "a log")] | None
+    gauge: str | None
+
+
+class LearntRow(_Model):
+    """What a reference has of a row."""
+
+    key: list[str]
+    label: str
+    unit: str
+    timed: bool
+    n: PositiveInt
+    mean: Number
+    deviation: NonNegative | None
+    values: Annotated[list[Found], Field(min_length=1)]
+
+
 class Ours(_Model):
     """What stands under "smallnet": all rows, and the networks that were judged for them."""
 
     schema_: Annotated[int, _between(1, SCHEMA, _KNOWN)] = Field(alias="schema")
     rows: Annotated[list[Row], FailFast()]
     runs: Annotated[list[Run], FailFast()]
+    learnt: Annotated[list[LearntRow], FailFast()] = []
 
     _of_schema_1 = _default("runs", [])
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from smallnet_core.cli import main
+
 FILES = Path(__file__).resolve().parents[1] / "files"
 
 INNER = """
@@ -93,3 +95,16 @@ def test_what_cannot_be_used_stops_before_anything_is_measured(suite, options, e
 
     line = suite.refusal(suite.run(*options))
     assert fnmatch.fnmatch(line, expected)
+
+
+def test_a_run_is_held_to_its_machines_reference(run, old, suite):
+    missing = run(92.0, options=("--compare=reference",))
+    assert "smallnet reference update RUN.json makes it" in suite.refusal(missing)
+    folder = suite.pytester.path / "reports" / "reference"
+    assert main(["reference", "update", str(old), f"--folder={folder}"]) == 0
+    result = run(90.9, 91.0, 91.1, options=("--compare=reference", "--fail-on=regression"))
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    [path] = folder.iterdir()
+    path.write_text("{")
+    broken = suite.refusal(run(92.0, options=("--compare=reference",)))
+    assert f"{path}: broken JSON" in broken
