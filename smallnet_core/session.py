@@ -24,7 +24,7 @@ from smallnet_core.runs.find import STORAGE, find_run
 
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
-    from smallnet_core.runs.compare import Thresholds
+    from smallnet_core.runs.rows import Thresholds
 
 __all__ = ["Session", "claim_of", "option_type", "recorded", "rows_of"]
 

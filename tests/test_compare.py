@@ -18,17 +18,11 @@ from hypothesis import strategies as st
 from smallnet_core.cli import main
 from smallnet_core.cli.compare import read_thresholds
 from smallnet_core.report import compare as compare_report
-from smallnet_core.runs.compare import (
-    Change,
-    Comparison,
-    ComparisonError,
-    RowComparison,
-    Thresholds,
-    compare,
-)
+from smallnet_core.runs.compare import Comparison, compare
 from smallnet_core.runs.file import RunFile, check_document, read_run_file
 from smallnet_core.runs.history import bisect_status, history
 from smallnet_core.runs.reference import learn
+from smallnet_core.runs.rows import Change, ComparisonError, RowComparison, Thresholds
 from smallnet_core.studies.compare_power import (
     Accuracy,
     Times,

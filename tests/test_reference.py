@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallnet_core.cli import main
-from smallnet_core.runs.compare import Change, compare
+from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import RunFile, check_document, read_run_file
 from smallnet_core.runs.reference import MOST, path_of, update
+from smallnet_core.runs.rows import Change
 from smallnet_core.studies.compare_power import NUM_IMAGES, Times, document
 
 FILE = Path(__file__).parent / "files" / "run-schema-2.json"

@@ -15,8 +15,9 @@ from smallnet_core.runs.find import STORAGE, find_runs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from smallnet_core.runs.compare import Comparison, Thresholds
+    from smallnet_core.runs.compare import Comparison
     from smallnet_core.runs.file import RunFile
+    from smallnet_core.runs.rows import Thresholds
 
 FAIL_ON = ("regression", "change", "nothing")
 
@@ -81,7 +82,7 @@ def read_thresholds(path: Path | None) -> Thresholds:
     ValueError, with the file, for what is no TOML or no threshold; OSError for a file that is named
     and cannot be read.
     """
-    from smallnet_core.runs.compare import Thresholds
+    from smallnet_core.runs.rows import Thresholds
 
     if path is None:
         path = Path("pyproject.toml")
@@ -124,7 +125,7 @@ def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
 
 def fails(comparison: Comparison, fail_on: str) -> bool:
     """Whether what changed is what ``fail_on`` names."""
-    from smallnet_core.runs.compare import Change
+    from smallnet_core.runs.rows import Change
 
     quiet = {
         Change.UNCHANGED,
@@ -144,8 +145,9 @@ def _compare(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from smallnet_core.report import compare as compare_report
-    from smallnet_core.runs.compare import Change, compare
+    from smallnet_core.runs.compare import compare
     from smallnet_core.runs.history import history
+    from smallnet_core.runs.rows import Change
     from smallnet_core.system.files import replace_file
 
     thresholds = read_thresholds(args.config)

@@ -9,9 +9,10 @@ from typing import Any
 
 from smallnet_core.records import as_json as finite
 from smallnet_core.report.table import Bold, Table, escaped, format_value, wrapped
-from smallnet_core.runs.compare import Change, Comparison, RowComparison
+from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.history import History
+from smallnet_core.runs.rows import Change, RowComparison
 
 COMPARISON_SCHEMA = 1
 

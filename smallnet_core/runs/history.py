@@ -17,18 +17,17 @@ from dataclasses import dataclass
 
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
-from smallnet_core.runs.compare import (
-    Change,
-    Comparison,
-    ComparisonError,
-    Thresholds,
-    check_same_data,
-    compare,
-)
+from smallnet_core.runs.compare import Comparison, check_same_data, compare
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.machines import machines
 from smallnet_core.runs.readings import Reading, readings
-from smallnet_core.runs.rows import ASSUMED_MOOD_DEVIATION, ASSUMED_PROCESS_DEVIATION
+from smallnet_core.runs.rows import (
+    ASSUMED_MOOD_DEVIATION,
+    ASSUMED_PROCESS_DEVIATION,
+    Change,
+    ComparisonError,
+    Thresholds,
+)
 from smallnet_core.runs.significance import Variance
 
 WINDOW = 7
