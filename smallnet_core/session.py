@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 import platform
@@ -20,10 +21,11 @@ from smallnet_core.cli.compare import fail_on_default, fails, read_thresholds, u
 from smallnet_core.lab.settings import Settings, cache_folder
 from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
-from smallnet_core.runs.find import STORAGE, find_run
+from smallnet_core.runs.find import STORAGE, find_run, runs_in
 
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
+    from smallnet_core.runs.accepted import Accepted
     from smallnet_core.runs.rows import Thresholds
 
 __all__ = ["Session", "claim_of", "option_type", "recorded", "rows_of"]
@@ -68,6 +70,7 @@ class Session:
         self.settings = self._settings()
         _check_rootdir(config)
         self.thresholds: Thresholds | None = None
+        self.accepted: Sequence[Accepted] = ()
         self.old = None if self.is_worker else self._old_run()
         self.from_workers: list[dict[str, Any]] = []
         self.compared: list[str] = []
@@ -101,6 +104,8 @@ class Session:
             if fail_on is not None:
                 raise pytest.UsageError("--fail-on is for --compare OLD.json, which is not given")
             return None
+        from smallnet_core.runs.accepted import FILE, read_accepted
+
         pyprojects = (self.config.inipath, self.config.rootpath / "pyproject.toml")
         try:
             self.thresholds = read_thresholds(
@@ -108,16 +113,20 @@ class Session:
                     (p for p in pyprojects if p and p.name == "pyproject.toml" and p.exists()), None
                 )
             )
-            old = self._reference() if name == "reference" else self._stored(name)
+            self.accepted = read_accepted(self.config.rootpath / FILE)
+            found = [self._reference()] if name == "reference" else find_run(name, self.storage)[0]
         except (ValueError, OSError) as error:
             raise pytest.UsageError(f"--compare {error}") from error
         path = self.config.getoption("benchmark_json", None)
-        if path is not None and os.path.realpath(path) == os.path.realpath(old.path):
+        if path is not None and os.path.realpath(path) == os.path.realpath(found[-1].path):
             raise pytest.UsageError(f"--benchmark-json {path} would overwrite --compare's")
-        return old
+        return found[-1]
 
-    def _stored(self, name: str) -> RunFile:
-        return find_run(name, self.config.getoption("benchmark_storage", STORAGE))[0][-1]
+    @property
+    def storage(self) -> str:
+        """Where pytest-benchmark stores runs."""
+        found: str = self.config.getoption("benchmark_storage", STORAGE)
+        return found
 
     def _reference(self) -> RunFile:
         from smallnet_core.runs.reference import FOLDER, reference_path
@@ -257,12 +266,20 @@ class Session:
     def compare(self) -> bool:
         """Keeps what changed since the old run, in lines; returns whether that fails the run."""
         from smallnet_core.report import compare as compare_report
+        from smallnet_core.runs.accepted import accept
         from smallnet_core.runs.compare import compare
 
         assert self.old is not None and self.thresholds is not None, "--compare was given"
         try:
             new = RunFile(path=Path("this run"), document=check_document(self.document()))
             comparison = compare(self.old, new, thresholds=self.thresholds, partial=self.partial)
+            comparison = accept(
+                comparison,
+                self.accepted,
+                today=datetime.date.today(),
+                folder=self.config.rootpath,
+                earlier=lambda: runs_in(self.storage)[0],
+            )
         except ValueError as error:
             self.compared = [f"--compare: {error}"]
             return True

@@ -480,7 +480,6 @@ def test_bisect_skips_what_cannot_be_judged(new: tuple[float, ...], status: int)
     old = one((92.0, 92.05, 91.95) if len(new) > 1 else (92.0,), 0)
     assert bisect_status(compare(old, one(new, 10)), "simulated/net0") == status
     assert bisect_status(compare(old, one(new, 10)), "another") == 125
-    assert bisect_status(None, "simulated/net0") == 125
 
 
 def test_a_history_needs_two_files() -> None:

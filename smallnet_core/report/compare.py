@@ -17,9 +17,10 @@ from smallnet_core.runs.rows import Change, RowComparison
 COMPARISON_SCHEMA = 1
 
 # What is listed row by row, most urgent first; the rest is counted.
-_IN_FULL = (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED)
+_IN_FULL = (Change.REGRESSION, Change.ACCEPTED, Change.IMPROVEMENT, Change.CHANGED)
 _LISTED = {
     Change.REGRESSION: "Regressions",
+    Change.ACCEPTED: "Accepted",
     Change.IMPROVEMENT: "Improvements",
     Change.CHANGED: "Changed counts",
     Change.UNDECIDED: "Undecided",
@@ -220,6 +221,7 @@ def _row_facts(row: RowComparison) -> dict[str, Any]:
 def history_lines(history: History) -> list[str]:
     """Write a line a row that changed, its values a file each, those in brackets where it did."""
     marks = {Change.REGRESSION: " worse", Change.IMPROVEMENT: " better", Change.CHANGED: " changed"}
+    marks[Change.ACCEPTED] = " accepted"
     lines = [f"{k + 1}: {_file(file)}" for k, file in enumerate(history.files)]
     changed = [line for line in history.lines if line.steps]
     lines += [""] * bool(changed)

@@ -80,13 +80,14 @@ def compare(
     thresholds: Thresholds | None = None,
     across_machines: bool = False,
     partial: bool = False,
+    only: str | None = None,
     learnt: Mapping[tuple[str, ...], Learnt] | None = None,
 ) -> Comparison:
     """Tell what changed from ``old`` to ``new``; ComparisonError for nothing in common.
 
     What was ``learnt`` of earlier runs takes the place of what the old file says of a row's mean
     and deviation; by default, what a reference knows. ``partial`` is for a new run that was not
-    asked for everything.
+    asked for everything, ``only`` for one row, with no other in its family of tests.
     """
     thresholds = thresholds or Thresholds()
     check_same_data(old, new)
@@ -100,6 +101,8 @@ def compare(
     known = (learn([old]) if old.learnt else {}) if learnt is None else learnt
     rows = []
     for a, b in pairs:
+        if only is not None and only not in (r.label for r in (a, b) if r):
+            continue
         row = _compared(a, b, thresholds, at_home=at_home, partial=partial)
         if row.change is Change.SIMILAR and a and b:
             row = tested(

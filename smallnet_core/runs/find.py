@@ -38,14 +38,13 @@ def find_run(
     """
     path, stored = Path(name).expanduser(), _STORED.fullmatch(name)
     if path.is_dir():
-        runs, left_out = _runs_in(path)
+        runs, left_out = runs_in(path)
         if not runs:
             raise RunFileError(f"{name}: has no saved run in it")
         return runs, left_out
     if stored is None or path.exists():
         return [read_run_file(path)], []
-    folder = Path(storage.removeprefix("file://")).expanduser()
-    runs, left_out = _runs_in(folder)
+    runs, left_out = runs_in(storage)
     if stored["number"]:
         at = [k for k, run in enumerate(runs) if run.path.name.startswith(f"{name}_")]
         if len(at) > 1:
@@ -55,12 +54,13 @@ def find_run(
         at = [k] if (k := len(runs) - 1 - int(stored["back"] or 0)) >= 0 else []
     if not at:
         refused = f"; {left_out[0]}" if left_out else ""
-        raise RunFileError(f"{name}: {folder} has {len(runs)} saved runs, not this one{refused}")
+        raise RunFileError(f"{name}: {storage} has {len(runs)} saved runs, not this one{refused}")
     return runs[max(0, at[0] - before) : at[0] + 1], left_out
 
 
-def _runs_in(folder: Path) -> tuple[list[RunFile], list[str]]:
+def runs_in(folder: Path | str) -> tuple[list[RunFile], list[str]]:
     """Read all runs of a folder and of those in it, by time; what is none gets a line."""
+    folder = Path(str(folder).removeprefix("file://")).expanduser()
     runs, left_out = [], []
     for pattern in ("*.json", "*.json.gz", "*/*.json", "*/*.json.gz"):
         for path in sorted(folder.glob(pattern)):

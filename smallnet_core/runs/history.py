@@ -225,15 +225,10 @@ def _surest(
     return best
 
 
-def bisect_status(comparison: Comparison | None, label: str) -> int:
-    """Give the exit code for ``git bisect run`` about one row: 0 good, 1 bad, 125 can't be judged.
-
-    None is a run that could not be compared at all.
-    """
-    rows = [] if comparison is None else [r for r in comparison.rows if r.label == label]
-    if not rows:
-        return SKIP
-    if rows[0].change is Change.REGRESSION:
-        return BAD
+def bisect_status(comparison: Comparison, label: str) -> int:
+    """Give ``git bisect run`` its exit code of a row: 0 good, 1 bad, 125 cannot be judged."""
+    rows = [row for row in comparison.rows if row.label == label and row.kind != "none"]
     unjudged = (Change.NOT_JUDGED, Change.NOT_MEASURED, Change.UNDECIDED, Change.NEW, Change.GONE)
-    return SKIP if rows[0].change in unjudged else GOOD
+    if not rows or rows[0].change in unjudged:
+        return SKIP
+    return BAD if rows[0].change is Change.REGRESSION else GOOD

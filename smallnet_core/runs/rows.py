@@ -43,6 +43,7 @@ class Change(enum.StrEnum):
     """What became of a row."""
 
     REGRESSION = "regression"
+    ACCEPTED = "accepted"  # a regression that is known, see accepted
     IMPROVEMENT = "improvement"
     CHANGED = "changed"  # a count: neither better nor worse
     UNDECIDED = "undecided"

@@ -30,8 +30,6 @@ from pydantic import (
 from smallnet_core.records import Status
 from smallnet_core.runs.file import SCHEMA
 
-__all__ = ["Document", "Run", "explain"]
-
 _UNIT_RANGES = {"%": (0, 100), "points": (-100, 100)}  # all others: 0 or more, and shares 0 to 1
 _SHARES = ("precision", "recall", "f1", "accuracy", "lost_at_proportion")  # metrics of no unit
 _KNOWN = f"an older schema: this version reads 1 to {SCHEMA}; a newer one is needed for others"

@@ -82,7 +82,7 @@ def test_a_run_that_shares_nothing_with_the_old_one_says_so_and_fails(run, old, 
     ("options", "expected"),
     [
         (("--compare", "none.json"), "--compare none.json: cannot be read (No such file*"),
-        (("--compare=latest",), "--compare latest: .benchmarks has 0 saved runs, not this one"),
+        (("--compare=latest",), "--compare latest: *.benchmarks has 0 saved runs, not this one"),
         (("--fail-on", "regression"), "--fail-on is for --compare OLD.json, which is not given"),
         (
             ("--compare", FILES / "run-schema-1.json", "--fail-on", "anything"),
@@ -108,3 +108,17 @@ def test_a_run_is_held_to_its_machines_reference(run, old, suite):
     path.write_text("{")
     broken = suite.refusal(run(92.0, options=("--compare=reference",)))
     assert f"{path}: broken JSON" in broken
+
+
+def test_an_accepted_change_does_not_fail_and_a_broken_file_of_them_stops_the_start(
+    run, old, suite
+):
+    path = suite.pytester.path / "reports" / "accepted.toml"
+    entry = ["accept", "table2/resnet18_s-sgdm", "--commit=0123abc", "--reason=known"]
+    assert main([*entry, f"--file={path}"]) == 0
+    result = run(90.9, 91.0, 91.1, options=("--compare", old, "--fail-on=regression"))
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["Accepted: 1", "*accepted (known)*"])
+    path.write_text("accepted = 5")
+    refused = suite.refusal(run(92.0, options=("--compare", old)))
+    assert "accepted.toml: accepted: expected a valid list" in refused
