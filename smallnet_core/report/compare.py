@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,19 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
             lines += _row_lines(row) if verbose else brief
     lines += ["", *wrapped(_summary(comparison))]
     return lines + (wrapped(_RENEW) if comparison.of(Change.IMPROVEMENT) else [])
+
+
+def confirmed_lines(comparison: Comparison, first: Mapping[str, RowComparison]) -> list[str]:
+    """Say of rows that were slower and were timed again whether they still are."""
+    slower = {row.label for row in comparison.of(Change.REGRESSION)}
+    return [
+        line
+        for label, row in first.items()
+        for line in wrapped(
+            f"timed again: {label}, {_effect(row)} the first time: "
+            f"{'confirmed' if label in slower else 'not confirmed'}"
+        )
+    ]
 
 
 def _row_lines(row: RowComparison) -> list[str]:

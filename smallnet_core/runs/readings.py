@@ -139,13 +139,16 @@ def timing_key(row: Row) -> tuple[str, ...]:
     return (row["kind"], *(str(row.get(name, "")) for name in fields))
 
 
+def timing_label(row: Row) -> str:
+    """What a timing is called; a part of it has its name after a colon."""
+    return "/".join(filter(None, timing_key(row)[:-1]))
+
+
 def _of_timing(
     row: Row, runs: Mapping[str, Row], rounds: Mapping[tuple[str, ...], tuple[float, ...]]
 ) -> list[Reading]:
     kind, key = row["kind"], timing_key(row)
-    base = Reading(
-        key=key, label="/".join(filter(None, key[:-1])), table=kind, kind="number", unit="ms"
-    )
+    base = Reading(key=key, label=timing_label(row), table=kind, kind="number", unit="ms")
 
     def part(name: str, unit: str) -> Reading:
         value = _finite(row.get(name))
