@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import subprocess
@@ -269,6 +270,54 @@ def test_a_difference_is_judged_by_what_its_own_network_lost() -> None:
     assert by_label(compare(old, pruned(86.0, -5.0)))[claim].change is Change.REGRESSION
 
 
+RECALL, NETWORK = "appendix-d.1/plane-recall", 4
+
+
+def with_recall(lost: int, weights: str = "other") -> RunFile:
+    """The stored run, whose network has lost images of the first class, of which there are 1,000.
+
+    They are taken for the second class.
+    """
+    found = json.loads(SCHEMA_2.read_text())
+    run = found["smallnet"]["runs"][NETWORK]
+    rows = [
+        r for r in found["smallnet"]["rows"] if str(r["claim"]).startswith("appendix-d.1/plane")
+    ]
+    [recall] = [row for row in rows if row["claim"] == RECALL]
+    answers = np.unpackbits(np.frombuffer(base64.b64decode(run["right"]), np.uint8))
+    answers[np.flatnonzero(answers)[:lost]] = 0
+    run["right"] = base64.b64encode(np.packbits(answers).tobytes()).decode()
+    run["confusion"][0][0] -= lost
+    run["confusion"][0][1] += lost
+    run["accuracy_percent"] = run["accuracy_percent"] - lost / 100
+    run["weights_sha256"] = weights
+    recall["measured"] = run["confusion"][0][0] / 1000
+    recall["values"] = [recall["measured"]]
+    found["smallnet"]["rows"] = rows
+    return RunFile(path=Path(f"{lost}.json"), document=check_document(found))
+
+
+@pytest.mark.parametrize(
+    ("lost", "weights", "change"),
+    [
+        (50, "other", Change.REGRESSION),
+        (15, "other", Change.SIMILAR),
+        (15, "same", Change.REGRESSION),
+        (-50, "other", Change.IMPROVEMENT),
+        (0, "same", Change.UNCHANGED),
+    ],
+)
+def test_a_classs_recall_is_judged_by_the_confusion_matrices(
+    lost: int, weights: str, change: Change
+) -> None:
+    before, after = max(0, -lost), max(0, lost)
+    comparison = compare(with_recall(before, "same"), with_recall(after, weights))
+    row = by_label(comparison)[RECALL]
+    assert row.change is change and row.effect == pytest.approx(-lost / 1000)
+    if row.test is not None:
+        assert "confusion matrices" in row.test.method
+
+
 CURVE = {
     "claim": None,
     "kind": "pruning curve",
@@ -378,18 +427,41 @@ def test_machines_that_are_unknown_on_both_sides_are_not_the_same() -> None:
 
 
 def test_a_comparison_names_what_differs_of_the_environment() -> None:
-    new = on(timed(1, run=1), versions={"torch": "2.15.0", "cuda": "13.2"}, driver="570")
-    found = {d.name: (d.old, d.new) for d in compare(timed(1), new).environment}
-    assert found["torch"] == (None, "2.15.0") and found["driver"] == (None, "570")
-    assert found["commit"] == (f"{0:040x}", f"{1:040x}") and "host" not in found
+    """In the header and in the JSON."""
+    versions = {"torch": "2.15.0", "cuda": "13.2", "driver": "570.1"}
+    new = on(timed(1, run=1), versions=versions, num_threads=4)
+    found = copy.deepcopy(dict(new.document))
+    found["machine_info"]["cpu"]["brand_raw"] = "another"
+    comparison = compare(timed(1), RunFile(path=Path("b.json"), document=check_document(found)))
+    header = " ".join(" ".join(compare_report.terminal_lines(comparison)).split())
+    for text in (
+        "commits 000000000000..000000000000",
+        "torch unknown -> 2.15.0",
+        "cuda unknown -> 13.2",
+        "driver unknown -> 570.1",
+        "processor simulated -> another",
+        "num_threads 2 -> 4",
+    ):
+        assert text in header
+    listed = json.loads(compare_report.as_json(comparison))["environment"]
+    assert {"name": "driver", "old": None, "new": "570.1"} in listed
+    names = {"commit", "torch", "cuda", "driver", "processor", "num_threads"}
+    assert {difference["name"] for difference in listed} == names
 
 
 def test_a_busy_machine_is_warned_of() -> None:
     found = copy.deepcopy(dict(timed(1, run=1).document))
     found["smallnet"]["rows"][0]["load_average"] = 7.5
     new = RunFile(path=Path("b.json"), document=check_document(found))
-    [warning] = compare(timed(1), new).warnings
+    comparison = compare(timed(1), new)
+    [warning] = comparison.warnings
     assert "the new run's machine was busy: load average 7.5" in warning
+    assert f"warning: {warning[:40]}" in "\n".join(compare_report.terminal_lines(comparison))
+    found["smallnet"]["rows"][0]["clock_mhz"] = 3000
+    slow = copy.deepcopy(found)
+    slow["smallnet"]["rows"][0]["clock_mhz"] = 2000
+    pair = [RunFile(path=Path("c.json"), document=check_document(d)) for d in (found, slow)]
+    assert "the clock changed from 3000 to 2000 MHz" in compare(*pair).warnings
 
 
 @pytest.mark.parametrize("size", [1, 101, 500])

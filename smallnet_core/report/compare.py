@@ -42,6 +42,20 @@ def _file(file: RunFile) -> str:
     return f"{file.datetime[:16]} {commit}{dirty}, {machine}"
 
 
+def _differences(comparison: Comparison) -> list[str]:
+    """Say what differs between where both runs were made, and warn of what times suffer from."""
+    parts = []
+    for d in comparison.environment:
+        old, new = (str(v or "unknown")[: 12 if d.name == "commit" else 60] for v in (d.old, d.new))
+        parts.append(f"commits {old}..{new}" if d.name == "commit" else f"{d.name} {old} -> {new}")
+    lines = [f"differs: {', '.join(parts)}"] if parts else []
+    lines += [f"warning: {text}" for text in comparison.warnings]
+    if not comparison.same_machine:
+        which = "different machines" if comparison.machines == "another" else "unknown machines"
+        lines.append(f"times are of {which}: shown, not judged (--across-machines)")
+    return lines
+
+
 def _summary(comparison: Comparison) -> str:
     counts = comparison.counts
     parts = [f"{counts[change]} {change}" for change in Change if counts[change]]
@@ -91,8 +105,7 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
     ``verbose`` has every row that was tested, and all names.
     """
     lines = [f"old: {_file(comparison.old)}", f"new: {_file(comparison.new)}"]
-    if not comparison.same_machine:
-        lines += ["times are of different machines: shown, not judged (--across-machines)"]
+    lines += [part for line in _differences(comparison) for part in wrapped(line)]
     for change, title, rows in _sections(comparison):
         lines += ["", f"{title}: {len(rows)}"]
         if change in _IN_FULL:
@@ -160,8 +173,8 @@ def markdown_lines(comparison: Comparison) -> list[str]:
 
     old, new = escaped(_file(comparison.old)), escaped(_file(comparison.new))
     lines = [f"**Compared:** {old} → {new}", "", f"{escaped(_summary(comparison))}."]
-    if not comparison.same_machine:
-        lines += ["", "Times are of different machines: shown, not judged."]
+    for line in _differences(comparison):
+        lines += ["", f"{escaped(line)}."]
     for change, title, rows in _sections(comparison):
         if change in _IN_FULL:
             lines += ["", f"### {title}", "", *_table(rows).markdown()]
@@ -189,7 +202,7 @@ def html_page(comparison: Comparison) -> str:
         old=_file(comparison.old),
         new=_file(comparison.new),
         summary=_summary(comparison),
-        same_machine=comparison.same_machine,
+        differences=_differences(comparison),
         sections=[(title, _table(rows)) for _, title, rows in sections],
     )
 
@@ -201,6 +214,8 @@ def as_json(comparison: Comparison) -> str:
         "old": _file_facts(comparison.old),
         "new": _file_facts(comparison.new),
         "same_machine": comparison.same_machine,
+        "environment": [vars(difference) for difference in comparison.environment],
+        "warnings": comparison.warnings,
         "alpha": comparison.thresholds.alpha,
         "counts": {str(change): n for change, n in comparison.counts.items()},
         "rows": [_row_facts(row) for row in comparison.rows],

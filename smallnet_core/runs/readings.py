@@ -6,14 +6,14 @@ import hashlib
 import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from smallnet_core.claims import CLAIMS
 from smallnet_core.records import Rule, Status
 from smallnet_core.runs.file import Row, RunFile
-from smallnet_core.runs.significance import Variance, log_median
+from smallnet_core.runs.significance import Variance, log_median, share_variance
 
 # What makes a timing the same one in another file; the name, for kinds that are not here.
 IDENTITY: Mapping[str, tuple[str, ...]] = {
@@ -44,7 +44,7 @@ class Reading:
     key: tuple[str, ...]
     label: str
     table: str
-    kind: str  # "accuracy", "interval", "rounds", "curve", "count", "number", "none"
+    kind: str  # "accuracy", "class", "interval", "rounds", "curve", "count", "number", "none"
     value: float | None = None
     unit: str = ""
     lower_is_better: bool = False
@@ -54,6 +54,7 @@ class Reading:
     values: tuple[float, ...] = ()  # a seed each, or a point of a curve each; percent
     num_images: int | None = None
     interval: tuple[float, float] | None = None
+    sampling: float = 0.0  # of a class's number: its variance by another draw of the images
     process: Process | None = None
     runs: tuple[Row, ...] = ()  # a seed each; empty where one is not in the file
     fingerprints: tuple[str, ...] = ()
@@ -128,10 +129,29 @@ def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
     )
     if unit == "%" and row["metric"] == "accuracy_percent" and (base.num_images or base.runs):
         return replace(base, kind="accuracy")
+    index = None if claim is None else claim.details.get("class_index")
+    if base.runs and index is not None and row["metric"] in ("precision", "recall", "f1"):
+        variances = [_sampling(run["confusion"], index, row["metric"]) for run in base.runs]
+        if None not in variances:
+            sampling = statistics.fmean(filter(None, variances))
+            return replace(base, kind="class", sampling=sampling)
     if unit in ("%", "points", ""):
         wide = interval is not None and interval[0] < interval[1]
         return replace(base, kind="interval" if wide else "number")
     return replace(base, kind="count", lower_is_better=unit in BIGGER_IS_WORSE)
+
+
+def _sampling(confusion: Sequence[Sequence[int]], index: int, metric: str) -> float | None:
+    """Estimate the variance of a class's number that another draw of the images would make."""
+    if index >= len(confusion):
+        return None
+    hits, support = confusion[index][index], sum(confusion[index])
+    predicted = sum(row[index] for row in confusion)
+    if metric != "f1":
+        return share_variance(hits, max(1, support if metric == "recall" else predicted))
+    # f1 is 2 j / (1 + j) of the share j that its hits have of all that is or is taken for one.
+    union = max(1, support + predicted - hits)
+    return share_variance(hits, union) * 4 / (1 + hits / union) ** 4
 
 
 def timing_key(row: Row) -> tuple[str, ...]:

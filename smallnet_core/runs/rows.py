@@ -99,6 +99,8 @@ class Thresholds:
                 return least
         if reading.kind == "rounds":
             return self.time_percent
+        if reading.kind == "class":
+            return self.accuracy_points / 100
         return self.accuracy_points if reading.unit in ("%", "points") else 0.0
 
 
@@ -139,6 +141,8 @@ def tested(
     kinds = {old.kind, new.kind}
     if kinds == {"accuracy"}:
         return _accuracy(row, old, new, learnt)
+    if kinds == {"class"}:
+        return _class(row, old, new)
     if kinds == {"curve"}:
         return _curve(row, old, new)
     if kinds == {"rounds"}:
@@ -172,28 +176,59 @@ def _accuracy(
             interval=(100 * low, 100 * high),
         )
     before = learnt.values if learnt else old.values
-    effect = statistics.fmean(new.values) - statistics.fmean(before)
-    share = 1 / len(before) + 1 / len(new.values)
     images = new.num_images or old.num_images or 10_000
     # Seeds that share half of their errors differ by so much at least; three can agree by chance.
     hits = min(images, max(0, round(statistics.fmean(before) / 100 * images)))
     least = 1e4 * significance.share_variance(hits, images) / 4
-
-    def test(variance: float, degrees: float, method: str) -> tuple[Test, tuple[float, float]]:
-        return significance.t_test(effect, [(max(variance, least) * share, degrees)], method)
-
     if max(len(before), len(new.values)) >= 3:
-        variance, degrees = significance.pooled(
-            [significance.variance_of(side) for side in (before, new.values)]
+        return _by_seeds(replace(row, note=note), before, new.values, least)
+    wide, narrow = (
+        _by_seeds(row, before, new.values, least, (deviation**2, _ASSUMED_DEGREES), method)
+        for deviation, method in (
+            (WIDE_SEED_DEVIATION, f"t, {WIDE_SEED_DEVIATION:g} points assumed"),
+            (ASSUMED_SEED_DEVIATION, ""),
         )
-        found, interval = test(variance, degrees, "t, the seeds' own deviation")
-        return replace(row, effect=effect, note=note, test=found, interval=interval)
-    found, interval = test(
-        WIDE_SEED_DEVIATION**2, _ASSUMED_DEGREES, f"t, {WIDE_SEED_DEVIATION:g} points assumed"
     )
-    narrow, _ = test(ASSUMED_SEED_DEVIATION**2, _ASSUMED_DEGREES, "")
     note = joined(note, "fewer than three seeds: their deviation is assumed")
-    return replace(row, effect=effect, note=note, test=found, interval=interval, narrow=narrow)
+    return replace(wide, note=note, narrow=narrow.test)
+
+
+def _by_seeds(
+    row: RowComparison,
+    before: Sequence[float],
+    after: Sequence[float],
+    least: float,
+    assumed: Variance | None = None,
+    method: str = "t, the seeds' own deviation",
+) -> RowComparison:
+    """By the variance of the seeds on both sides, or what it is assumed to be."""
+    measured = significance.pooled([significance.variance_of(side) for side in (before, after)])
+    variance, degrees = assumed or measured
+    effect = statistics.fmean(after) - statistics.fmean(before)
+    share = 1 / len(before) + 1 / len(after)
+    test, interval = significance.t_test(effect, [(max(variance, least) * share, degrees)], method)
+    return replace(row, effect=effect, test=test, interval=interval)
+
+
+def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
+    """By the confusion matrices; how a class varies between seeds, another draw stands for.
+
+    Of the same weights the images are the same too: they differ by as much less than two draws as
+    all images' answers do.
+    """
+    pairs = _same_seeds(old, new)
+    sampling = (old.sampling + new.sampling) / 2
+    if pairs and all(_same_weights(a, b) for a, b in pairs):
+        changed = sum(sum(_discordant(a, b)) for a, b in pairs)
+        if changed == 0 and old.value == new.value:
+            return replace(row, change=Change.UNCHANGED)
+        images = sum(a["num_images"] for a, _ in pairs)
+        right = sum(a["num_images"] * a["accuracy_percent"] / 100 for a, _ in pairs)
+        drawn = 2 * significance.share_variance(round(right), images) * images
+        sampling *= min(1.0, max(changed, 1) / images / drawn)
+    elif max(len(old.values), len(new.values)) >= 3:
+        return _by_seeds(row, old.values, new.values, sampling / 4)
+    return _by_seeds(row, old.values, new.values, 0.0, (sampling, 1e9), "confusion matrices")
 
 
 def _same_seeds(old: Reading, new: Reading) -> list[tuple[Row, Row]]:
