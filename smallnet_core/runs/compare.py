@@ -8,6 +8,7 @@ means (exit code 1; 0 without any such row, 2 for files or settings that cannot 
 | worse accuracy | same weights | McNemar's exact test of the images | 0.1 points | anywhere |
 | | other weights, 3 seeds or more on a side | t, measured deviation | 0.1 points | anywhere |
 | | fewer seeds | t, 0.8 points assumed; undecided if 0.3 would do | 0.1 points | anywhere |
+| | a class's precision, recall, f1 | two confusion matrices | 0.1 points | anywhere |
 | | another number with a 95 % interval | both intervals | 0.1 points | anywhere |
 | | it diverged | none | none | anywhere |
 | worse curve | any point of it | two shares of images, times the points | 0.1 points | anywhere |
@@ -17,7 +18,8 @@ means (exit code 1; 0 without any such row, 2 for files or settings that cannot 
 | measured -> not measured | claim | none | none | same machine |
 | gone | any row | none | none | same machine, and not ``partial`` |
 
-Tests are two-sided, and a table's p values are adjusted by Holm to 5 % together. A difference of
+Tests are two-sided, and a table's p values are adjusted by Holm to 5 % together; those of classes
+for each metric. A difference of
 two networks is a regression only by what the first of them, which the claim is about, has lost.
 *Undecided* is what would be significant but for something unknown that can explain it: the
 deviation of seeds, the machine's mood.
@@ -196,6 +198,7 @@ def _compared(
         change=Change.SIMILAR,
         kind=some.kind,
         unit=some.unit,
+        family=some.family,
         old=None if old is None else old.value,
         new=None if new is None else new.value,
         lower_is_better=some.lower_is_better,
@@ -262,7 +265,7 @@ def _decided(rows: Sequence[RowComparison], thresholds: Thresholds) -> list[RowC
     tests: dict[str, list[int]] = defaultdict(list)
     for k, row in enumerate(rows):
         if row.test is not None:
-            tests[row.table].append(k)
+            tests[row.family or row.table].append(k)
     decided = list(rows)
     for found in tests.values():
         own = [rows[k].test for k in found]

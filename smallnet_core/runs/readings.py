@@ -45,6 +45,7 @@ class Reading:
     label: str
     table: str
     kind: str  # "accuracy", "class", "interval", "rounds", "curve", "count", "number", "none"
+    family: str = ""  # of tests that are adjusted together, where that isn't the table
     value: float | None = None
     unit: str = ""
     lower_is_better: bool = False
@@ -134,7 +135,8 @@ def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
         variances = [_sampling(run["confusion"], index, row["metric"]) for run in base.runs]
         if None not in variances:
             sampling = statistics.fmean(filter(None, variances))
-            return replace(base, kind="class", sampling=sampling)
+            family = f"{base.table}, {row['metric']}"
+            return replace(base, kind="class", sampling=sampling, family=family)
     if unit in ("%", "points", ""):
         wide = interval is not None and interval[0] < interval[1]
         return replace(base, kind="interval" if wide else "number")

@@ -113,6 +113,7 @@ class RowComparison:
     change: Change
     kind: str
     unit: str
+    family: str = ""  # the table, where it has no name
     old: float | None = None
     new: float | None = None
     effect: float | None = None  # new - old, in points for %; percent for rounds
