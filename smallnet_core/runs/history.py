@@ -66,13 +66,11 @@ def history(
     thresholds: Thresholds | None = None,
     across_machines: bool = False,
 ) -> History:
-    """Make a line for each row over files in the order of their times, with its steps.
+    """Make a line for each row over two files or more in the order of their times, with its steps.
 
     Fewer than ten files are compared in pairs, each with the one where the row changed last.
-    ComparisonError for fewer than two files, and for runs on different images.
+    ComparisonError for runs on different images.
     """
-    if len(files) < 2:
-        raise ComparisonError("a history needs two files or more")
     thresholds = thresholds or Thresholds()
     ordered = tuple(sorted(files, key=lambda file: file.datetime))
     for file in ordered[1:]:
