@@ -317,7 +317,7 @@ def dense_side(name: str) -> Side:
 def test_what_it_buys(name, workbench, record_row, benchmark):
     """Size, arithmetic, bytes and time of a pruned network beside the dense one, and accuracy."""
     from smallnet_core.lab.cache import in_float16
-    from smallnet_core.lab.latency import forward_pass_of, interleaved_seconds
+    from smallnet_core.lab.latency import Reference, forward_pass_of, interleaved_seconds
     from smallnet_core.lab.sparse import stored_bytes
     from smallnet_core.models.layer_table import count_parameters, multiply_adds
     from smallnet_core.pruning.masks import count_nonzeros
@@ -329,10 +329,11 @@ def test_what_it_buys(name, workbench, record_row, benchmark):
         raise NotMeasured(f"not trained: {', '.join(map(str, missing))}")
     models = [workbench.model(one) for one in (recipe, dense)]
     network, whole = map(workbench.network, models)
-    seconds = {}
+    seconds, reference = {}, Reference(workbench.device)
     for batch_size in (1, 256):
         targets = [forward_pass_of(one, batch_size, workbench.device) for one in (network, whole)]
-        seconds[batch_size] = interleaved_seconds(targets)
+        # Timed among them, off their clocks.
+        *seconds[batch_size], _ = interleaved_seconds([*targets, reference.setup])
     benchmark.group = "inference"
     target = forward_pass_of(network, 1, workbench.device)
     benchmark.pedantic(target, rounds=10, iterations=1)
@@ -367,6 +368,7 @@ def test_what_it_buys(name, workbench, record_row, benchmark):
             "dense_accuracy_percent": accuracies[1],
             "fingerprint": recipe.fingerprint(),
             "device": str(workbench.device),
+            **reference.row(),
         }
     )
     if workbench.device.type != "cpu":  # whose launches may take longer than the arithmetic

@@ -30,6 +30,7 @@ SECONDS = {"plain": 0.3, "papers": 0.3, "batches": 0.1, "ours": 0.3}
 )
 def test_images_per_second(network, optimizer, workbench, record_row, benchmark):
     """The tuned recipe in our loop and in a plain one, and the paper's recipe in the paper's."""
+    from smallnet_core.lab.latency import Reference
     from smallnet_core.lab.speed import (
         fast_loop,
         our_batches,
@@ -60,11 +61,12 @@ def test_images_per_second(network, optimizer, workbench, record_row, benchmark)
     batch_size = dict.fromkeys(ways, tuned.batch_size) | {"papers": paper.batch_size}
     num_steps = {name: steps_in(SECONDS[name], way, batch_size[name]) for name, way in ways.items()}
     gflops = matmul_gflops(device, dtype)
-    meter = energy_meter(device)
+    meter, reference = energy_meter(device), Reference(device)
     rounds = {name: [] for name in ways}
     joules = []
 
     def others() -> None:
+        reference.setup()
         for name in ("plain", "papers", "batches"):
             rounds[name].append(ways[name](num_steps[name]))
 
@@ -91,6 +93,7 @@ def test_images_per_second(network, optimizer, workbench, record_row, benchmark)
             **summary(tuned, rounds, gflops),
             "peak_memory_mib": peak_mib,
             "joules_per_1000_images": 1000 * sum(joules) / num_images if joules else None,
+            **reference.row(),
         }
     )
 

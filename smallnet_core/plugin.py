@@ -120,8 +120,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--compare",
-        metavar="OLD.json",
-        help="at the end, say what changed since a saved run, and whether it can be chance",
+        metavar="RUN",
+        help="at the end, say what changed since a saved run, and whether it can be chance: a "
+        "file, the newest in a folder, latest, latest~3 or a number of --benchmark-storage, or "
+        "reference, this machine's file in reports/reference",
+    )
+    group.addoption(
+        "--confirm",
+        action="store_true",
+        help="with --compare: time rows that became slower once more at the end; what the second "
+        "time finds counts",
     )
     group.addoption(
         "--fail-on",
@@ -285,6 +293,13 @@ class _Collector:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call":
             self.own.add(report)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        result = yield
+        if session.config.option.confirm and self.own.rows and not session.shouldstop:
+            self.own.confirm(session.items)
+        return result
 
     @pytest.hookimpl(trylast=True)  # after pytest-benchmark has saved, before the summary
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

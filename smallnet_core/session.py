@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
+import platform
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from smallnet_core import judging, report
 from smallnet_core.claims import CLAIMS
@@ -19,10 +22,13 @@ from smallnet_core.cli.compare import fail_on_default, fails, read_thresholds, u
 from smallnet_core.lab.settings import Settings, cache_folder
 from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
+from smallnet_core.runs.find import STORAGE, find_run, runs_in
 
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
-    from smallnet_core.runs.compare import Thresholds
+    from smallnet_core.runs.accepted import Accepted
+    from smallnet_core.runs.compare import Comparison
+    from smallnet_core.runs.rows import RowComparison, Thresholds
 
 __all__ = ["Session", "claim_of", "option_type", "recorded", "rows_of"]
 
@@ -66,9 +72,11 @@ class Session:
         self.settings = self._settings()
         _check_rootdir(config)
         self.thresholds: Thresholds | None = None
+        self.accepted: Sequence[Accepted] = ()
         self.old = None if self.is_worker else self._old_run()
         self.from_workers: list[dict[str, Any]] = []
         self.compared: list[str] = []
+        self.slower: dict[str, RowComparison] = {}  # before they were timed again
         # Whether some of the benchmarks were not asked for, so that their rows are not gone.
         self.partial = any("::" in arg or arg.endswith(".py") for arg in config.args)
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -94,15 +102,21 @@ class Session:
 
     def _old_run(self) -> RunFile | None:
         """The file of ``--compare`` and its thresholds, read before anything is measured."""
-        path, fail_on = self.config.option.compare, self.config.option.fail_on
-        if path is None:
-            if fail_on is not None:
-                raise pytest.UsageError("--fail-on is for --compare OLD.json, which is not given")
+        name, fail_on = self.config.option.compare, self.config.option.fail_on
+        if name is None:
+            for option, given in (
+                ("--fail-on", fail_on),
+                ("--confirm", self.config.option.confirm),
+            ):
+                if given:
+                    raise pytest.UsageError(f"{option} is for --compare RUN, which is not given")
             return None
-        path = os.path.expanduser(path)
-        json_path = self.config.getoption("benchmark_json", None)
-        if json_path is not None and os.path.realpath(json_path) == os.path.realpath(path):
-            raise pytest.UsageError(f"--benchmark-json {json_path} would overwrite --compare's")
+        if self.config.option.confirm and self.config.getoption("dist", "no") != "no":
+            raise pytest.UsageError(
+                "--confirm: cannot time a test again under pytest-xdist, leave -n out"
+            )
+        from smallnet_core.runs.accepted import FILE, read_accepted
+
         pyprojects = (self.config.inipath, self.config.rootpath / "pyproject.toml")
         try:
             self.thresholds = read_thresholds(
@@ -110,9 +124,33 @@ class Session:
                     (p for p in pyprojects if p and p.name == "pyproject.toml" and p.exists()), None
                 )
             )
-            return read_run_file(Path(path))
+            self.accepted = read_accepted(self.config.rootpath / FILE)
+            found = [self._reference()] if name == "reference" else find_run(name, self.storage)[0]
         except (ValueError, OSError) as error:
             raise pytest.UsageError(f"--compare {error}") from error
+        path = self.config.getoption("benchmark_json", None)
+        if path is not None and os.path.realpath(path) == os.path.realpath(found[-1].path):
+            raise pytest.UsageError(f"--benchmark-json {path} would overwrite --compare's")
+        return found[-1]
+
+    @property
+    def storage(self) -> str:
+        """Where pytest-benchmark stores runs."""
+        found: str = self.config.getoption("benchmark_storage", STORAGE)
+        return found
+
+    def _reference(self) -> RunFile:
+        from smallnet_core.runs.reference import FOLDER, reference_path
+        from smallnet_core.system.machine import resolve_device
+
+        device = str(resolve_device(self.settings.device))
+        path = reference_path(platform.node(), device, self.config.rootpath / FOLDER)
+        if not path.exists():
+            raise ValueError(
+                f"reference: this machine has no {path}: "
+                "smallnet reference update RUN.json makes it"
+            )
+        return read_run_file(path)
 
     # Before the first test
 
@@ -236,21 +274,69 @@ class Session:
         found: dict[str, Any] = json.loads(json.dumps(document, default=str))
         return found
 
+    def _comparison(self) -> Comparison:
+        """What changed since the old run; ValueError where nothing can be compared."""
+        from smallnet_core.runs.accepted import accept
+        from smallnet_core.runs.compare import compare
+
+        assert self.old is not None, "--compare was given"
+        new = RunFile(path=Path("this run"), document=check_document(self.document()))
+        return accept(
+            compare(self.old, new, thresholds=self.thresholds, partial=self.partial),
+            self.accepted,
+            today=datetime.date.today(),
+            folder=self.config.rootpath,
+            earlier=lambda: runs_in(self.storage)[0],
+        )
+
+    def confirm(self, items: Iterable[pytest.Item]) -> None:
+        """Times rows that became slower once more, each by its test; the second time counts."""
+        from smallnet_core.runs.readings import timing_label
+        from smallnet_core.runs.rows import Change
+
+        with contextlib.suppress(ValueError):  # compare() will say it
+            self.slower = {
+                row.label: row
+                for row in self._comparison().of(Change.REGRESSION)
+                if row.kind == "rounds"
+            }
+        alarmed = {label.partition(": ")[0] for label in self.slower}
+        tests = {
+            key[0]
+            for key, row in self._rows.items()
+            if row.get("claim") is None and timing_label(row) in alarmed
+        }
+        for item in items:
+            if item.nodeid in tests:
+                self._run_again(item)
+
+    def _run_again(self, item: pytest.Item) -> None:
+        """Runs a test that has run, unseen; its rows and its times take the place of the first."""
+        benchmarks = self.config._benchmarksession.benchmarks  # type: ignore[attr-defined]
+        before = list(benchmarks)
+        reports = runtestprotocol(item, log=False, nextitem=None)
+        added = benchmarks[len(before) :]
+        if all(report.passed for report in reports):
+            for report in reports:
+                self.add(report)
+            names = {one.fullname for one in added}
+            before = [one for one in before if one.fullname not in names] + added
+        benchmarks[:] = before
+
     def compare(self) -> bool:
         """Keeps what changed since the old run, in lines; returns whether that fails the run."""
         from smallnet_core.report import compare as compare_report
-        from smallnet_core.runs.compare import compare
 
         assert self.old is not None and self.thresholds is not None, "--compare was given"
         try:
-            new = RunFile(path=Path("this run"), document=check_document(self.document()))
-            comparison = compare(self.old, new, thresholds=self.thresholds, partial=self.partial)
+            comparison = self._comparison()
         except ValueError as error:
             self.compared = [f"--compare: {error}"]
             return True
         self.compared = [
             *self.old.remarks,
             *unused_patterns(self.thresholds, comparison),
+            *compare_report.confirmed_lines(comparison, self.slower),
             *compare_report.terminal_lines(comparison, verbose=self.config.get_verbosity() > 0),
         ]
         return fails(comparison, self.config.option.fail_on or fail_on_default())

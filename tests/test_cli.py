@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from smallnet_core.cli import main
 from smallnet_core.cli.compare import fail_on_default, read_thresholds
+from smallnet_core.report import compare as compare_report
+from smallnet_core.runs.rows import Thresholds
+from smallnet_core.studies.compare_power import document
+from tests.saved import right
 
 FILE = Path(__file__).parent / "files" / "run-schema-2.json"
 
@@ -60,3 +67,129 @@ def test_a_file_without_rounds_says_which_option_saves_them(tmp_path, capsys):
     assert main(["compare", str(FILE), str(path)]) == 0
     assert f"{path}: has no rounds" in (printed := capsys.readouterr().out)
     assert "--benchmark-save-data" in printed and f"{FILE}: has" not in printed
+
+
+# Thresholds
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ({"alpha": 0}, "between 0 and 1"),
+        ({"alpha": "5 %"}, "expected a number"),
+        ({"alpha": True}, "expected a number"),
+        ({"time_percent": -1}, "expected 0 or more"),
+        ({"times": 1}, "times: expected of"),
+        ({"claims": ["a"]}, "expected a table"),
+        ({"claims": {"table2/*": "much"}}, "expected a number"),
+        ({"claims": {"table2/*": float("nan")}}, "expected 0 or more"),
+    ],
+)
+def test_thresholds_that_are_none_are_refused(table: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        Thresholds.from_table(table)
+
+
+def test_thresholds_come_from_the_projects_file(tmp_path: Path) -> None:
+    path = tmp_path / "pyproject.toml"
+    path.write_text('[tool.smallnet.compare]\nalpha = 0.01\nclaims = { "table2/*" = 0.5 }\n')
+    found = read_thresholds(path)
+    assert found.alpha == 0.01 and found.claims == {"table2/*": 0.5}
+    path.write_text("[tool.smallnet.compare]\nalhpa = 0.01\n")
+    with pytest.raises(ValueError, match="alhpa: expected of"):
+        read_thresholds(path)
+    path.write_text("tool = [")
+    with pytest.raises(ValueError, match=r"pyproject\.toml"):
+        read_thresholds(path)
+
+
+def test_the_repositorys_own_thresholds_are_the_defaults() -> None:
+    assert read_thresholds(FILE.parents[2] / "pyproject.toml") == Thresholds()
+
+
+# What is written
+
+
+@pytest.fixture
+def worse(tmp_path: Path) -> tuple[Path, Path]:
+    """Two files: the second has lost ten points."""
+    paths = tmp_path / "old.json", tmp_path / "new.json"
+    for k, (path, percent) in enumerate(zip(paths, (92.0, 82.0), strict=True)):
+        found = document([[right(percent, k, 3.0)], [right(91.0)]], [[0.1, 0.1]], k)
+        path.write_text(json.dumps(found.document))
+    return paths
+
+
+def test_the_command_says_what_changed_and_fails_on_what_it_is_told_to(
+    worse: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    old, new = map(str, worse)
+    assert main(["compare", old, new]) == 0
+    text = capsys.readouterr().out
+    assert "Regressions: 1" in text and "simulated/net0: 92.00 -> 82.00 %" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert main(["compare", old, new, "--fail-on", "regression"]) == 1
+    assert main(["compare", new, old, "--fail-on", "regression"]) == 0
+    assert "renew the reference" in capsys.readouterr().out
+    assert main(["compare", new, old, "--fail-on", "change"]) == 1
+    assert main(["compare", old, old, "--fail-on", "change"]) == 0
+    monkeypatch.setenv("CI", "1")
+    assert main(["compare", old, new]) == 1
+    assert main(["compare", old, new, "--alpha", "1e-9"]) == 0
+    assert main(["compare", old, old, new]) == 1
+    assert main(["compare", old, old, old]) == 0
+
+
+def test_the_command_writes_what_it_is_asked_for(worse: tuple[Path, Path], tmp_path: Path) -> None:
+    old, new = map(str, worse)
+    outputs = {name: tmp_path / "out" / f"compared.{name}" for name in ("markdown", "json", "html")}
+    options = [text for name, path in outputs.items() for text in (f"--{name}", str(path))]
+    main(["compare", old, new, *options])
+    assert "### Regressions" in outputs["markdown"].read_text()
+    found = json.loads(outputs["json"].read_text())
+    assert found["schema"] == compare_report.COMPARISON_SCHEMA
+    [row] = [row for row in found["rows"] if row["change"] == "regression"]
+    assert row["row"] == "simulated/net0" and row["effect"] == pytest.approx(-10)
+    assert row["p"] <= row["p_adjusted"] < found["alpha"]
+    assert "<h2>Regressions: 1</h2>" in outputs["html"].read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "cannot be read"), ("", "broken JSON"), ("{}", "nothing of smallnet")],
+)
+def test_what_cannot_be_used_is_a_line_and_exit_2(
+    content: str | None,
+    expected: str,
+    worse: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "bad.json"
+    if content is not None:
+        path.write_text(content)
+    assert main(["compare", str(worse[0]), str(path)]) == 2
+    found = capsys.readouterr()
+    assert expected in found.err and found.err.count("\n") == 1 and not found.out
+    assert str(path) in found.err
+
+
+def test_options_that_cannot_be_are_exit_2(worse: tuple[Path, Path]) -> None:
+    old, new = map(str, worse)
+    assert main(["compare", old, new, "--alpha", "2"]) == 2
+    assert main(["compare", old, new, "--config", "/nonexistent.toml"]) == 2
+    assert main(["compare", old, new, new, "--json", "x.json"]) == 2
+    assert main(["compare", old]) == 2
+
+
+def test_help_does_not_wait_for_numpy() -> None:
+    code = (
+        "import sys; from smallnet_core.cli import main\n"
+        "try: main(['compare', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'numpy', 'scipy', 'torch'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--fail-on" in done.stdout

@@ -1,4 +1,4 @@
-"""The ``smallnet`` command: ``compare`` saved runs, ``train`` and ``publish`` networks."""
+"""The ``smallnet`` command: compare saved runs, train and publish networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from smallnet_core.cli import compare, train
+from smallnet_core.cli import accept, compare, reference, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,5 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compare.add_commands(commands)
+    reference.add_commands(commands)
+    accept.add_commands(commands)
     train.add_commands(commands)
     return parser

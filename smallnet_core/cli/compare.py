@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import fnmatch
 import os
 import reprlib
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from smallnet_core.runs.find import STORAGE, find_runs, runs_in
+
 if TYPE_CHECKING:
-    from smallnet_core.runs.compare import Comparison, Thresholds
+    from collections.abc import Sequence
+
+    from smallnet_core.runs.accepted import Accepted
+    from smallnet_core.runs.compare import Comparison
+    from smallnet_core.runs.file import RunFile
+    from smallnet_core.runs.rows import Thresholds
 
 FAIL_ON = ("regression", "change", "nothing")
+
+
+_HELP = """\
+What changed between two saved runs, and whether it can be chance; of more than two, when.
+
+RUN is one of
+  a file      of --benchmark-json, gzipped or not; - for standard input
+  a folder    all runs in it and in its folders, by time: two are compared, more are a history
+  latest      the newest run in pytest-benchmark's storage; latest~3 is the third before it
+  0001        that number in the storage
+A stored run that is named alone is compared with the one before it.
+
+With --bisect ROW the exit status is what git bisect run takes: 0 where the row is as good as in the
+first run, 1 where it is worse, 125 where that can't be judged. To find the commit that slowed
+ResNet18_S down since v1, of which good.json is a run:
+  git bisect start HEAD v1
+  git bisect run sh -c 'rm -f /tmp/new.json
+    pytest benchmarks -m latency -k resnet18_s --benchmark-json /tmp/new.json
+    smallnet compare good.json /tmp/new.json --bisect latency/resnet18_s/1/float32'"""
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,12 +49,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare = commands.add_parser(
         "compare",
         help="what changed between two saved runs, and whether it can be chance",
-        description="What changed between two saved runs (files of --benchmark-json, "
-        "gzipped or not, - for standard input), "
-        "and whether it can be chance; of more than two files, when.",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    compare.add_argument("old", type=Path, metavar="OLD.json")
-    compare.add_argument("new", type=Path, nargs="+", metavar="NEW.json")
+    compare.add_argument("runs", nargs="+", metavar="RUN")
+    compare.add_argument(
+        "--storage",
+        default=STORAGE,
+        metavar="DIR",
+        help=f"where pytest-benchmark stores runs, as its --benchmark-storage. Default: {STORAGE}",
+    )
     compare.add_argument(
         "--fail-on",
         choices=FAIL_ON,
@@ -42,6 +74,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         metavar="FILE",
         help="where [tool.smallnet.compare] is. Default: ./pyproject.toml",
+    )
+    compare.add_argument(
+        "--accepted",
+        type=Path,
+        default=Path("reports/accepted.toml"),
+        metavar="FILE",
+        help="what smallnet accept wrote. Default: reports/accepted.toml",
+    )
+    compare.add_argument(
+        "--bisect", metavar="ROW", help="judge one row, as it is called here, for git bisect run"
     )
     compare.add_argument("-v", "--verbose", action="store_true", help="list every row")
     for name in ("markdown", "json", "html"):
@@ -61,7 +103,7 @@ def read_thresholds(path: Path | None) -> Thresholds:
     ValueError, with the file, for what is no TOML or no threshold; OSError for a file that is named
     and cannot be read.
     """
-    from smallnet_core.runs.compare import Thresholds
+    from smallnet_core.runs.rows import Thresholds
 
     if path is None:
         path = Path("pyproject.toml")
@@ -89,11 +131,9 @@ def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]
     ]
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Raises ValueError where a file would be written over another that was named."""
-    taken = {os.path.realpath(path): "an input" for path in (args.old, *args.new)}
-    if sum(str(path) == "-" for path in (args.old, *args.new)) > 1:
-        raise ValueError("standard input can be read once: name the other file")
+def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
+    """Raises ValueError where a file would be written over another that is read or written."""
+    taken = {os.path.realpath(file.path): "an input" for file in files}
     for option in ("markdown", "json", "html"):
         path = getattr(args, option)
         if path is None:
@@ -106,9 +146,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 def fails(comparison: Comparison, fail_on: str) -> bool:
     """Whether what changed is what ``fail_on`` names."""
-    from smallnet_core.runs.compare import Change
+    from smallnet_core.runs.rows import Change
 
     quiet = {
+        Change.ACCEPTED,
         Change.UNCHANGED,
         Change.SIMILAR,
         Change.UNDECIDED,
@@ -126,31 +167,30 @@ def _compare(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from smallnet_core.report import compare as compare_report
-    from smallnet_core.runs.compare import Change, compare
-    from smallnet_core.runs.file import read_run_file
-    from smallnet_core.runs.history import history
+    from smallnet_core.runs.accepted import accept, read_accepted
+    from smallnet_core.runs.compare import compare
     from smallnet_core.system.files import replace_file
 
-    _check_outputs(args)
+    if args.bisect is not None:
+        return _bisect(args)
     thresholds = read_thresholds(args.config)
     if args.alpha is not None:
         thresholds = replace(thresholds, alpha=args.alpha)
-    files = [read_run_file(path) for path in (args.old, *args.new)]
+    entries = read_accepted(args.accepted)
+    files, remarks = find_runs(args.runs, args.storage)
+    if len(files) < 2:
+        raise ValueError(f"{args.runs[0]}: is one run: name another to compare it with")
+    _check_outputs(args, files)
     if len(files) > 2:
-        if args.json or args.html:
-            raise ValueError("--json and --html are of two files; a history has --markdown")
-        over_time = history(files, thresholds=thresholds, across_machines=args.across_machines)
-        print("\n".join(compare_report.history_lines(over_time)))  # noqa: T201
-        if args.markdown:
-            lines = compare_report.history_markdown(over_time)
-            replace_file(args.markdown, "\n".join((*lines, "")).encode())
-        # What is still so at the end: the last step of a row decides.
-        ends = [line.changes[-1] for line in over_time.lines if line.changes]
-        wanted = {"regression": {Change.REGRESSION}, "nothing": set()}.get(args.fail_on, set(ends))
-        return int(any(end in wanted for end in ends))
-
+        return _history(args, files, thresholds, entries, remarks)
     comparison = compare(*files, thresholds=thresholds, across_machines=args.across_machines)
-    remarks = [line for file in files for line in file.remarks]
+    comparison = accept(
+        comparison,
+        entries,
+        today=datetime.date.today(),
+        earlier=lambda: runs_in(args.storage)[0],
+    )
+    remarks += [line for file in files for line in file.remarks]
     remarks += unused_patterns(thresholds, comparison)
     lines = [*remarks, *compare_report.terminal_lines(comparison, verbose=args.verbose)]
     print("\n".join(lines))  # noqa: T201
@@ -163,3 +203,55 @@ def _compare(args: argparse.Namespace) -> int:
         if path is not None:
             replace_file(path, text().encode())
     return int(fails(comparison, args.fail_on))
+
+
+def _history(
+    args: argparse.Namespace,
+    files: Sequence[RunFile],
+    thresholds: Thresholds,
+    entries: Sequence[Accepted],
+    remarks: Sequence[str],
+) -> int:
+    from smallnet_core.report import compare as compare_report
+    from smallnet_core.runs.accepted import accept_steps
+    from smallnet_core.runs.history import history
+    from smallnet_core.runs.rows import Change
+    from smallnet_core.system.files import replace_file
+
+    if args.json or args.html:
+        raise ValueError("--json and --html are of two files; a history has --markdown")
+    found = history(files, thresholds=thresholds, across_machines=args.across_machines)
+    found = accept_steps(found, entries, today=datetime.date.today())
+    print("\n".join([*remarks, *compare_report.history_lines(found)]))  # noqa: T201
+    if args.markdown:
+        lines = compare_report.history_markdown(found)
+        replace_file(args.markdown, "\n".join((*lines, "")).encode())
+    # What is still so at the end: the last step of a row decides.
+    ends = {line.changes[-1] for line in found.lines if line.changes} - {Change.ACCEPTED}
+    if args.fail_on == "change":
+        return int(bool(ends))
+    return int(args.fail_on == "regression" and Change.REGRESSION in ends)
+
+
+def _bisect(args: argparse.Namespace) -> int:
+    """Judge one row; whatever keeps it from that, status 2 would be bad to git: so 125."""
+    from smallnet_core.report.compare import terminal_lines
+    from smallnet_core.runs.compare import compare
+    from smallnet_core.runs.history import SKIP, bisect_status
+
+    try:
+        files, _ = find_runs(args.runs, args.storage)
+        if len(files) != 2:
+            raise ValueError(f"--bisect takes two runs, got {len(files)}")
+        comparison = compare(
+            *files,
+            thresholds=read_thresholds(args.config),
+            across_machines=args.across_machines,
+            partial=True,
+            only=args.bisect,
+        )
+    except (ValueError, OSError) as error:
+        print(f"smallnet compare: {error}", file=sys.stderr)  # noqa: T201
+        return SKIP
+    print("\n".join(terminal_lines(comparison, verbose=True)))  # noqa: T201
+    return bisect_status(comparison, args.bisect)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from smallnet_core.records import as_json as finite
 from smallnet_core.report.table import Bold, Table, escaped, format_value, wrapped
-from smallnet_core.runs.compare import Change, Comparison, RowComparison
+from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.history import History
+from smallnet_core.runs.rows import Change, RowComparison
 
 COMPARISON_SCHEMA = 1
 
 # What is listed row by row, most urgent first; the rest is counted.
-_IN_FULL = (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED)
+_IN_FULL = (Change.REGRESSION, Change.ACCEPTED, Change.IMPROVEMENT, Change.CHANGED)
 _LISTED = {
     Change.REGRESSION: "Regressions",
+    Change.ACCEPTED: "Accepted",
     Change.IMPROVEMENT: "Improvements",
     Change.CHANGED: "Changed counts",
     Change.UNDECIDED: "Undecided",
@@ -38,6 +40,20 @@ def _file(file: RunFile) -> str:
     dirty = " with changes" if file.commit.get("dirty") else ""
     machine = file.machine.get("device_name") or "unknown machine"
     return f"{file.datetime[:16]} {commit}{dirty}, {machine}"
+
+
+def _differences(comparison: Comparison) -> list[str]:
+    """Say what differs between where both runs were made, and warn of what times suffer from."""
+    parts = []
+    for d in comparison.environment:
+        old, new = (str(v or "unknown")[: 12 if d.name == "commit" else 60] for v in (d.old, d.new))
+        parts.append(f"commits {old}..{new}" if d.name == "commit" else f"{d.name} {old} -> {new}")
+    lines = [f"differs: {', '.join(parts)}"] if parts else []
+    lines += [f"warning: {text}" for text in comparison.warnings]
+    if not comparison.same_machine:
+        which = "different machines" if comparison.machines == "another" else "unknown machines"
+        lines.append(f"times are of {which}: shown, not judged (--across-machines)")
+    return lines
 
 
 def _summary(comparison: Comparison) -> str:
@@ -89,8 +105,7 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
     ``verbose`` has every row that was tested, and all names.
     """
     lines = [f"old: {_file(comparison.old)}", f"new: {_file(comparison.new)}"]
-    if not comparison.same_machine:
-        lines += ["times are of different machines: shown, not judged (--across-machines)"]
+    lines += [part for line in _differences(comparison) for part in wrapped(line)]
     for change, title, rows in _sections(comparison):
         lines += ["", f"{title}: {len(rows)}"]
         if change in _IN_FULL:
@@ -108,6 +123,19 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
             lines += _row_lines(row) if verbose else brief
     lines += ["", *wrapped(_summary(comparison))]
     return lines + (wrapped(_RENEW) if comparison.of(Change.IMPROVEMENT) else [])
+
+
+def confirmed_lines(comparison: Comparison, first: Mapping[str, RowComparison]) -> list[str]:
+    """Say of rows that were slower and were timed again whether they still are."""
+    slower = {row.label for row in comparison.of(Change.REGRESSION)}
+    return [
+        line
+        for label, row in first.items()
+        for line in wrapped(
+            f"timed again: {label}, {_effect(row)} the first time: "
+            f"{'confirmed' if label in slower else 'not confirmed'}"
+        )
+    ]
 
 
 def _row_lines(row: RowComparison) -> list[str]:
@@ -145,8 +173,8 @@ def markdown_lines(comparison: Comparison) -> list[str]:
 
     old, new = escaped(_file(comparison.old)), escaped(_file(comparison.new))
     lines = [f"**Compared:** {old} → {new}", "", f"{escaped(_summary(comparison))}."]
-    if not comparison.same_machine:
-        lines += ["", "Times are of different machines: shown, not judged."]
+    for line in _differences(comparison):
+        lines += ["", f"{escaped(line)}."]
     for change, title, rows in _sections(comparison):
         if change in _IN_FULL:
             lines += ["", f"### {title}", "", *_table(rows).markdown()]
@@ -174,7 +202,7 @@ def html_page(comparison: Comparison) -> str:
         old=_file(comparison.old),
         new=_file(comparison.new),
         summary=_summary(comparison),
-        same_machine=comparison.same_machine,
+        differences=_differences(comparison),
         sections=[(title, _table(rows)) for _, title, rows in sections],
     )
 
@@ -186,6 +214,8 @@ def as_json(comparison: Comparison) -> str:
         "old": _file_facts(comparison.old),
         "new": _file_facts(comparison.new),
         "same_machine": comparison.same_machine,
+        "environment": [vars(difference) for difference in comparison.environment],
+        "warnings": comparison.warnings,
         "alpha": comparison.thresholds.alpha,
         "counts": {str(change): n for change, n in comparison.counts.items()},
         "rows": [_row_facts(row) for row in comparison.rows],
@@ -219,6 +249,7 @@ def _row_facts(row: RowComparison) -> dict[str, Any]:
 def history_lines(history: History) -> list[str]:
     """Write a line a row that changed, its values a file each, those in brackets where it did."""
     marks = {Change.REGRESSION: " worse", Change.IMPROVEMENT: " better", Change.CHANGED: " changed"}
+    marks[Change.ACCEPTED] = " accepted"
     lines = [f"{k + 1}: {_file(file)}" for k, file in enumerate(history.files)]
     changed = [line for line in history.lines if line.steps]
     lines += [""] * bool(changed)

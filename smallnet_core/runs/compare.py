@@ -8,6 +8,7 @@ means (exit code 1; 0 without any such row, 2 for files or settings that cannot 
 | worse accuracy | same weights | McNemar's exact test of the images | 0.1 points | anywhere |
 | | other weights, 3 seeds or more on a side | t, measured deviation | 0.1 points | anywhere |
 | | fewer seeds | t, 0.8 points assumed; undecided if 0.3 would do | 0.1 points | anywhere |
+| | a class's precision, recall, f1 | two confusion matrices | 0.1 points | anywhere |
 | | another number with a 95 % interval | both intervals | 0.1 points | anywhere |
 | | it diverged | none | none | anywhere |
 | worse curve | any point of it | two shares of images, times the points | 0.1 points | anywhere |
@@ -17,7 +18,8 @@ means (exit code 1; 0 without any such row, 2 for files or settings that cannot 
 | measured -> not measured | claim | none | none | same machine |
 | gone | any row | none | none | same machine, and not ``partial`` |
 
-Tests are two-sided, and a table's p values are adjusted by Holm to 5 % together. A difference of
+Tests are two-sided, and a table's p values are adjusted by Holm to 5 % together; those of classes
+for each metric. A difference of
 two networks is a regression only by what the first of them, which the claim is about, has lost.
 *Undecided* is what would be significant but for something unknown that can explain it: the
 deviation of seeds, the machine's mood.
@@ -35,27 +37,16 @@ from smallnet_core.runs import significance
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.machines import Difference, differences, machines, warnings
 from smallnet_core.runs.readings import Reading, readings
+from smallnet_core.runs.reference import Learnt, learn
 from smallnet_core.runs.rows import (
     Change,
     ComparisonError,
-    Learnt,
     RowComparison,
     Thresholds,
     joined,
     process_variance,
     tested,
 )
-
-__all__ = [
-    "Change",
-    "Comparison",
-    "ComparisonError",
-    "Learnt",
-    "RowComparison",
-    "Thresholds",
-    "check_same_data",
-    "compare",
-]
 
 _MET = frozenset({Status.REPRODUCED.value, Status.EXCEEDED.value, Status.REFUTED.value})
 
@@ -91,12 +82,14 @@ def compare(
     thresholds: Thresholds | None = None,
     across_machines: bool = False,
     partial: bool = False,
+    only: str | None = None,
     learnt: Mapping[tuple[str, ...], Learnt] | None = None,
 ) -> Comparison:
     """Tell what changed from ``old`` to ``new``; ComparisonError for nothing in common.
 
-    ``learnt`` of earlier runs, by the key of a reading, takes the place of what the old file says
-    of a row's mean and deviation. ``partial`` is for a new run that was not asked for everything.
+    What was ``learnt`` of earlier runs takes the place of what the old file says of a row's mean
+    and deviation; by default, what a reference knows. ``partial`` is for a new run that was not
+    asked for everything, ``only`` for one row, with no other in its family of tests.
     """
     thresholds = thresholds or Thresholds()
     check_same_data(old, new)
@@ -107,16 +100,18 @@ def compare(
         raise ComparisonError(
             f"{old.path} and {new.path} have nothing in common: nothing was measured in both"
         )
-    known = learnt or {}
+    known = (learn([old]) if old.learnt else {}) if learnt is None else learnt
     rows = []
     for a, b in pairs:
+        if only is not None and only not in (r.label for r in (a, b) if r):
+            continue
         row = _compared(a, b, thresholds, at_home=at_home, partial=partial)
         if row.change is Change.SIMILAR and a and b:
             row = tested(
                 row,
                 a,
                 b,
-                known.get(a.key),
+                known.get(a.pool),
                 functools.partial(process_variance, pairs, known, b),
                 found,
                 at_home,
@@ -157,21 +152,30 @@ def check_same_data(old: RunFile, new: RunFile) -> None:
 def _pairs(
     before: Sequence[Reading], after: Sequence[Reading]
 ) -> list[tuple[Reading | None, Reading | None]]:
-    """By key; a claim that one side did not measure, and so on no device, by its name."""
+    """By key, and of a reference's several recipes by the one that is the new row's.
+
+    A claim that one side did not measure, and so on no device, is paired by its name.
+    """
     old, new = ({reading.key: reading for reading in side} for side in (before, after))
-    rest = {key[:2]: key for key in old if key not in new and key[0] == "claim"}
+    by_recipe = {(reading.key[:3], reading.recipe): reading for reading in before}
+    names = {key[:2]: reading for key, reading in old.items() if key not in new}
     pairs: list[tuple[Reading | None, Reading | None]] = []
     taken = set()
     for key, reading in new.items():
         other = old.get(key)
-        if other is None and key[0] == "claim" and key[:2] in rest:
-            left = old[rest[key[:2]]]
-            if "none" in (left.kind, reading.kind):
+        if key[0] == "claim":
+            other = by_recipe.get((key[:3], reading.recipe), other)
+            left = names.get(key[:2])
+            if other is None and left is not None and "none" in (left.kind, reading.kind):
                 other = left
         if other is not None:
-            taken.add(other.key)
+            taken |= {other.key, key}
         pairs.append((other, reading))
-    return pairs + [(reading, None) for key, reading in old.items() if key not in taken]
+    return pairs + [
+        (reading, None)
+        for key, reading in old.items()
+        if key not in taken and (key[0] != "claim" or key[:3] not in taken)
+    ]
 
 
 # Rows that need no test
@@ -194,6 +198,7 @@ def _compared(
         change=Change.SIMILAR,
         kind=some.kind,
         unit=some.unit,
+        family=some.family,
         old=None if old is None else old.value,
         new=None if new is None else new.value,
         lower_is_better=some.lower_is_better,
@@ -260,7 +265,7 @@ def _decided(rows: Sequence[RowComparison], thresholds: Thresholds) -> list[RowC
     tests: dict[str, list[int]] = defaultdict(list)
     for k, row in enumerate(rows):
         if row.test is not None:
-            tests[row.table].append(k)
+            tests[row.family or row.table].append(k)
     decided = list(rows)
     for found in tests.values():
         own = [rows[k].test for k in found]

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-__all__ = ["SCHEMA", "RunFile", "RunFileError", "check_document", "check_run", "read_run_file"]
-
 SCHEMA = 2
 
 # A run of everything with 20 networks has 3 MB; what is ten times that is no run of ours.
@@ -59,6 +57,11 @@ class RunFile:
     @property
     def runs(self) -> Sequence[Row]:
         return self.document["smallnet"]["runs"]
+
+    @property
+    def learnt(self) -> Sequence[Row]:
+        """What a reference has of all its runs; empty for a run."""
+        return self.document["smallnet"].get("learnt", ())
 
     @property
     def machine(self) -> Mapping[str, Any]:
@@ -148,7 +151,7 @@ def check_document(document: Any) -> dict[str, Any]:
 
     ValueError, with the place in the document, for anything else.
     """
-    document = _cleaned(document, "the file")
+    document = cleaned(document, "the file")
     if not isinstance(document, dict):
         raise _DocumentError(f"is a {type(document).__name__}, expected an object of JSON")
     if "smallnet" not in document:
@@ -197,7 +200,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _cleaned(value: Any, where: str) -> Any:
+def cleaned(value: Any, where: str) -> Any:
     """Without control characters, in keys too; no absurd length, no number beyond all use."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
@@ -205,9 +208,9 @@ def _cleaned(value: Any, where: str) -> Any:
         # Half of a pair of surrogates cannot be written anywhere.
         return _CONTROL.sub("", value).encode(errors="replace").decode()
     if isinstance(value, dict):
-        return {_cleaned(key, where): _cleaned(item, str(key)[:40]) for key, item in value.items()}
+        return {cleaned(key, where): cleaned(item, str(key)[:40]) for key, item in value.items()}
     if isinstance(value, list):
-        return [_cleaned(item, where) for item in value]
+        return [cleaned(item, where) for item in value]
     if isinstance(value, float) and not math.isfinite(value):  # 1e999
         raise _DocumentError(f"{where}: a number that is not finite")
     if isinstance(value, int) and abs(value) > MAX_INTEGER:

@@ -17,19 +17,17 @@ from dataclasses import dataclass
 
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
-from smallnet_core.runs.compare import (
-    Change,
-    Comparison,
-    ComparisonError,
-    Learnt,
-    Thresholds,
-    check_same_data,
-    compare,
-)
+from smallnet_core.runs.compare import Comparison, check_same_data, compare
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.machines import machines
 from smallnet_core.runs.readings import Reading, readings
-from smallnet_core.runs.rows import ASSUMED_MOOD_DEVIATION, ASSUMED_PROCESS_DEVIATION
+from smallnet_core.runs.rows import (
+    ASSUMED_MOOD_DEVIATION,
+    ASSUMED_PROCESS_DEVIATION,
+    Change,
+    ComparisonError,
+    Thresholds,
+)
 from smallnet_core.runs.significance import Variance
 
 WINDOW = 7
@@ -68,13 +66,11 @@ def history(
     thresholds: Thresholds | None = None,
     across_machines: bool = False,
 ) -> History:
-    """Make a line for each row over files in the order of their times, with its steps.
+    """Make a line for each row over two files or more in the order of their times, with its steps.
 
     Fewer than ten files are compared in pairs, each with the one where the row changed last.
-    ComparisonError for fewer than two files, and for runs on different images.
+    ComparisonError for runs on different images.
     """
-    if len(files) < 2:
-        raise ComparisonError("a history needs two files or more")
     thresholds = thresholds or Thresholds()
     ordered = tuple(sorted(files, key=lambda file: file.datetime))
     for file in ordered[1:]:
@@ -156,7 +152,8 @@ class _Pairs:
 def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict[int, Change]:
     """Steps of a row by the run at which it had changed; the surest first, then on both sides."""
     timed = row[0].kind == "rounds"
-    referred = timed and all(r.process and r.process.mood is not None for r in row)
+    gauges = {r.process.gauge if r.process else None for r in row}
+    referred = timed and len(gauges) == 1 and None not in gauges
     series, assumed = [], ASSUMED_SEED_DEVIATION**2
     if timed:
         assumed = ASSUMED_PROCESS_DEVIATION**2 + (0 if referred else ASSUMED_MOOD_DEVIATION**2)
@@ -226,52 +223,10 @@ def _surest(
     return best
 
 
-def learn(files: Sequence[RunFile]) -> dict[tuple[str, ...], Learnt]:
-    """Learn each row's values from several runs, by the key of its reading.
-
-    Of accuracies a value for each network, once however often it was judged; of times a value for
-    each run on the newest one's machine. ComparisonError for no file.
-    """
-    if not files:
-        raise ComparisonError("nothing to learn from: no run")
-    ordered = sorted(files, key=lambda file: file.datetime)
-    accuracies: dict[tuple[str, ...], dict[str, tuple[float, str]]] = {}
-    times: dict[tuple[str, ...], list[tuple[Reading, str]]] = {}
-    for file in ordered:
-        at_home = machines(ordered[-1], file) == "same"
-        for reading in readings(file):
-            if reading.kind == "accuracy" and reading.runs:
-                of_row = accuracies.setdefault(reading.key, {})
-                for run, value in zip(reading.runs, reading.values, strict=True):
-                    weights = str(run["weights_sha256"] or (file.path, run["fingerprint"]))
-                    of_row[weights] = value, run["fingerprint"]
-            elif reading.process and at_home:
-                times.setdefault(reading.key, []).append((reading, file.path.name))
-    learnt = {}
-    for key, by_weights in accuracies.items():
-        values, names = zip(*by_weights.values(), strict=True)
-        learnt[key] = Learnt(values=values, runs=names)
-    for key, found in times.items():
-        processes = [r.process for r, _ in found if r.process]
-        moods = [p.mood for p in processes if p.mood is not None]
-        referred = len(moods) == len(processes)
-        learnt[key] = Learnt(
-            values=tuple(p.log - ((p.mood or 0.0) if referred else 0.0) for p in processes),
-            mood=statistics.fmean(moods) if referred else None,
-            runs=tuple(name for _, name in found),
-        )
-    return learnt
-
-
-def bisect_status(comparison: Comparison | None, label: str) -> int:
-    """Give the exit code for ``git bisect run`` about one row: 0 good, 1 bad, 125 can't be judged.
-
-    None is a run that could not be compared at all.
-    """
-    rows = [] if comparison is None else [r for r in comparison.rows if r.label == label]
-    if not rows:
-        return SKIP
-    if rows[0].change is Change.REGRESSION:
-        return BAD
+def bisect_status(comparison: Comparison, label: str) -> int:
+    """Give ``git bisect run`` its exit code of a row: 0 good, 1 bad, 125 cannot be judged."""
+    rows = [row for row in comparison.rows if row.label == label and row.kind != "none"]
     unjudged = (Change.NOT_JUDGED, Change.NOT_MEASURED, Change.UNDECIDED, Change.NEW, Change.GONE)
-    return SKIP if rows[0].change in unjudged else GOOD
+    if not rows or rows[0].change in unjudged:
+        return SKIP
+    return BAD if rows[0].change is Change.REGRESSION else GOOD

@@ -100,7 +100,6 @@ def _environment(file: RunFile) -> dict[str, str | None]:
         "commit": _text(file.commit.get("id")),
         "python": _text(file.machine.get("python")),
         "system": _text(file.machine.get("system")),
-        "driver": _text(file.machine.get("driver")),
         **{name: _text(v) for name, v in _mapping(file.machine.get("versions")).items()},
         **machine,
     }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from smallnet_core.claims import CLAIMS
 from smallnet_core.records import Rule, Status
 from smallnet_core.runs.file import Row, RunFile
-from smallnet_core.runs.significance import Variance, log_median
+from smallnet_core.runs.significance import Variance, log_median, share_variance
 
 # What makes a timing the same one in another file; the name, for kinds that are not here.
 IDENTITY: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +34,7 @@ class Process:
     log: float  # of the median of its rounds
     within: Variance  # of that, as far as the rounds tell
     mood: float | None = None  # log of what the reference timing beside it would make of 1
+    gauge: str | None = None  # what that was a timing of: moods of two gauges say nothing together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,8 @@ class Reading:
     key: tuple[str, ...]
     label: str
     table: str
-    kind: str  # "accuracy", "interval", "rounds", "curve", "count", "number", "none"
+    kind: str  # "accuracy", "class", "interval", "rounds", "curve", "count", "number", "none"
+    family: str = ""  # of tests that are adjusted together, where that isn't the table
     value: float | None = None
     unit: str = ""
     lower_is_better: bool = False
@@ -51,18 +55,28 @@ class Reading:
     values: tuple[float, ...] = ()  # a seed each, or a point of a curve each; percent
     num_images: int | None = None
     interval: tuple[float, float] | None = None
+    sampling: float = 0.0  # of a class's number: its variance by another draw of the images
     process: Process | None = None
     runs: tuple[Row, ...] = ()  # a seed each; empty where one is not in the file
     fingerprints: tuple[str, ...] = ()
     weights: str | None = None  # of a curve
     minuend: float | None = None  # of a difference: what the claim is about
 
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """The key of what its values can be pooled with: by the same recipe but for the seed."""
+        recipes = {json.dumps({**run["recipe"], "seed": 0}, sort_keys=True) for run in self.runs}
+        if not recipes:
+            return self.key
+        digest = hashlib.sha256("".join(sorted(recipes)).encode()).hexdigest()
+        return (*self.key[:3], digest[:12])
+
 
 def readings(file: RunFile) -> list[Reading]:
     """Read all rows of a file, each under a label of its own."""
     runs = {run["fingerprint"]: run for run in file.runs}
     rounds = {
-        _timing_key(row): tuple(seconds)
+        timing_key(row): tuple(seconds)
         for row, seconds in file.rounds
         if row["claim"] is None and row["kind"] == "latency"
     }
@@ -116,24 +130,47 @@ def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
     )
     if unit == "%" and row["metric"] == "accuracy_percent" and (base.num_images or base.runs):
         return replace(base, kind="accuracy")
+    index = None if claim is None else claim.details.get("class_index")
+    if base.runs and index is not None and row["metric"] in ("precision", "recall", "f1"):
+        variances = [_sampling(run["confusion"], index, row["metric"]) for run in base.runs]
+        if None not in variances:
+            sampling = statistics.fmean(filter(None, variances))
+            family = f"{base.table}, {row['metric']}"
+            return replace(base, kind="class", sampling=sampling, family=family)
     if unit in ("%", "points", ""):
         wide = interval is not None and interval[0] < interval[1]
         return replace(base, kind="interval" if wide else "number")
     return replace(base, kind="count", lower_is_better=unit in BIGGER_IS_WORSE)
 
 
-def _timing_key(row: Row) -> tuple[str, ...]:
+def _sampling(confusion: Sequence[Sequence[int]], index: int, metric: str) -> float | None:
+    """Estimate the variance of a class's number that another draw of the images would make."""
+    if index >= len(confusion):
+        return None
+    hits, support = confusion[index][index], sum(confusion[index])
+    predicted = sum(row[index] for row in confusion)
+    if metric != "f1":
+        return share_variance(hits, max(1, support if metric == "recall" else predicted))
+    # f1 is 2 j / (1 + j) of the share j that its hits have of all that is or is taken for one.
+    union = max(1, support + predicted - hits)
+    return share_variance(hits, union) * 4 / (1 + hits / union) ** 4
+
+
+def timing_key(row: Row) -> tuple[str, ...]:
     fields = (*IDENTITY.get(row["kind"], ("name",)), "device")
     return (row["kind"], *(str(row.get(name, "")) for name in fields))
+
+
+def timing_label(row: Row) -> str:
+    """What a timing is called; a part of it has its name after a colon."""
+    return "/".join(filter(None, timing_key(row)[:-1]))
 
 
 def _of_timing(
     row: Row, runs: Mapping[str, Row], rounds: Mapping[tuple[str, ...], tuple[float, ...]]
 ) -> list[Reading]:
-    kind, key = row["kind"], _timing_key(row)
-    base = Reading(
-        key=key, label="/".join(filter(None, key[:-1])), table=kind, kind="number", unit="ms"
-    )
+    kind, key = row["kind"], timing_key(row)
+    base = Reading(key=key, label=timing_label(row), table=kind, kind="number", unit="ms")
 
     def part(name: str, unit: str) -> Reading:
         value = _finite(row.get(name))
@@ -149,10 +186,10 @@ def _of_timing(
         if not values or statistics.median(values) <= 0:
             return reading
         log, within = log_median(values)
-        mood = _mood(row)
+        mood, gauge = _mood(row)
         if mood is not None and not seconds:
             mood = -mood
-        process = Process(log=log, within=within, mood=mood)
+        process = Process(log=log, within=within, mood=mood, gauge=gauge)
         return replace(reading, kind="rounds", process=process, lower_is_better=seconds)
 
     def timed_part(name: str, unit: str) -> Reading:
@@ -212,15 +249,15 @@ def _of_timing(
     return [replace(base, unit=unit, value=_finite(row.get("measured")))]
 
 
-def _mood(row: Row) -> float | None:
-    """Log of the seconds that the reference timings took beside this row."""
+def _mood(row: Row) -> tuple[float | None, str | None]:
+    """Log of the seconds that the reference timings took beside this row, and their names."""
     seconds = row.get("reference_seconds")
-    found = list(seconds.values()) if isinstance(seconds, Mapping) else []
-    if rate := _finite(row.get("matmul_gflops")):
-        found.append(1 / rate)
-    if not found or not all((_finite(s) or 0.0) > 0 for s in found):
-        return None
-    return statistics.fmean(map(math.log, found))
+    found = dict(seconds) if isinstance(seconds, Mapping) else {}
+    if not found and (rate := _finite(row.get("matmul_gflops"))):
+        found["matmul"] = 1 / rate
+    if not found or not all((_finite(s) or 0.0) > 0 for s in found.values()):
+        return None, None
+    return statistics.fmean(map(math.log, found.values())), " ".join(sorted(found))
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
-"""What a machine's runs have found so far, kept in one file: `reports/reference/<machine>.json`.
+"""What a machine's runs have found so far, kept in one file: ``reports/reference/<machine>.json``.
 
-The file has the newest run as it was saved, and for each row of accuracy or time the mean, the
-deviation and the values of all runs that it was made of, for ``compare`` to learn from.
+The file is a saved run, made of several: of each claim, recipe and device it has the newest row,
+and under ``learnt`` what all of them found of a row, the newest ``MOST`` values of it. Values are
+pooled by row, device and recipe but for the seed: with another recipe they begin anew.
 """
 
 from __future__ import annotations
@@ -10,92 +11,161 @@ import json
 import math
 import re
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from smallnet_core.runs.compare import Comparison, Learnt, Thresholds, compare
-from smallnet_core.runs.file import RunFile, check_document
-from smallnet_core.runs.history import learn
+from smallnet_core.records import Status
+from smallnet_core.runs.file import Row, RunFile, check_document
+from smallnet_core.runs.machines import machines
+from smallnet_core.runs.readings import readings, timing_key
 from smallnet_core.system.files import replace_file
 
-SCHEMA = 1
-
-
-class UnusableReferenceError(ValueError):
-    """A file that is no reference: its path and what is wrong with it, in a line."""
+FOLDER = Path("reports/reference")
+MOST = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reference:
-    """The newest of several runs, and what all of them found."""
+class Found:
+    """What one network or one run has of a row."""
 
-    run: RunFile
-    learnt: dict[tuple[str, ...], Learnt]
-
-    def compare(self, new: RunFile, thresholds: Thresholds | None = None) -> Comparison:
-        """Compare a run with the newest, and with the means and deviations of all."""
-        return compare(self.run, new, thresholds=thresholds, learnt=self.learnt)
-
-
-def reference_path(file: RunFile, folder: Path) -> Path:
-    """Name the file of the machine that a run is from: by its host and device."""
-    host = str(file.document["machine_info"].get("node") or "unknown")
-    name = f"{host}-{file.machine.get('device') or 'unknown'}"
-    return folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', name)}.json"
+    value: float  # percent; of a time the log of its median
+    run: str  # time and commit
+    weights: str | None = None
+    mood: float | None = None  # see readings.Process
+    gauge: str | None = None
 
 
-def update(files: Sequence[RunFile], path: Path) -> Reference:
-    """Make a reference of runs and write it; ComparisonError for none."""
-    learnt = learn(files)
+@dataclass(frozen=True)
+class Learnt:
+    """What several runs found of a row."""
+
+    found: tuple[Found, ...]
+
+    @property
+    def gauge(self) -> str | None:
+        """By which reference timing all of them can be corrected; None where there is none."""
+        gauges = {one.gauge for one in self.found}
+        return gauges.pop() if len(gauges) == 1 else None
+
+    @property
+    def mood(self) -> float:
+        return statistics.fmean(one.mood or 0.0 for one in self.found) if self.gauge else 0.0
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Percent; of times logs, as multiples of the reference timing where all have it."""
+        corrected = self.gauge is not None
+        return tuple(one.value - (one.mood or 0.0) * corrected for one in self.found)
+
+
+def learn(files: Sequence[RunFile]) -> dict[tuple[str, ...], Learnt]:
+    """Learn each row's values from runs and references, by ``Reading.pool``.
+
+    Of accuracies a value for each network, once however often it was judged; of times a value for
+    each run on the newest one's machine.
+    """
     newest = max(files, key=lambda file: file.datetime)
-    rows = [
-        {
-            "key": key,
-            "n": len(row.values),
-            "mean": statistics.fmean(row.values),
-            "deviation": statistics.stdev(row.values) if len(row.values) > 1 else None,
-            "values": row.values,
-            "mood": row.mood,
-            "runs": row.runs,
-        }
-        for key, row in learnt.items()
+    found: dict[tuple[str, ...], dict[str, Found]] = defaultdict(dict)
+    for file in sorted(files, key=lambda file: (not file.learnt, file.datetime)):
+        at_home = machines(newest, file) == "same"
+        run = f"{file.datetime[:19]} {str(file.commit.get('id') or '')[:12]}".strip()
+        for row in file.learnt:
+            if at_home or not row["timed"]:
+                values = [Found(**one) for one in row["values"]]
+                found[tuple(row["key"])] |= {one.weights or one.run: one for one in values}
+        for reading in () if file.learnt else readings(file):
+            own = found[reading.pool]
+            if reading.kind == "accuracy":
+                for network, value in zip(reading.runs, reading.values, strict=False):
+                    weights = network["weights_sha256"] or f"{run} {network['fingerprint']}"
+                    own.pop(weights, None)  # what is judged again is the newest
+                    own[weights] = Found(value=value, run=run, weights=weights)
+            elif reading.process and at_home:
+                p = reading.process
+                own[run] = Found(value=p.log, run=run, mood=p.mood, gauge=p.gauge)
+    return {key: Learnt(tuple(own.values())[-MOST:]) for key, own in found.items() if own}
+
+
+def reference_path(host: str | None, device: str | None, folder: Path = FOLDER) -> Path:
+    """Name the file of a machine, by its host and device."""
+    name = f"{host or 'unknown'}-{device or 'unknown'}"
+    return folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', name)[:100]}.json"
+
+
+def path_of(file: RunFile, folder: Path = FOLDER) -> Path:
+    """Name the file of the machine that a run is from."""
+    host = file.document["machine_info"].get("node")
+    return reference_path(str(host or ""), file.machine.get("device"), folder)
+
+
+def update(files: Sequence[RunFile], path: Path) -> RunFile:
+    """Make a reference of runs, and of the one that is among them, and write it."""
+    newest_first = sorted(files, key=lambda file: file.datetime, reverse=True)
+    rows: dict[tuple[Any, ...], Row] = {}
+    runs: dict[str, Row] = {}
+    timed: dict[tuple[str, ...], Row] = {}
+    for file in newest_first:
+        own = {run["fingerprint"]: run for run in file.runs}
+        for row in file.rows:
+            used = [*row.get("fingerprints", ()), row.get("fingerprint")]
+            # A network that was trained anew since then would not agree with the row.
+            if all(runs.get(name, own.get(name)) == own.get(name) for name in used):
+                rows.setdefault(_key(row), row)
+                runs |= {name: own[name] for name in used if name in own}
+        for benchmark in file.document["benchmarks"]:
+            row = benchmark["extra_info"].get("smallnet")
+            if row is not None and row.get("kind") == "latency":
+                timed.setdefault(timing_key(row), benchmark)
+    measured = {row["claim"] for row in rows.values() if not _is_empty(row)}
+    kept = [row for row in rows.values() if not _is_empty(row) or row["claim"] not in measured]
+    ours = {"schema": 2, "rows": kept, "runs": list(runs.values())}
+    benchmarks = list(timed.values())
+    document = {**newest_first[0].document, "benchmarks": benchmarks, "smallnet": ours}
+    made = {reading.pool: reading for reading in readings(RunFile(path=path, document=document))}
+    ours["learnt"] = [
+        {"key": key, "label": made[key].label, "unit": made[key].unit, **_facts(row)}
+        for key, row in learn(files).items()
+        if key in made
     ]
-    found = {"schema": SCHEMA, "run": newest.document, "rows": rows}
-    replace_file(path, (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
-    return Reference(run=newest, learnt=learnt)
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    reference = RunFile(path=path, document=check_document(json.loads(text)))
+    replace_file(path, text.encode())
+    return reference
 
 
-def read_reference(path: Path) -> Reference:
-    """Read what ``update`` wrote; UnusableReferenceError, in one line, for anything else."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-            raise ValueError(f"no reference of schema {SCHEMA}: was it a run?")
-        learnt = dict(_learnt(row) for row in found["rows"])
-        run = RunFile(path=path, document=check_document(found["run"]))
-    except OSError as error:
-        raise UnusableReferenceError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UnusableReferenceError(f"{path}: {' '.join(str(error).split())[:300]}") from error
-    return Reference(run=run, learnt=learnt)
+def _key(row: Row) -> tuple[Any, ...]:
+    return timing_key(row) if row["claim"] is None else (row["claim"], row["recipe"], row["device"])
 
 
-def _learnt(row: dict[str, Any]) -> tuple[tuple[str, ...], Learnt]:
-    values = tuple(float(value) for value in row["values"])
-    mood = None if row["mood"] is None else float(row["mood"])
-    if not values or not all(map(math.isfinite, (*values, mood or 0.0))):
-        raise ValueError(f"{row['key']}: expected finite numbers, one at least")
-    learnt = Learnt(values=values, mood=mood, runs=tuple(map(str, row["runs"])))
-    return tuple(map(str, row["key"])), learnt
+def _is_empty(row: Row) -> bool:
+    return row.get("verdict") == Status.NOT_MEASURED.value
 
 
-def shown(reference: Reference) -> list[str]:
-    """Say in a line for each row its mean, deviation and number; of times the mean is a log."""
+def _facts(row: Learnt) -> Mapping[str, Any]:
+    """Number, mean and deviation for whoever reads the file; of times the deviation in percent."""
+    timed = row.found[0].weights is None
+    mean = statistics.fmean(one.value for one in row.found)
+    deviation = statistics.stdev(row.values) if len(row.values) > 1 else None
+    return {
+        "timed": timed,
+        "n": len(row.found),
+        "mean": math.exp(mean) if timed else mean,
+        "deviation": 100 * deviation if timed and deviation is not None else deviation,
+        "values": [asdict(one) for one in row.found],
+    }
+
+
+def shown(reference: RunFile) -> list[str]:
+    """Say in a line for each row its mean, deviation and number, and the runs they are of."""
     lines = []
-    for key, row in reference.learnt.items():
-        spread = f", deviation {statistics.stdev(row.values):.3g}" if len(row.values) > 1 else ""
-        mean = statistics.fmean(row.values)
-        lines.append(f"{'/'.join(filter(None, key))}: {mean:.4g}{spread}, n {len(row.values)}")
+    for row in reference.learnt:
+        unit = f" {row['unit']}".rstrip()
+        spread = ""
+        if row["deviation"] is not None:
+            spread = f", deviation {row['deviation']:.3g}{' %' if row['timed'] else ''}"
+        runs = ", ".join(dict.fromkeys(one["run"] for one in row["values"]))
+        lines.append(f"{row['label']}: {row['mean']:.4g}{unit}{spread}, n {row['n']} ({runs})")
     return lines

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
 from smallnet_core.runs.file import Row
-from smallnet_core.runs.readings import Reading
+from smallnet_core.runs.readings import Process, Reading
+from smallnet_core.runs.reference import Learnt
 from smallnet_core.runs.significance import Test, Variance
 
 # Points. Published networks of this size have 0.1 to 0.8.
@@ -42,6 +43,7 @@ class Change(enum.StrEnum):
     """What became of a row."""
 
     REGRESSION = "regression"
+    ACCEPTED = "accepted"  # a regression that is known, see accepted
     IMPROVEMENT = "improvement"
     CHANGED = "changed"  # a count: neither better nor worse
     UNDECIDED = "undecided"
@@ -97,16 +99,9 @@ class Thresholds:
                 return least
         if reading.kind == "rounds":
             return self.time_percent
+        if reading.kind == "class":
+            return self.accuracy_points / 100
         return self.accuracy_points if reading.unit in ("%", "points") else 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learnt:
-    """What several runs found of a row: of accuracies a value a seed, of times a log a process."""
-
-    values: tuple[float, ...]
-    mood: float | None = None  # mean over the runs; None unless each had its reference timing
-    runs: tuple[str, ...] = ()  # where the values are from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +113,7 @@ class RowComparison:
     change: Change
     kind: str
     unit: str
+    family: str = ""  # the table, where it has no name
     old: float | None = None
     new: float | None = None
     effect: float | None = None  # new - old, in points for %; percent for rounds
@@ -146,6 +142,8 @@ def tested(
     kinds = {old.kind, new.kind}
     if kinds == {"accuracy"}:
         return _accuracy(row, old, new, learnt)
+    if kinds == {"class"}:
+        return _class(row, old, new)
     if kinds == {"curve"}:
         return _curve(row, old, new)
     if kinds == {"rounds"}:
@@ -179,28 +177,59 @@ def _accuracy(
             interval=(100 * low, 100 * high),
         )
     before = learnt.values if learnt else old.values
-    effect = statistics.fmean(new.values) - statistics.fmean(before)
-    share = 1 / len(before) + 1 / len(new.values)
     images = new.num_images or old.num_images or 10_000
     # Seeds that share half of their errors differ by so much at least; three can agree by chance.
     hits = min(images, max(0, round(statistics.fmean(before) / 100 * images)))
     least = 1e4 * significance.share_variance(hits, images) / 4
-
-    def test(variance: float, degrees: float, method: str) -> tuple[Test, tuple[float, float]]:
-        return significance.t_test(effect, [(max(variance, least) * share, degrees)], method)
-
     if max(len(before), len(new.values)) >= 3:
-        variance, degrees = significance.pooled(
-            [significance.variance_of(side) for side in (before, new.values)]
+        return _by_seeds(replace(row, note=note), before, new.values, least)
+    wide, narrow = (
+        _by_seeds(row, before, new.values, least, (deviation**2, _ASSUMED_DEGREES), method)
+        for deviation, method in (
+            (WIDE_SEED_DEVIATION, f"t, {WIDE_SEED_DEVIATION:g} points assumed"),
+            (ASSUMED_SEED_DEVIATION, ""),
         )
-        found, interval = test(variance, degrees, "t, the seeds' own deviation")
-        return replace(row, effect=effect, note=note, test=found, interval=interval)
-    found, interval = test(
-        WIDE_SEED_DEVIATION**2, _ASSUMED_DEGREES, f"t, {WIDE_SEED_DEVIATION:g} points assumed"
     )
-    narrow, _ = test(ASSUMED_SEED_DEVIATION**2, _ASSUMED_DEGREES, "")
     note = joined(note, "fewer than three seeds: their deviation is assumed")
-    return replace(row, effect=effect, note=note, test=found, interval=interval, narrow=narrow)
+    return replace(wide, note=note, narrow=narrow.test)
+
+
+def _by_seeds(
+    row: RowComparison,
+    before: Sequence[float],
+    after: Sequence[float],
+    least: float,
+    assumed: Variance | None = None,
+    method: str = "t, the seeds' own deviation",
+) -> RowComparison:
+    """By the variance of the seeds on both sides, or what it is assumed to be."""
+    measured = significance.pooled([significance.variance_of(side) for side in (before, after)])
+    variance, degrees = assumed or measured
+    effect = statistics.fmean(after) - statistics.fmean(before)
+    share = 1 / len(before) + 1 / len(after)
+    test, interval = significance.t_test(effect, [(max(variance, least) * share, degrees)], method)
+    return replace(row, effect=effect, test=test, interval=interval)
+
+
+def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
+    """By the confusion matrices; how a class varies between seeds, another draw stands for.
+
+    Of the same weights the images are the same too: they differ by as much less than two draws as
+    all images' answers do.
+    """
+    pairs = _same_seeds(old, new)
+    sampling = (old.sampling + new.sampling) / 2
+    if pairs and all(_same_weights(a, b) for a, b in pairs):
+        changed = sum(sum(_discordant(a, b)) for a, b in pairs)
+        if changed == 0 and old.value == new.value:
+            return replace(row, change=Change.UNCHANGED)
+        images = sum(a["num_images"] for a, _ in pairs)
+        right = sum(a["num_images"] * a["accuracy_percent"] / 100 for a, _ in pairs)
+        drawn = 2 * significance.share_variance(round(right), images) * images
+        sampling *= min(1.0, max(changed, 1) / images / drawn)
+    elif max(len(old.values), len(new.values)) >= 3:
+        return _by_seeds(row, old.values, new.values, sampling / 4)
+    return _by_seeds(row, old.values, new.values, 0.0, (sampling, 1e9), "confusion matrices")
 
 
 def _same_seeds(old: Reading, new: Reading) -> list[tuple[Row, Row]]:
@@ -283,10 +312,17 @@ def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     )
 
 
-def corrected(reading: Reading) -> float:
-    """Give the log of a time, as a multiple of the reference timing where there is one."""
-    assert reading.process is not None
-    return reading.process.log - (reading.process.mood or 0.0)
+def _moods(old: Process, new: Process) -> tuple[float, float] | None:
+    """What the machine's mood did to both, where the same reference timing tells."""
+    if old.mood is None or new.mood is None or old.gauge != new.gauge:
+        return None
+    return old.mood, new.mood
+
+
+def _difference(old: Process, new: Process) -> float:
+    """New - old of the logs of a time, without the machine's mood where that is known."""
+    before, after = _moods(old, new) or (0.0, 0.0)
+    return (new.log - after) - (old.log - before)
 
 
 def process_variance(
@@ -301,11 +337,13 @@ def process_variance(
     both = [(a, b) for a, b in pairs if a and b and b.table == of.table and a.process and b.process]
     if len(both) <= _LONG_TABLE:
         both = [(a, b) for a, b in both if b is not of]
-    windows = [significance.variance_of(learnt[a.key].values) for a, _ in both if a.key in learnt]
+    windows = [significance.variance_of(learnt[a.pool].values) for a, _ in both if a.pool in learnt]
     known = significance.pooled([(ASSUMED_PROCESS_DEVIATION**2, _PROCESS_DEGREES), *windows])
     if len(both) < 10 or windows:
         return known
-    seen = significance.spread(tuple(corrected(b) - corrected(a) for a, b in both))
+    seen = significance.spread(
+        tuple(_difference(a.process, b.process) for a, b in both if a.process and b.process)
+    )
     return max(known[0], seen / 2), known[1]
 
 
@@ -314,22 +352,20 @@ def _time(
 ) -> RowComparison:
     assert old.process and new.process
     a, b = old.process, new.process
-    referred = a.mood is not None and b.mood is not None
-    num_old, before, mood = 1, corrected(old), a.mood or 0.0
-    if learnt and (learnt.mood is None) == (b.mood is None):
-        num_old, before = len(learnt.values), statistics.fmean(learnt.values)
-        mood, referred = learnt.mood or 0.0, b.mood is not None
-    elif not referred:
-        before, mood = a.log, 0.0
-    difference = (corrected(new) if referred else b.log) - before
+    num_old, moods, difference = 1, _moods(a, b), _difference(a, b)
+    if learnt and learnt.gauge == b.gauge:
+        num_old, moods = len(learnt.values), None
+        if learnt.gauge is not None:
+            moods = learnt.mood, b.mood or 0.0
+        difference = b.log - (b.mood or 0.0) - statistics.fmean(learnt.values)
     # What processes differ by has been seen in their medians: only rounds that tell less count.
     (before_variance, of_before), (after_variance, of_after) = (
         max(process, within) for within in (a.within, b.within)
     )
     parts = [(before_variance / num_old, of_before), (after_variance, of_after)]
     narrow, _ = significance.t_test(difference, parts, "")
-    if referred:
-        shift = (b.mood or 0.0) - mood
+    if moods:
+        shift = moods[1] - moods[0]
         parts.append(((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES))
         method = "t between processes, against the reference timing"
         note = f"the reference timing changed by {100 * math.expm1(abs(shift)):.0f} %"

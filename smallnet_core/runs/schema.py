@@ -30,8 +30,6 @@ from pydantic import (
 from smallnet_core.records import Status
 from smallnet_core.runs.file import SCHEMA
 
-__all__ = ["Document", "Run", "explain"]
-
 _UNIT_RANGES = {"%": (0, 100), "points": (-100, 100)}  # all others: 0 or more, and shares 0 to 1
 _SHARES = ("precision", "recall", "f1", "accuracy", "lost_at_proportion")  # metrics of no unit
 _KNOWN = f"an older schema: this version reads 1 to {SCHEMA}; a newer one is needed for others"
@@ -293,12 +291,38 @@ def _count_bits(packed: str, num_images: int) -> int:
     return int.from_bytes(raw).bit_count()
 
 
+class Found(_Model):
+    """A value of a reference's row, see ``reference.Found``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    value: Annotated[Number, _between(-1000, 1000, "percent or a log")]
+    run: str
+    weights: str | None
+    mood: Annotated[Number, _between(-1000, 1000, "a log")] | None
+    gauge: str | None
+
+
+class LearntRow(_Model):
+    """What a reference has of a row."""
+
+    key: list[str]
+    label: str
+    unit: str
+    timed: bool
+    n: PositiveInt
+    mean: Number
+    deviation: NonNegative | None
+    values: Annotated[list[Found], Field(min_length=1)]
+
+
 class Ours(_Model):
     """What stands under "smallnet": all rows, and the networks that were judged for them."""
 
     schema_: Annotated[int, _between(1, SCHEMA, _KNOWN)] = Field(alias="schema")
     rows: Annotated[list[Row], FailFast()]
     runs: Annotated[list[Run], FailFast()]
+    learnt: Annotated[list[LearntRow], FailFast()] = []
 
     _of_schema_1 = _default("runs", [])
 

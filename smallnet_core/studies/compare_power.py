@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smallnet_core.runs.compare import Change, Comparison, Thresholds, compare
+from smallnet_core.runs.compare import Comparison, compare
 from smallnet_core.runs.file import RunFile, check_document
-from smallnet_core.runs.history import WINDOW, history, learn
+from smallnet_core.runs.history import WINDOW, history
+from smallnet_core.runs.reference import learn
+from smallnet_core.runs.rows import Change, Thresholds
 from smallnet_core.system.files import replace_file
 
 NUM_IMAGES = 10_000

@@ -218,6 +218,8 @@ def environment(device: torch.device) -> Environment:
             continue
     if torch.version.cuda:
         versions["cuda"] = torch.version.cuda
+    if driver := _driver():
+        versions["driver"] = driver
     return Environment(
         device=str(device),
         device_name=device_name,
@@ -228,6 +230,16 @@ def environment(device: torch.device) -> Environment:
         memory_gib=round(memory_gib(device), 1),
         versions=versions,
     )
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's driver, where Linux tells it."""
+    try:
+        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    found = re.search(r"Kernel Module.*?(\d+\.[\d.]+)", text)
+    return found[1] if found else None
 
 
 def load_and_clock() -> dict[str, float | None]:

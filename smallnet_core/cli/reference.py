@@ -1,0 +1,73 @@
+"""``smallnet reference``: what a machine's good runs have found, for later ones to be held to."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smallnet_core.runs.find import STORAGE, find_run
+
+if TYPE_CHECKING:
+    from smallnet_core.runs.file import RunFile
+
+_HELP = """\
+The reference of a machine: what its good runs have found. pytest benchmarks --compare reference
+holds a run to it; the file can be named to smallnet compare as any run.
+
+update adds runs, named as for smallnet compare, to what the machine's file has: the newest row of
+each claim, recipe and device, and the newest 20 values of it, pooled by the recipe but for its
+seed. To begin anew, delete the file. show prints mean, deviation, n and the runs they came from."""
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``reference update`` and ``reference show`` to the command's parsers."""
+    reference = commands.add_parser(
+        "reference",
+        help="what a machine's good runs have found, for later ones to be held to",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = reference.add_subparsers(dest="action", required=True, metavar="{update,show}")
+    update = actions.add_parser("update", help="add runs to the file of the machine they are from")
+    update.add_argument("runs", nargs="+", metavar="RUN")
+    update.add_argument("--storage", default=STORAGE, metavar="DIR", help="as of smallnet compare")
+    update.set_defaults(run=_update)
+    show = actions.add_parser("show", help="print what the files have")
+    show.set_defaults(run=_show)
+    for action in (update, show):
+        action.add_argument(
+            "--folder",
+            type=Path,
+            default=Path("reports/reference"),
+            metavar="DIR",
+            help="where the files are, one a machine. Default: reports/reference",
+        )
+
+
+def _update(args: argparse.Namespace) -> int:
+    from smallnet_core.runs.file import read_run_file
+    from smallnet_core.runs.reference import path_of, update
+
+    of_machine: dict[Path, list[RunFile]] = {}
+    for name in args.runs:
+        for run in find_run(name, args.storage)[0]:
+            of_machine.setdefault(path_of(run, args.folder), []).append(run)
+    for path, runs in of_machine.items():
+        if path.exists():
+            runs.append(read_run_file(path))
+        made = update(runs, path)
+        print(f"{path}: {len(made.rows)} rows, {len(made.learnt)} with values")  # noqa: T201
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from smallnet_core.runs.file import read_run_file
+    from smallnet_core.runs.reference import shown
+
+    paths = sorted(args.folder.glob("*.json"))
+    if not paths:
+        raise ValueError(f"no file in {args.folder}: smallnet reference update RUN.json makes one")
+    for path in paths:
+        print("\n".join([f"{path}:", *shown(read_run_file(path))]))  # noqa: T201
+    return 0

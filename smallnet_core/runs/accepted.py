@@ -1,0 +1,228 @@
+"""Changes that are known and accepted: ``reports/accepted.toml``, which people may edit.
+
+[[accepted]]
+claim = "table2/resnet18_s-adabound"  # as a row is called
+commit = "2537ac0d95bf"               # that changed it
+reason = "smaller batches, half the memory"
+until = 2027-01-31                    # optional: from the next day on it fails again
+value = 90.2                          # optional: what the row had then, in its unit
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import json
+import math
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import ConfigDict, Field, field_validator
+
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.goals import GOALS
+from smallnet_core.runs.compare import Comparison
+from smallnet_core.runs.file import RunFile, cleaned
+from smallnet_core.runs.history import History
+from smallnet_core.runs.readings import readings
+from smallnet_core.runs.rows import Change, RowComparison, joined
+from smallnet_core.runs.schema import explain
+from smallnet_core.system.files import replace_file
+
+FILE = Path("reports/accepted.toml")
+# What rows that judge no claim are called by; their names come from benchmarks.
+_TIMINGS = ("latency/", "training_speed/", "pruned network/", "pruning curve/", "failures/")
+_HEX = re.compile(r"[0-9a-f]{7,40}")
+
+
+class Accepted(pydantic.BaseModel):
+    """A change of one row at one commit that is not to fail any more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    claim: str
+    commit: Annotated[str, Field(pattern=rf"^{_HEX.pattern}$")]
+    reason: Annotated[str, Field(min_length=1)]
+    until: datetime.date | None = None
+    value: Annotated[float, Field(strict=True, allow_inf_nan=False)] | None = None
+
+    @field_validator("claim")
+    @classmethod
+    def _is_known(cls, claim: str) -> str:
+        known = [*CLAIMS, *GOALS]
+        if claim not in known and not claim.startswith(_TIMINGS):
+            near = difflib.get_close_matches(claim, known, 1)
+            raise ValueError("no such claim" + (f": is it {near[0]}?" if near else ""))
+        return claim
+
+    def toml(self) -> str:
+        """Write it as an entry of the file."""
+        lines = ["[[accepted]]"]
+        for name, value in self.model_dump(exclude_none=True).items():
+            text = value if isinstance(value, datetime.date) else _toml(value)
+            lines.append(f"{name} = {text}")
+        return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | float) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+class _Document(pydantic.BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    accepted: list[Accepted] = []
+
+
+def read_accepted(path: Path) -> list[Accepted]:
+    """Read the file, or nothing where it is not; ValueError, in a line, for anything else."""
+    return _parsed(path.read_text(encoding="utf-8") if path.exists() else "", path)
+
+
+def _parsed(text: str, path: Path) -> list[Accepted]:
+    found: Any = {}
+    try:
+        found = cleaned(tomllib.loads(text), "the file")
+        return _Document.model_validate(found).accepted
+    except pydantic.ValidationError as error:
+        raise ValueError(f"{path}: {explain(error, found)}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def add(entry: dict[str, Any], path: Path) -> None:
+    """Add an entry below what the file has; ValueError, in a line, for one that cannot be."""
+    try:
+        text = Accepted.model_validate(cleaned(entry, "the entry")).toml()
+    except pydantic.ValidationError as error:
+        raise ValueError(explain(error, entry)) from error
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    whole = f"{before.rstrip()}\n\n{text}".lstrip()
+    _parsed(before, path)
+    replace_file(path, whole.encode())
+
+
+def resolved(commit: str, folder: Path) -> str:
+    """Give the whole id of a commit as git names it; ValueError for what cannot be one."""
+    done = _git(
+        folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"
+    )
+    found = done.stdout.strip() if done and done.returncode == 0 else commit
+    if not _HEX.fullmatch(found):
+        raise ValueError(f"--commit {commit}: git knows no such commit, and it is no id of one")
+    return found
+
+
+def _git(folder: Path, *args: str) -> subprocess.CompletedProcess[str] | None:
+    try:
+        return subprocess.run(
+            ["git", "-C", str(folder), *args], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def contains(run: RunFile, commit: str, folder: Path) -> bool | None:
+    """Whether a run was made with a commit in its history; None where that cannot be told."""
+    own = str(run.commit.get("id") or "")
+    if not _HEX.fullmatch(own):
+        return None
+    if own.startswith(commit):
+        return True
+    done = _git(folder, "merge-base", "--is-ancestor", commit, own)
+    return None if done is None else {0: True, 1: False}.get(done.returncode)
+
+
+def spans(entry: Accepted, old: RunFile, new: RunFile, folder: Path) -> bool:
+    """Whether the commit came between two runs, as far as that can be told."""
+    return (
+        contains(old, entry.commit, folder) is not True
+        and contains(new, entry.commit, folder) is not False
+    )
+
+
+def accept(
+    comparison: Comparison,
+    entries: Iterable[Accepted],
+    *,
+    today: datetime.date,
+    folder: Path = Path(),
+    earlier: Callable[[], Sequence[RunFile]] = tuple,
+) -> Comparison:
+    """Take regressions that are known out of those that fail.
+
+    Only what changed at the commit of the entry, and no more than it did then: by the entry's
+    value, else by the first of ``earlier`` runs, by time, that has the commit. ``folder`` is in the
+    repository that knows the order of commits.
+    """
+    rows = list(comparison.rows)
+    for entry in entries:
+        for k, row in enumerate(rows):
+            if row.label != entry.claim or row.change is not Change.REGRESSION:
+                continue
+            if not spans(entry, comparison.old, comparison.new, folder):
+                continue
+            value = entry.value
+            if value is None:
+                value = _first_value(entry, earlier(), folder)
+            if entry.until is not None and today > entry.until:
+                rows[k] = replace(row, note=joined(row.note, f"was accepted until {entry.until}"))
+            elif value is not None and _is_worse(row, value):
+                note = joined(row.note, f"worse than the {value:.4g} that were accepted")
+                rows[k] = replace(row, note=note)
+            else:
+                note = joined(f"accepted ({entry.reason})", row.note)
+                rows[k] = replace(row, change=Change.ACCEPTED, note=note)
+    return replace(comparison, rows=tuple(rows))
+
+
+def accept_steps(
+    history: History, entries: Iterable[Accepted], *, today: datetime.date, folder: Path = Path()
+) -> History:
+    """Mark steps for the worse that are known: at the commit of an entry, give or take a run.
+
+    A row that gets worse still has another step, later.
+    """
+    files, lines = history.files, list(history.lines)
+    for entry in entries:
+        for k, line in enumerate(lines):
+            if line.label != entry.claim or (entry.until is not None and today > entry.until):
+                continue
+            changes = [
+                Change.ACCEPTED
+                if change is Change.REGRESSION
+                and spans(entry, files[max(0, at - 2)], files[min(len(files) - 1, at + 1)], folder)
+                else change
+                for at, change in zip(line.steps, line.changes, strict=True)
+            ]
+            lines[k] = replace(line, changes=tuple(changes))
+    return replace(history, lines=tuple(lines))
+
+
+def _first_value(entry: Accepted, runs: Sequence[RunFile], folder: Path) -> float | None:
+    for run in runs:
+        if contains(run, entry.commit, folder):
+            for reading in readings(run):
+                if reading.label == entry.claim and reading.value is not None:
+                    return reading.value
+    return None
+
+
+def _is_worse(row: RowComparison, value: float) -> bool:
+    """Whether a row is worse than a value, beyond its threshold and what is not known of it."""
+    if row.new is None:
+        return True
+    excess = row.new - value
+    if row.kind == "rounds":
+        excess = 100 * (row.new / value - 1) if value else math.inf
+    low, high = row.interval or (0.0, 0.0)
+    excess = excess if row.lower_is_better else -excess
+    return excess > max(row.threshold or 0.0, (high - low) / 2)

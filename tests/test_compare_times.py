@@ -1,0 +1,150 @@
+"""Comparing times, and where they were measured."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smallnet_core.report import compare as compare_report
+from smallnet_core.runs.compare import compare
+from smallnet_core.runs.file import RunFile, check_document, read_run_file
+from smallnet_core.runs.reference import learn
+from smallnet_core.runs.rows import Change
+from smallnet_core.studies.compare_power import document
+from tests.saved import SCHEMA_2, by_label, file, on, only, timed
+
+
+def test_a_time_that_doubled_is_a_regression_and_the_other_way_an_improvement() -> None:
+    old, new = timed(1, 1, 1), timed(2, 1, 1, run=1)
+    rows = compare(old, new).rows
+    assert [row.change for row in rows] == [Change.REGRESSION, Change.SIMILAR, Change.SIMILAR]
+    assert rows[0].effect == pytest.approx(100, abs=5)
+    assert rows[0].interval is not None and rows[0].interval[0] < rows[0].effect
+    assert compare(new, old).rows[0].change is Change.IMPROVEMENT
+
+
+def test_what_machines_do_from_day_to_day_is_no_change() -> None:
+    assert compare(timed(1), timed(1.08, run=1)).rows[0].change is Change.SIMILAR
+
+
+@pytest.mark.parametrize(
+    ("facts", "found"),
+    [
+        ({"device_name": "another"}, "another"),
+        ({"host": "another"}, "another"),
+        ({"host": ""}, "unknown"),
+        ({"memory_gib": None}, "unknown"),
+    ],
+)
+def test_times_of_another_or_an_unknown_machine_are_shown_and_not_judged(
+    facts: dict[str, Any], found: str
+) -> None:
+    new = on(timed(2, run=1), **facts)
+    comparison = compare(timed(1), new)
+    assert comparison.machines == found and not comparison.same_machine
+    row = only(comparison)
+    assert row.change is Change.NOT_JUDGED and row.effect == pytest.approx(100, abs=5)
+    across = only(compare(timed(1), new, across_machines=True))
+    assert across.change is Change.REGRESSION
+
+
+def test_machines_that_are_unknown_on_both_sides_are_not_the_same() -> None:
+    assert compare(on(timed(1), host=""), on(timed(1, run=1), host="")).machines == "unknown"
+
+
+def test_a_comparison_names_what_differs_of_the_environment() -> None:
+    """In the header and in the JSON."""
+    versions = {"torch": "2.15.0", "cuda": "13.2", "driver": "570.1"}
+    new = on(timed(1, run=1), versions=versions, num_threads=4)
+    found = copy.deepcopy(dict(new.document))
+    found["machine_info"]["cpu"]["brand_raw"] = "another"
+    comparison = compare(timed(1), RunFile(path=Path("b.json"), document=check_document(found)))
+    header = " ".join(" ".join(compare_report.terminal_lines(comparison)).split())
+    for text in (
+        "commits 000000000000..000000000000",
+        "torch unknown -> 2.15.0",
+        "cuda unknown -> 13.2",
+        "driver unknown -> 570.1",
+        "processor simulated -> another",
+        "num_threads 2 -> 4",
+    ):
+        assert text in header
+    listed = json.loads(compare_report.as_json(comparison))["environment"]
+    assert {"name": "driver", "old": None, "new": "570.1"} in listed
+    names = {"commit", "torch", "cuda", "driver", "processor", "num_threads"}
+    assert {difference["name"] for difference in listed} == names
+
+
+def test_a_busy_machine_is_warned_of() -> None:
+    found = copy.deepcopy(dict(timed(1, run=1).document))
+    found["smallnet"]["rows"][0]["load_average"] = 7.5
+    new = RunFile(path=Path("b.json"), document=check_document(found))
+    comparison = compare(timed(1), new)
+    [warning] = comparison.warnings
+    assert "the new run's machine was busy: load average 7.5" in warning
+    assert f"warning: {warning[:40]}" in "\n".join(compare_report.terminal_lines(comparison))
+    found["smallnet"]["rows"][0]["clock_mhz"] = 3000
+    slow = copy.deepcopy(found)
+    slow["smallnet"]["rows"][0]["clock_mhz"] = 2000
+    pair = [RunFile(path=Path("c.json"), document=check_document(d)) for d in (found, slow)]
+    assert "the clock changed from 3000 to 2000 MHz" in compare(*pair).warnings
+
+
+@pytest.mark.parametrize("size", [1, 101, 500])
+def test_a_tenfold_time_is_found_from_one_round_in_a_table_of_any_size(size: int) -> None:
+    old = timed(*[1.0] * size, rounds=1)
+    row = compare(old, timed(10, *[1.0] * (size - 1), run=1, rounds=1)).rows[0]
+    assert row.change is Change.REGRESSION
+    assert row.interval is not None and 200 < row.interval[0] < 900 < row.interval[1]
+
+
+def test_a_reference_timing_takes_out_the_machines_mood() -> None:
+    slowed = timed(1.5, 1.5, run=1, mood=1.5)
+    rows = compare(timed(1, 1), slowed).rows
+    assert {row.change for row in rows} == {Change.SIMILAR}
+    assert "the reference timing changed by 50 %" in rows[0].note
+    own = compare(timed(1, 1), timed(1.5, 1, run=1)).rows
+    assert [row.change for row in own] == [Change.REGRESSION, Change.SIMILAR]
+
+
+def test_without_a_reference_timing_the_mood_may_be_behind_it() -> None:
+    quiet = [[0.01] * 20] * 5
+    old, new = (document([], [[s] * 20, *quiet], k) for k, s in enumerate((0.0392, 0.0488)))
+    row = compare(old, new).rows[0]
+    assert row.change is Change.UNDECIDED and "no reference timing" in row.note
+
+
+def test_a_pruned_network_that_is_ten_times_slower_is_a_regression() -> None:
+    found = copy.deepcopy(dict(file().document))
+    pruned = next(r for r in found["smallnet"]["rows"] if r.get("kind") == "pruned network")
+    pruned["latency_ms"] *= 10
+    new = RunFile(path=Path("b.json"), document=check_document(found))
+    rows = by_label(compare(file(), new, across_machines=True))
+    assert rows[f"pruned network/{pruned['name']}: latency_ms"].change is Change.REGRESSION
+
+
+def test_a_window_of_runs_finds_what_the_predecessor_alone_does_not() -> None:
+    window = [timed(*[1] * 12, run=k) for k in range(7)]
+    new = timed(1.16, *[1] * 11, run=9)
+    assert compare(window[-1], new).rows[0].change is not Change.REGRESSION
+    rows = compare(window[-1], new, learnt=learn(window)).rows
+    assert [row.change for row in rows] == [Change.REGRESSION, *[Change.SIMILAR] * 11]
+
+
+def test_images_a_second_are_better_when_there_are_more() -> None:
+    old = read_run_file(SCHEMA_2)
+    found = copy.deepcopy(dict(old.document))
+    faster = []
+    for row in found["smallnet"]["rows"]:
+        if row["claim"] is None and "rounds_images_per_second" in row:
+            loops = row["rounds_images_per_second"]
+            loops["ours"] = [3 * speed for speed in loops["ours"]]
+            faster.append(f"training_speed/{row['name']}")
+    assert faster
+    faster_run = RunFile(path=old.path, document=check_document(found))
+    rows = by_label(compare(old, faster_run, across_machines=True))
+    assert {rows[name].change for name in faster} == {Change.IMPROVEMENT}

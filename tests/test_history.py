@@ -1,0 +1,81 @@
+"""What changed over many runs; and how often comparing is right, in simulated runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from smallnet_core.report import compare as compare_report
+from smallnet_core.runs.compare import compare
+from smallnet_core.runs.history import bisect_status, history
+from smallnet_core.runs.rows import Change, ComparisonError
+from smallnet_core.studies.compare_power import (
+    Accuracy,
+    Times,
+    alarms_of_history,
+    alarms_of_pair,
+    document,
+)
+from tests.saved import one
+
+
+def test_a_history_names_the_step() -> None:
+    percents = (92.0, 92.1, 80.0, 80.1)
+    files = [one((p,), k) for k, p in enumerate(percents)]
+    [line] = history(files[::-1]).lines
+    assert line.values == percents and line.steps == (2,) and line.changes == (Change.REGRESSION,)
+    text = "\n".join(compare_report.history_lines(history(files)))
+    assert "92.00 92.10 [80.00 worse] 80.10" in text
+
+
+def test_a_long_history_learns_what_runs_differ_by() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.2, 24)
+    files = [one((92 + n - (k >= 15),), k) for k, n in enumerate(noise)]
+    [line] = history(files).lines
+    assert line.changes == (Change.REGRESSION,) and abs(line.steps[0] - 15) <= 1
+    assert not history([one((92 + 4 * n,), k) for k, n in enumerate(noise)]).lines[0].steps
+
+
+def test_a_history_refuses_a_file_of_another_size() -> None:
+    with pytest.raises(ComparisonError, match="10000 images"):
+        history([one((92.0,), 0), document([[np.ones(500, bool)]], [], 1)])
+
+
+@pytest.mark.parametrize(
+    ("new", "status"), [((92.0, 92.1, 91.9), 0), ((80.0, 80.1, 79.9), 1), ((90.5,), 125)]
+)
+def test_bisect_skips_what_cannot_be_judged(new: tuple[float, ...], status: int) -> None:
+    old = one((92.0, 92.05, 91.95) if len(new) > 1 else (92.0,), 0)
+    assert bisect_status(compare(old, one(new, 10)), "simulated/net0") == status
+    assert bisect_status(compare(old, one(new, 10)), "another") == 125
+
+
+# The simulation, short: the full one is in reports/
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        Accuracy(deviation=0.8),
+        Accuracy(deviation=0.5, num_seeds=5),
+        Times(common=0.05, correlation=0.9, neighbour=1.0),
+        Times(neighbour=1.0, referred=False),
+    ],
+)
+def test_runs_that_do_not_differ_raise_few_alarms(truth: Accuracy | Times) -> None:
+    generator = np.random.default_rng(1)
+    assert sum(alarms_of_pair(truth, 0.0, generator) for _ in range(60)) <= 8  # of 5 at most
+
+
+def test_what_is_worse_is_found() -> None:
+    generator = np.random.default_rng(1)
+    assert sum(alarms_of_pair(Times(), 30.0, generator) for _ in range(30)) >= 24
+    five = Accuracy(num_seeds=5)
+    assert sum(alarms_of_pair(five, 1.0, generator) for _ in range(30)) >= 24
+
+
+def test_thirty_nights_without_a_step_have_none() -> None:
+    generator = np.random.default_rng(1)
+    times = Times(common=0.05, neighbour=0.3)
+    assert sum(alarms_of_history(times, 0.0, generator) for _ in range(8)) <= 1
+    assert alarms_of_history(times, 30.0, generator)

@@ -1,0 +1,172 @@
+"""smallnet_core.runs.reference: what several runs found, kept and compared with."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smallnet_core.cli import main
+from smallnet_core.runs.compare import compare
+from smallnet_core.runs.file import RunFile, check_document, read_run_file
+from smallnet_core.runs.reference import MOST, path_of, update
+from smallnet_core.runs.rows import Change
+from smallnet_core.studies.compare_power import NUM_IMAGES, Times, document
+
+FILE = Path(__file__).parent / "files" / "run-schema-2.json"
+
+
+def one(percent, run):
+    return document([[np.arange(NUM_IMAGES) < percent * NUM_IMAGES / 100]], [], run)
+
+
+EARLIER = [one(p, k) for k, p in enumerate((92.0, 92.1, 91.9, 92.05, 91.95, 92.0))]
+
+
+def saved(run, path):
+    path.write_text(json.dumps(dict(run.document)))
+    return str(path)
+
+
+def changed(run, change):
+    """The run with what ``change`` does to its document."""
+    found = copy.deepcopy(dict(run.document))
+    change(found)
+    return RunFile(path=run.path, document=check_document(found))
+
+
+def test_a_reference_grows_with_each_update_and_later_runs_are_held_to_it(tmp_path, capsys):
+    folder = f"--folder={tmp_path / 'reference'}"
+    for k, run in enumerate(EARLIER):
+        path = saved(run, tmp_path / f"{k}.json")
+        assert main(["reference", "update", path, folder]) == 0
+    assert main(["reference", "update", path, folder]) == 0  # what it has, once
+    assert main(["reference", "show", folder]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "simulated/net0: 92 %, deviation 0.0707, n 6 (2026-01-01T00:00:00 000000000000" in printed
+    )
+    [path] = (tmp_path / "reference").iterdir()
+    assert path.name == "simulated-cpu.json"
+    new = one(91.0, 10)
+    assert compare(EARLIER[-1], new).rows[0].change is not Change.REGRESSION
+    [row] = compare(read_run_file(path), new).rows
+    assert row.change is Change.REGRESSION and row.effect == pytest.approx(-1.0)
+    command = ["compare", str(path), saved(new, tmp_path / "new.json"), "--fail-on=regression"]
+    assert main(command) == 1
+
+
+def test_a_run_of_a_part_leaves_the_rest_in_the_reference(tmp_path):
+    answers = [np.arange(NUM_IMAGES) < 9000]
+    whole, part = document([answers, answers], [[0.01]], 0), document([answers], [], 1)
+    reference = update([whole, part], tmp_path / "a.json")
+    assert len(reference.rows) == 3 and len(list(reference.rounds)) == 1
+    assert not compare(reference, whole).of(Change.GONE, Change.NEW)
+
+
+def test_values_of_another_recipe_are_not_pooled(tmp_path):
+    def other(found):
+        found["smallnet"]["runs"][0]["recipe"]["optimizer"]["name"] = "adam"
+
+    reference = update([*EARLIER, changed(one(80.0, 9), other)], tmp_path / "a.json")
+    [row] = reference.learnt
+    assert row["mean"] == 80.0 and row["n"] == 1
+
+
+def test_two_kinds_of_recipe_stay_beside_each_other(tmp_path):
+    def papers(found):
+        [row], [run] = found["smallnet"]["rows"], found["smallnet"]["runs"]
+        run["recipe"]["kind"] = row["recipe"] = "paper"
+        run["fingerprint"] = row["fingerprints"][0] = "p"
+
+    paper = changed(one(80.0, 9), papers)
+    reference = update([*EARLIER, paper], tmp_path / "a.json")
+    assert sorted(row["mean"] for row in reference.learnt) == pytest.approx([80.0, 92.0])
+    for run, change in ((paper, Change.UNCHANGED), (one(91.0, 10), Change.REGRESSION)):
+        [row] = compare(reference, run).rows
+        assert row.change is change
+
+
+def test_a_network_that_was_trained_anew_takes_its_older_rows_along(tmp_path):
+    """They would not agree with it."""
+
+    def renamed(found):
+        found["smallnet"]["rows"][0]["claim"] = "simulated/other"
+
+    reference = update([changed(EARLIER[0], renamed), EARLIER[1]], tmp_path / "a.json")
+    assert [row["claim"] for row in reference.rows] == ["simulated/net0"]
+
+
+def test_times_are_pooled_of_one_machine_and_only_the_newest_of_them(tmp_path):
+    generator = np.random.default_rng(0)
+    runs = [Times(num_timings=1).draw(k, 0.0, generator) for k in range(MOST + 3)]
+    [row] = update(runs, tmp_path / "a.json").learnt
+    assert row["n"] == MOST and row["mean"] == pytest.approx(5, rel=0.1) and row["unit"] == "ms"
+
+    def elsewhere(found):
+        found["machine_info"]["smallnet"]["memory_gib"] = 1.0
+
+    moved = changed(Times(num_timings=1).draw(MOST + 3, 0.0, generator), elsewhere)
+    [row] = update([*runs, moved], tmp_path / "a.json").learnt
+    assert row["n"] == 1
+    assert path_of(runs[0], tmp_path) == tmp_path / "simulated-cpu.json"
+
+
+def test_a_real_run_becomes_a_reference_of_itself(tmp_path):
+    reference = update([read_run_file(FILE)], tmp_path / "a.json")
+    assert read_run_file(reference.path).document == reference.document
+    comparison = compare(reference, read_run_file(FILE), across_machines=True)
+    assert set(comparison.counts) <= {Change.UNCHANGED, Change.SIMILAR}
+    assert len(reference.learnt) > 5
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}"])
+def test_what_is_no_reference_is_a_line_and_exit_2(text, tmp_path, capsys):
+    run = saved(EARLIER[0], tmp_path / "run.json")
+    assert main(["reference", "show", f"--folder={tmp_path / 'none'}"]) == 2
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    (folder / "simulated-cpu.json").write_text(text)
+    for action in (["show"], ["update", run]):
+        assert main(["reference", *action, f"--folder={folder}"]) == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "simulated-cpu.json: " in line
+    assert (folder / "simulated-cpu.json").read_text() == text
+
+
+REFERENCE = json.dumps(
+    {
+        "key": ["claim", "simulated/net0", "cpu"],
+        "label": "a",
+        "unit": "%",
+        "timed": False,
+        "n": 1,
+        "mean": 92.0,
+        "deviation": None,
+        "values": [{"value": 92.0, "run": "a", "weights": "b", "mood": None, "gauge": None}],
+    }
+)
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from([*json.loads(REFERENCE), "value", "run", "weights", "mood", "gauge"]), ANYTHING
+)
+def test_whatever_is_done_to_a_reference_it_is_compared_or_refused(name, value):
+    def broken(found):
+        row = json.loads(REFERENCE)
+        (row if name in row else row["values"][0])[name] = value
+        found["smallnet"]["learnt"] = [row]
+
+    try:
+        reference = changed(EARLIER[0], broken)
+        compare(reference, EARLIER[1])
+        update([reference, EARLIER[2]], Path("/dev/null/none"))
+    except (ValueError, FileExistsError):
+        return
