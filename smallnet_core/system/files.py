@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["json_fields", "leftovers", "replace_file", "written_beside"]
-
 
 @contextlib.contextmanager
 def written_beside(path: Path, *parts: bytes) -> Iterator[Path]:
@@ -53,9 +51,10 @@ def json_fields(record: Mapping[str, Any]) -> str:
     return f"{{\n{lines}\n}}\n"
 
 
-def leftovers(path: Path) -> Iterator[Path]:
-    """Temporary files of writers of ``path`` that were killed, or are still at work."""
-    return path.parent.glob(f"{_prefix(path)}*")
+def remove_leftovers(path: Path) -> None:
+    """Delete half files of writers of ``path`` that were killed; none may be at work."""
+    for left in path.parent.glob(f"{_prefix(path)}*"):
+        left.unlink(missing_ok=True)
 
 
 def _prefix(path: Path) -> str:
