@@ -1,14 +1,17 @@
-"""Files that are whole or not there: written beside their place, then moved onto it."""
+"""Files that are whole or not there, and locks in folders that several users share."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+LOCK_MODE = 0o666  # whatever the umask: the first user's lock file is for the others too
 
 
 @contextlib.contextmanager
@@ -65,3 +68,11 @@ def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
+
+
+def has_locks(folder: Path) -> bool:
+    """Tell whether files in ``folder`` can be locked; raises OSError where none can be made."""
+    with tempfile.TemporaryFile(dir=folder) as file, contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
