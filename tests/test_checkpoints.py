@@ -27,7 +27,7 @@ from smallnet_core.training import checkpoints, start
 from smallnet_core.training.checkpoints import CheckpointFile, UnusableCheckpoint
 from smallnet_core.training.loop import Diverged, Trained, train
 from tests.killable import RECIPES
-from tests.test_training import RECIPE, Tiny, Watcher, exploding, same_weights, synthetic
+from tests.trainable import RECIPE, Tiny, Watcher, exploding, same_weights, synthetic
 
 CPU = torch.device("cpu")
 NUM_KILLS = 4  # of each of the six trainings
@@ -304,7 +304,7 @@ def test_a_checkpoint_of_other_data_or_another_torch_is_not_resumed(
 ) -> None:
     path = tmp_path / "checkpoint"
     cut_off(RECIPE, path, 6)
-    other = replace(synthetic(seed=1), digests={"train": "other"})
+    other = replace(synthetic(), digests={"train": "other"})
     assert train(RECIPE, other, CPU, checkpoint=path).interruptions == ()
     cut_off(RECIPE, path, 6)
     monkeypatch.setattr(checkpoints.torch, "__version__", "9.9.9")

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import http.server
-import io
 import os
-import pickle
-import socket
-import tarfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
@@ -25,18 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallnet_core.data import files as digest
-from smallnet_core.data import sources
 from smallnet_core.data.datasets import (
     NUM_CLASSES,
-    Dataset,
-    DatasetError,
     DatasetNotFound,
     load_dataset,
     load_from_spec,
 )
-from smallnet_core.data.sources import SPECS, SPLITS, Spec
+from smallnet_core.data.sources import SPECS
 from smallnet_core.records import NotMeasured
-from smallnet_core.system.files import LOCK_MODE
+from tests.tinydata import Tiny, make_tiny, refusal, same
 
 REAL_DATA = os.environ.get("SMALLNET_DATA")
 
@@ -48,84 +35,6 @@ def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SMALLNET_DATA", raising=False)
 
 
-# A tiny dataset in both layouts
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """Images and labels by split, and the spec that they satisfy."""
-
-    spec: Spec
-    images: dict[str, np.ndarray]
-    labels: dict[str, np.ndarray]
-
-    def batches(self, split: str, shuffle: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-        """File number and record numbers, in an order drawn from ``shuffle``."""
-        order = np.random.default_rng(shuffle).permutation(len(self.labels[split]))
-        num_files = len(self.spec.md5[split])
-        yield from enumerate(np.split(order, num_files))
-
-    def write_binary(self, root: Path, shuffle: int = 0) -> Path:
-        folder = root / self.spec.folders["binary"]
-        folder.mkdir(parents=True)
-        for split in SPLITS:
-            for k, rows in self.batches(split, shuffle):
-                labels = self.labels[split][rows]
-                columns = [labels[:, None], self.images[split][rows]]
-                if self.spec.coarse_names:
-                    columns.insert(0, labels[:, None] // 2)
-                path = folder / self.spec.files("binary", split)[k]
-                path.write_bytes(np.concatenate(columns, axis=1).tobytes())
-        return folder
-
-    def python_files(self) -> dict[str, bytes]:
-        files = {}
-        for split in SPLITS:
-            for k, rows in self.batches(split):
-                labels = b"fine_labels" if self.spec.coarse_names else b"labels"
-                entries = {b"data": self.images[split][rows], labels: self.labels[split][rows]}
-                files[self.spec.files("python", split)[k]] = pickle.dumps(entries, protocol=2)
-        return files
-
-    def write_python(self, root: Path) -> Path:
-        folder = root / self.spec.folders["python"]
-        folder.mkdir(parents=True)
-        for name, content in self.python_files().items():
-            (folder / name).write_bytes(content)
-        return folder
-
-
-def md5(content: bytes) -> str:
-    return hashlib.md5(content).hexdigest()
-
-
-def make_tiny(*, coarse: bool) -> Tiny:
-    rng = np.random.default_rng(int(coarse))
-    counts = {"train": 24, "test": 8}
-    images = {s: rng.integers(0, 256, (n, 3072), np.uint8) for s, n in counts.items()}
-    labels = {s: np.arange(n, dtype=np.uint8) % 4 for s, n in counts.items()}
-    train = ("train",) if coarse else ("data_batch_1", "data_batch_2")
-    test = ("test",) if coarse else ("test_batch",)
-    spec = Spec(
-        name="tiny",
-        title="Tiny",
-        counts=counts,
-        digests={
-            s: digest.content_digest(digest.record_digests(images[s], labels[s])) for s in SPLITS
-        },
-        class_names=("ant", "bee", "cow", "doe"),
-        coarse_names=("insects", "mammals") if coarse else (),
-        folders={"python": "tiny-py", "binary": "tiny-bin"},
-        md5={"train": dict.fromkeys(train, ""), "test": dict.fromkeys(test, "")},
-        url="http://127.0.0.1:9/tiny.tar.gz",
-        archive_md5="",
-    )
-    tiny = Tiny(spec, images, labels)
-    written = tiny.python_files()
-    md5s = {s: {name: md5(written[name]) for name in spec.md5[s]} for s in SPLITS}
-    return replace(tiny, spec=replace(spec, md5=md5s))
-
-
 @pytest.fixture(params=["fine", "coarse"])
 def tiny(request: pytest.FixtureRequest) -> Tiny:
     return make_tiny(coarse=request.param == "coarse")
@@ -134,22 +43,6 @@ def tiny(request: pytest.FixtureRequest) -> Tiny:
 @pytest.fixture
 def ten() -> Tiny:
     return make_tiny(coarse=False)
-
-
-def same(a: Dataset, b: Dataset) -> bool:
-    fields = ("train_images", "train_labels", "test_images", "test_labels")
-    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in fields)
-
-
-def refusal(
-    spec: Spec, data_dir: Path | None, error: type[Exception] = DatasetError, offline: bool = True
-) -> str:
-    """The message with which loading fails: one line."""
-    with pytest.raises(error) as caught:
-        load_from_spec(spec, data_dir=data_dir, offline=offline)
-    message = str(caught.value)
-    assert message and "\n" not in message
-    return message
 
 
 # Names and constants
@@ -315,168 +208,6 @@ def test_altered_pixel(tiny: Tiny, tmp_path: Path) -> None:
     message = refusal(tiny.spec, tmp_path)
     assert f"{folder}: {name}: the content is not that of Tiny's test split" in message
     assert tiny.spec.digests["test"] in message
-
-
-# The network
-
-
-class Server:
-    """A loopback server whose answer to GET is ``body``, of which ``sent`` bytes are sent."""
-
-    def __init__(self) -> None:
-        self.body, self.sent, self.gets = b"", 1 << 40, 0
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(server.body)))
-                self.end_headers()
-
-            def do_GET(self) -> None:
-                server.gets += 1
-                self.do_HEAD()
-                self.wfile.write(server.body[: server.sent])
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/tiny.tar.gz"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
-
-
-def archive(tiny: Tiny) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in tiny.python_files().items():
-            info = tarfile.TarInfo(f"{tiny.spec.folders['python']}/{name}")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def test_download_after_wrong_and_interrupted_ones(
-    ten: Tiny, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    right = archive(ten)
-    spec = replace(ten.spec, url=server.url, archive_md5=md5(right))
-    root = tmp_path / "data"
-    root.mkdir()
-
-    server.body = b"<html>please log in</html>"
-    message = refusal(spec, root, offline=False)
-    assert "is not the archive of Tiny" in message and server.url in message
-    assert str(root / "tiny.tar.gz") in message
-
-    server.body, server.sent = right, len(right) // 2
-    message = refusal(spec, root, offline=False)
-    assert "tiny.tar.gz" in message and "try again, or put tiny-py/ or tiny-bin/" in message
-    assert not (root / "tiny-py").exists()
-    refusal(spec, root, DatasetNotFound)
-
-    server.sent = len(right)
-    dataset = load_from_spec(spec, data_dir=root)
-    ten.write_binary(tmp_path / "b")
-    assert same(dataset, load_from_spec(spec, data_dir=tmp_path / "b", offline=True))
-    assert "100%" in capfd.readouterr().err
-    gets = server.gets
-    load_from_spec(spec, data_dir=root)
-    assert server.gets == gets
-    assert socket.getdefaulttimeout() is None
-
-
-def test_download_into_the_default_folder_by_two_at_once(
-    ten: Tiny, server: Server, tmp_path: Path
-) -> None:
-    server.body = archive(ten)
-    spec = replace(ten.spec, url=server.url, archive_md5=md5(server.body))
-    loaded: list[Dataset] = []
-    threads = [
-        threading.Thread(target=lambda: loaded.append(load_from_spec(spec))) for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert same(*loaded)
-    assert server.gets == 2  # torchvision's look for redirects and its download, once
-    assert (tmp_path / "cache" / "smallnet" / "data" / "tiny-py").is_dir()
-
-
-def test_an_archive_that_lies_there_is_unpacked(ten: Tiny, tmp_path: Path) -> None:
-    content = archive(ten)
-    (tmp_path / "tiny.tar.gz").write_bytes(content)
-    assert "put tiny-py/ or tiny-bin/ or tiny.tar.gz there" in refusal(
-        ten.spec, tmp_path, DatasetNotFound
-    ), "another archive"
-    spec = replace(ten.spec, archive_md5=md5(content))
-    dataset = load_from_spec(spec, data_dir=tmp_path, offline=True)
-    assert dataset.source == f"{tmp_path / 'tiny-py'} (python layout)"
-    locks = list(tmp_path.glob(".*.lock"))
-    assert all(path.stat().st_mode & 0o777 == LOCK_MODE for path in locks), "for other users too"
-
-
-def test_without_file_locks_it_goes_on_with_a_line(
-    ten: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def flock(*_: Any) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr("fcntl.flock", flock)
-    content = archive(ten)
-    (tmp_path / "tiny.tar.gz").write_bytes(content)
-    spec = replace(ten.spec, archive_md5=md5(content))
-    load_from_spec(spec, data_dir=tmp_path, offline=True)
-    assert f"{tmp_path} is on a file system without locks" in capsys.readouterr().err
-
-
-def test_no_network(ten: Tiny, tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound and not listening: refuses
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/tiny.tar.gz"
-        message = refusal(replace(ten.spec, url=url), tmp_path, DatasetNotFound, offline=False)
-    assert message.startswith(f"Tiny is not in {tmp_path} and cannot be downloaded (")
-    assert message.endswith("): put tiny-py/ or tiny-bin/ there")
-
-
-@pytest.mark.parametrize("silent", ["server", "name look-up"])
-def test_no_answer(ten: Tiny, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sources._PROBE_SECONDS <= 8
-    monkeypatch.setattr(sources, "_PROBE_SECONDS", 0.5)
-    hang = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/tiny.tar.gz"
-        if silent == "name look-up":
-            monkeypatch.setattr(socket, "getaddrinfo", lambda *_: hang.wait(20) and [])
-        start = time.monotonic()
-        refusal(replace(ten.spec, url=url), tmp_path, DatasetNotFound, offline=False)
-        assert time.monotonic() - start < 3
-        hang.set()
-
-
-def test_a_download_that_stalls(ten: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "_STALL_SECONDS", 0.3)
-    monkeypatch.setattr(sources, "_unreachable", lambda host: "")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/tiny.tar.gz"
-        start = time.monotonic()
-        message = refusal(replace(ten.spec, url=url), tmp_path, offline=False)
-        assert time.monotonic() - start < 4
-    assert "failed (timed out)" in message
 
 
 # Digits and the real thing

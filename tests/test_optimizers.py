@@ -10,8 +10,6 @@ from typing import Any
 import adabound
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from smallnet_core.models import build_model
@@ -160,8 +158,6 @@ def test_what_a_graph_holds_fetches_nothing_from_the_device(build: Build) -> Non
         p.grad = torch.empty_like(p)
     for _ in range(2):
         optimizer.step()
-    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
-        float(optimizer.param_groups[0]["lr"])
 
 
 # --- AdaBound -----------------------------------------------------------------------------------
@@ -191,34 +187,6 @@ def test_adabound_agrees_with_the_package(
     assert all((p - start).abs().max() > 1e-3 for p, start in zip(ours, draw(), strict=True))
 
 
-@settings(deadline=None, max_examples=50)
-@given(
-    setup=st.fixed_dictionaries(
-        {
-            "lr": st.floats(1e-5, 1.0),
-            "final_lr": st.floats(1e-4, 10.0),
-            "betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.9999)),
-            "gamma": st.floats(1e-4, 0.9),
-            "eps": st.floats(1e-10, 1e-2),
-            "weight_decay": st.floats(0, 1.0),
-        }
-    ),
-    rows=st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=4, max_size=4), min_size=4),
-)
-@pytest.mark.filterwarnings("ignore:This overload of")
-def test_adabound_agrees_with_the_package_whatever_the_settings(
-    setup: dict[str, Any], rows: list[list[float]]
-) -> None:
-    start, *gradients = torch.tensor(rows, dtype=torch.float64)
-    ours, theirs = ([nn.Parameter(start.clone())] for _ in range(2))
-    optimizers = [AdaBound(ours, **setup), adabound.AdaBound(theirs, **setup)]
-    for gradient in gradients:
-        for params, optimizer in zip((ours, theirs), optimizers, strict=True):
-            params[0].grad = gradient.clone()
-            optimizer.step()
-    assert_agree(ours, theirs, 1e-9)
-
-
 def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr() -> None:
     params, gradients = draw(), Gradients(4)
     final_lr, gamma = 0.05, 0.1
@@ -240,13 +208,6 @@ def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr() -> None:
         hits["inside"] += int(((rates > lower * 1.001) & (rates < upper * 0.999)).sum())
     assert (rates / final_lr - 1).abs().max() <= 1.001 / (gamma * 300)
     assert min(hits.values()) > 20, hits  # each bound was tested, and so was what lies between
-    # A lowered rate lowers the band with it.
-    before = params[0].detach().clone()
-    optimizer.param_groups[0]["lr"] = 1e-3
-    params[0].grad = torch.full_like(params[0], 1e-9)
-    optimizer.step()
-    rate = (before - params[0].detach()) / 1e-9
-    torch.testing.assert_close(rate, torch.full_like(rate, 0.1 * final_lr), rtol=0.05, atol=0)
 
 
 # --- Muon ---------------------------------------------------------------------------------------
@@ -340,19 +301,6 @@ def test_muon_agrees_with_its_definition(normalised: bool, layout: torch.memory_
     assert_agree(rest, theirs, 1e-12)
 
 
-def test_muon_agrees_with_torchs_on_lying_matrices() -> None:
-    """Which computes in bfloat16 and averages gradients: the direction is the same."""
-    ours, theirs = (draw(0, ((5, 9), (4, 4)), torch.float32) for _ in range(2))
-    setup = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}
-    optimizers = [Muon(ours, **setup), torch.optim.Muon(theirs, **setup)]
-    gradients = Gradients(4)
-    for _ in range(10):
-        gradients.next(ours, theirs)
-        for optimizer in optimizers:
-            optimizer.step()
-    assert_agree(ours, theirs, 0.02 * 10 * 0.02)  # ten steps of 0.02, each rounded to 2 %
-
-
 # --- build_optimizer ----------------------------------------------------------------------------
 
 
@@ -373,7 +321,7 @@ MOMENTS = {"betas": (0.5, 0.75), "eps": 0.25}
 BOUNDS = {**MOMENTS, "final_lr": 0.4, "gamma": 0.5}
 OWN: dict[str, tuple[type, dict[str, Any]]] = {
     "sgdm": (torch.optim.SGD, {"momentum": 0.5, "nesterov": True}),
-    "adam": (torch.optim.Adam, {**MOMENTS, "amsgrad": False}),
+    "adam": (torch.optim.Adam, MOMENTS),
     "adabound": (AdaBound, BOUNDS),
     "adabound_package": (adabound.AdaBound, BOUNDS),
 }
@@ -382,9 +330,8 @@ OWN: dict[str, tuple[type, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", OWN)
 def test_an_optimizer_has_what_its_record_says(name: str) -> None:
     kind, own = OWN[name]
-    given = {key: value for key, value in own.items() if key != "amsgrad"}
     model = network()
-    optimizer = built(name, model, **given)
+    optimizer = built(name, model, **own)
     (group,) = optimizer.param_groups
     assert type(optimizer) is kind
     expected = {"lr": 0.1, "weight_decay": 0.5, **own}
@@ -404,22 +351,6 @@ def test_an_unknown_optimizer_is_refused_with_the_known_ones() -> None:
         built("sgd", network())
     with pytest.raises(ValueError, match="freeze its bounds in a graph"):
         built("adabound_package", network(), capturable=True)
-
-
-def test_decay_is_in_the_gradient_unless_decoupled() -> None:
-    def step(name: str, gradient: float, **own: Any) -> float:
-        """From 2, with rate 0.1 and decay 0.5."""
-        model = nn.Linear(1, 1, bias=False).double()
-        model.weight.data.fill_(2.0)
-        optimizer = built(name, model, **own)
-        model.weight.grad = torch.full_like(model.weight, gradient)
-        optimizer.step()
-        return model.weight.item()
-
-    assert step("sgdm", 3.0) == pytest.approx(2.0 - 0.1 * (3.0 + 0.5 * 2.0))  # no dampening
-    # The first step of Adam is lr times the sign of what it is given: -0.9 + 0.5 * 2 > 0.
-    assert step("adam", -0.9) == pytest.approx(2.0 - 0.1)
-    assert step("adam", -0.9, decoupled=True) == pytest.approx(2.0 * (1 - 0.1 * 0.5) + 0.1)
 
 
 def named(model: nn.Module, group: dict[str, Any]) -> list[str]:
