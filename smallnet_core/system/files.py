@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import tempfile
@@ -72,6 +71,8 @@ def _umask() -> int:
 
 def has_locks(folder: Path) -> bool:
     """Tell whether files in ``folder`` can be locked; raises OSError where none can be made."""
+    import fcntl  # not on Windows, where saved runs can be read all the same
+
     with tempfile.TemporaryFile(dir=folder) as file, contextlib.suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -92,7 +92,11 @@ class Muon(torch.optim.Optimizer):
             updates = list(torch._foreach_add(grads, buffers, alpha=group["momentum"]))
             if group["orthogonal"]:
                 updates = self._orthogonal(group, params, updates)
-                self._rescale(group, params)
+                if group["normalised"]:
+                    for p, norm in zip(params, torch._foreach_norm(params), strict=True):
+                        p.mul_(math.sqrt(len(p)) / norm.clamp_min(1e-7))
+                elif group["weight_decay"]:
+                    torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_sub_(params, torch._foreach_mul(updates, group["lr"]))
 
     @staticmethod
@@ -111,14 +115,6 @@ class Muon(torch.optim.Optimizer):
             for index, matrix in zip(indices, found.unbind(), strict=True):
                 out[index] = matrix.reshape(params[index].shape)
         return out
-
-    @staticmethod
-    def _rescale(group: dict[str, Any], params: list[Tensor]) -> None:
-        if group["normalised"]:
-            for p, norm in zip(params, torch._foreach_norm(params), strict=True):
-                p.mul_(math.sqrt(len(p)) / norm.clamp_min(1e-7))
-        elif group["weight_decay"]:
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
 
 
 def muon_groups(settings: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
