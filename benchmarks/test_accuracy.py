@@ -86,7 +86,7 @@ def test_vgg_learns(claim_id, workbench, judge, benchmark):
 def test_per_class(claim_id, workbench, judge, benchmark):
     import torch
 
-    from smallnet_core.training.evaluation import per_class_report
+    from smallnet_core.training.evaluation import report_value
 
     claim = CLAIMS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
@@ -95,7 +95,7 @@ def test_per_class(claim_id, workbench, judge, benchmark):
         return
     confusions = [torch.tensor(result.confusion) for result in results]
     row = row_of(claim)
-    values = tuple(per_class_report(c).value(row, claim.metric) for c in confusions)
+    values = tuple(report_value(c, row, claim.metric) for c in confusions)
     accuracy = workbench.measurement(results)
     is_share = claim.metric != "support"
     interval = judging.report_interval(confusions, row, claim.metric) if is_share else None

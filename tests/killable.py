@@ -20,7 +20,8 @@ from smallnet_core.lab.cache import write_entry
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.training import checkpoints, start
 from smallnet_core.training.loop import train
-from tests.test_training import RECIPE, Tiny, synthetic
+from smallnet_core.training.progress import Progress
+from tests.trainable import RECIPE, Tiny, synthetic
 
 CPU = torch.device("cpu")
 
@@ -49,23 +50,15 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-class Notes:
-    """A Progress that keeps the notes, in a file."""
+class Notes(Progress):
+    """Keeps the notes, in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
-
     def note(self, line: str) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-
-    def step(self) -> None: ...
-
-    def epoch(self, result: Any) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def run(name: str, folder: Path, seconds_between: float) -> None:

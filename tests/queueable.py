@@ -29,7 +29,7 @@ from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
 from smallnet_core.training import checkpoints, start
 from smallnet_core.training.progress import LogLines
-from tests.test_training import RECIPE, Tiny, synthetic
+from tests.trainable import RECIPE, Tiny, synthetic
 
 STEP_SECONDS = 0.01
 

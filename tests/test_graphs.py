@@ -16,7 +16,7 @@ from smallnet_core.system.machine import is_out_of_memory
 from smallnet_core.training import start
 from smallnet_core.training.graphs import GraphedStep, Step, recording_seconds
 from smallnet_core.training.optimizers import build_optimizer, set_rates
-from tests.test_training import RECIPE, synthetic
+from tests.trainable import RECIPE, synthetic
 
 CPU = torch.device("cpu")
 

@@ -66,7 +66,7 @@ UNKNOWN = ("", "gpu", "CPU", " cpu", "cpu\n", "cpu:0", "cuda:", "cuda:-1", "cuda
 UNKNOWN += ("mps", "meta")
 
 
-@pytest.mark.parametrize("gpus", [0, 2], indirect=True)
+@pytest.mark.parametrize("gpus", [2], indirect=True)
 @pytest.mark.parametrize("name", UNKNOWN, ids=ascii)
 def test_an_unknown_device_is_refused(gpus: int, name: str) -> None:
     message = f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N"
@@ -75,16 +75,15 @@ def test_an_unknown_device_is_refused(gpus: int, name: str) -> None:
 
 
 @pytest.mark.parametrize("gpus", [0], indirect=True)
-@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
-def test_a_gpu_is_refused_where_there_is_none(gpus: int, name: str) -> None:
-    message = f"device '{name}' is not there: torch sees no GPU on this machine"
+def test_a_gpu_is_refused_where_there_is_none(gpus: int) -> None:
+    message = "device 'cuda:3' is not there: torch sees no GPU on this machine"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        resolve_device(name)
+        resolve_device("cuda:3")
 
 
 @pytest.mark.parametrize("gpus", [2], indirect=True)
 # 256 and 999: torch.device keeps 8 bits of the index, and takes the first for cuda:0.
-@pytest.mark.parametrize("index", [2, 128, 255, 256, 257, 999, 10**30])
+@pytest.mark.parametrize("index", [2, 256, 10**30])
 def test_a_gpu_beyond_the_last_is_refused(gpus: int, index: int) -> None:
     message = f"device 'cuda:{index}' is not there: GPUs 0 to 1 are"
     with pytest.raises(ValueError, match=f"^{message}$"):
@@ -109,28 +108,18 @@ def test_the_environment_holds_this_machines_facts() -> None:
     assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
 
 
-def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "PACKAGES", ("torch", "no-such-package-of-smallnet"))
-    assert set(environment(CPU).versions) - {"cuda", "driver"} == {"torch"}
-
-
 # --- Memory, waiting and bfloat16 ---------------------------------------------------------------
 
 
 def test_keeping_freed_memory_asks_glibc_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    keep_freed_memory.__wrapped__()
-    for failure in (OSError, AttributeError):  # musl has no mallopt
-
-        def no_library(_: None, failure: type[Exception] = failure) -> None:
-            raise failure
-
-        monkeypatch.setattr(machine.ctypes, "CDLL", no_library)
+    asked: list[tuple[int, int]] = []
+    glibc = SimpleNamespace(mallopt=lambda *option: asked.append(option))
+    for library in (SimpleNamespace(), glibc):
+        monkeypatch.setattr(machine.ctypes, "CDLL", lambda _, library=library: library)
         keep_freed_memory.__wrapped__()
-    monkeypatch.setattr(machine.ctypes, "CDLL", lambda _: pytest.fail("looked for mallopt"))
-    monkeypatch.setattr(sys, "platform", "darwin")
-    keep_freed_memory.__wrapped__()
+    assert asked == [(-3, 1 << 30), (-1, (1 << 31) - 1)]
 
 
 def test_random_numbers_begin_at_the_seed_and_go_on_as_before() -> None:
@@ -192,27 +181,12 @@ def test_the_work_is_done_where_no_peak_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done: list[str] = []
-    for folder, status in ((tmp_path / "none", None), (tmp_path, "VmPeak:\t 5 kB\n")):
-        monkeypatch.setattr(machine, "PROC_SELF", folder)
-        if status is not None:
-            (folder / "status").write_text(status, encoding="utf-8")
-        assert peak_memory_mib(lambda: done.append("once"), CPU) is None
-    assert done == ["once"] * 2
+    monkeypatch.setattr(machine, "PROC_SELF", tmp_path / "none")
+    assert peak_memory_mib(lambda: done.append("once"), CPU) is None
+    assert done == ["once"]
+    monkeypatch.setattr(machine, "PROC_SELF", tmp_path)
     (tmp_path / "status").write_text("VmPeak:\t 5 kB\nVmHWM:\t    2560 kB\n", encoding="utf-8")
     assert peak_memory_mib(lambda: None, CPU) == 2.5
-
-
-@HAS_PEAK
-def test_what_the_work_raises_is_raised_and_it_is_not_done_again() -> None:
-    done: list[str] = []
-
-    def work() -> None:
-        done.append("once")
-        raise OSError("the work's own")
-
-    with pytest.raises(OSError, match="the work's own"):
-        peak_memory_mib(work, CPU)
-    assert done == ["once"]
 
 
 def test_peak_memory_of_a_gpu_is_that_of_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,7 +157,6 @@ def with_augmentation(name: str, **changes: Any) -> Recipe:
 SGDM, ADABOUND, ADAM = RECIPES
 VARIANTS = {
     "nesterov": with_optimizer(SGDM, nesterov=True),
-    "decayed tensors": with_optimizer(ADABOUND, decay_norms_and_biases=True),
     "band": with_optimizer(ADABOUND, gamma=0.15),
     "flips": with_augmentation(ADABOUND, flip="random"),
     "decay": with_optimizer(ADAM, decoupled=False),
@@ -183,25 +182,19 @@ def test_a_recipe_gives_the_same_weights_twice_and_another_seed_others(name: str
     recipe, data = replace(RECIPES[name], epochs=1), few_digits()
     first = train(recipe, data, CPU).state_dict
     torch.manual_seed(77)
+    state = torch.get_rng_state()
     again = train(recipe, data, CPU).state_dict
+    assert torch.equal(torch.get_rng_state(), state)
     other = train(replace(recipe, seed=recipe.seed + 1), data, CPU).state_dict
     assert all(torch.equal(first[key], again[key]) for key in first)
     weights = [key for key in first if key.endswith("weight") and first[key].ndim >= 2]
     assert not any(torch.equal(first[key], other[key]) for key in weights)
 
 
-def test_training_leaves_torchs_random_state_as_it_was() -> None:
-    """With a given precision; that the probe for "auto" draws nothing is test_machine's."""
-    torch.manual_seed(5)
-    state = torch.get_rng_state()
-    train(replace(RECIPES[ADAM], epochs=1), few_digits(), CPU)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 # --- The loss -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_cross_entropy_against_smoothed_labels(smoothing: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = 3 * torch.randn(16, 10, generator=generator)

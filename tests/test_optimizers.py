@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import adabound
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from smallnet_core.models import build_model
 from smallnet_core.recipes import Optimizer
 from smallnet_core.training.adabound import AdaBound
 from smallnet_core.training.muon import Muon, orthogonalised
-from smallnet_core.training.optimizers import build_optimizer, load_state, set_rates
+from smallnet_core.training.optimizers import build_optimizer, set_rates
 
 SHAPES = ((7, 3), (2, 3, 3, 3), (5,), ())  # two that Muon takes as matrices, two that it does not
 STEPS = 250  # past 1 / (1 - beta2) / 4, with gamma 0.02: the band has narrowed to 20 %
@@ -93,42 +89,22 @@ OURS = pytest.mark.parametrize("build", [eager, capturable, muon], ids=lambda b:
 
 
 @OURS
-@pytest.mark.parametrize("through", ["load_state_dict", "load_state", "deepcopy", "pickle"])
-def test_a_resumed_training_goes_on_as_if_uninterrupted(build: Build, through: str) -> None:
-    """Bit for bit, under a schedule: whatever it is built with, the state's rates count."""
+def test_a_resumed_training_goes_on_as_if_uninterrupted(build: Build) -> None:
+    """Bit for bit, under a schedule, from a state that a checkpoint kept."""
     whole, parted, gradients = draw(), draw(), Gradients()
     uninterrupted, resumed = build(whole), build(parted)
     bases = [group["lr"] for group in resumed.param_groups]
     for step in range(20):
+        if step == 10:
+            state, resumed = copy.deepcopy(resumed.state_dict()["state"]), build(parted)
+            groups = resumed.state_dict()["param_groups"]
+            resumed.load_state_dict({"state": state, "param_groups": groups})
         gradients.next(whole, parted)
         for optimizer in (uninterrupted, resumed):
             scale_rates(optimizer, bases, 1 - step / 20)
             optimizer.step()
-        if step != 9:
-            continue
-        if through == "deepcopy":
-            parted, resumed = copy.deepcopy((parted, resumed))
-        elif through == "pickle":
-            parted, resumed = pickle.loads(pickle.dumps((parted, resumed)))
-        else:
-            state, resumed = saved(resumed), build(parted)
-            scale_rates(resumed, bases, 7)
-            resumed.load_state_dict(state) if through != "load_state" else load_state(
-                resumed, state
-            )
-        rates = [group["lr"] for group in resumed.param_groups]
-        assert rates == pytest.approx([base * 11 / 20 for base in bases])
-        if isinstance(resumed, AdaBound):
-            assert [group["base_lr"] for group in resumed.param_groups] == bases
     assert_equal(whole, parted)
     assert not torch.equal(whole[0], draw()[0])
-
-
-def saved(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    torch.save(optimizer.state_dict(), buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
 
 
 @OURS
@@ -152,30 +128,6 @@ def test_a_rate_of_zero_later_on_stands_still(build: Build) -> None:
     Gradients().next(params)
     optimizer.step()
     assert_equal(params, draw())
-
-
-@OURS
-def test_the_closure_runs_with_gradients_and_its_loss_is_returned(build: Build) -> None:
-    params = draw()
-    optimizer = build(params)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = sum((p * p).sum() for p in params)
-        loss.backward()
-        return loss
-
-    first = optimizer.step(closure).item()
-    assert first == pytest.approx(sum((p * p).sum().item() for p in draw()))
-    assert optimizer.step(closure).item() < first and optimizer.step() is None
-
-
-@OURS
-def test_sparse_gradients_are_refused(build: Build) -> None:
-    params = draw()
-    params[0].grad = torch.ones_like(params[0]).to_sparse()
-    with pytest.raises(ValueError, match="sparse"):
-        build(params).step()
 
 
 @OURS
@@ -206,35 +158,6 @@ def test_what_a_graph_holds_fetches_nothing_from_the_device(build: Build) -> Non
         p.grad = torch.empty_like(p)
     for _ in range(2):
         optimizer.step()
-    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
-        float(optimizer.param_groups[0]["lr"])
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "value"),
-    [
-        *((AdaBound, "lr", rate) for rate in (0.0, -1e-3, math.nan)),
-        (AdaBound, "final_lr", 0.0),
-        (AdaBound, "eps", -1e-8),
-        (AdaBound, "weight_decay", -0.5),
-        (AdaBound, "betas", (1.0, 0.999)),
-        (AdaBound, "betas", (0.9, -0.1)),
-        (AdaBound, "gamma", 0.0),
-        (AdaBound, "gamma", 1.0),
-        (Muon, "lr", -0.1),
-        (Muon, "momentum", 1.0),
-        (Muon, "weight_decay", -0.5),
-        (Muon, "ns_steps", 0),
-    ],
-)
-def test_settings_out_of_range_are_refused(kind: type, name: str, value: Any) -> None:
-    for build in (
-        lambda params: kind(params, **{name: value}),
-        lambda params: kind(draw(1)[:2]).add_param_group({"params": params, name: value}),
-    ):
-        with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must .*") as caught:
-            build(draw()[:2])
-        assert str(value) in str(caught.value)
 
 
 # --- AdaBound -----------------------------------------------------------------------------------
@@ -264,57 +187,6 @@ def test_adabound_agrees_with_the_package(
     assert all((p - start).abs().max() > 1e-3 for p, start in zip(ours, draw(), strict=True))
 
 
-@MODES
-def test_adabound_counts_steps_by_parameter_in_groups_of_their_own_settings(
-    capturable: bool,
-) -> None:
-    """As the package does: a parameter without a gradient skips the step and its counter."""
-    ours, theirs, gradients = draw(), draw(), Gradients()
-    optimizers = [AdaBound(halves(ours), capturable=capturable), adabound.AdaBound(halves(theirs))]
-    for step in range(30):
-        gradients.next(ours, theirs)
-        for params in (ours, theirs):
-            for place, p in enumerate(params):
-                if step > 4 and (step + place) % (place + 2) == 0:
-                    p.grad = None
-        for optimizer in optimizers:
-            scale_rates(optimizer, (1e-3, 3e-3), 1 - step / 30)
-            optimizer.step()
-        if capturable and step == 4:  # one tensor counts for a group: a few kernels update it
-            assert len({id(optimizers[0].state[p]["step"]) for p in ours}) == 2
-    steps = [int(optimizers[0].state[p]["step"]) for p in ours]
-    assert steps == [optimizers[1].state[p]["step"] for p in theirs] and len(set(steps)) > 2
-    assert_agree(ours, theirs, 1e-12)
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    setup=st.fixed_dictionaries(
-        {
-            "lr": st.floats(1e-5, 1.0),
-            "final_lr": st.floats(1e-4, 10.0),
-            "betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.9999)),
-            "gamma": st.floats(1e-4, 0.9),
-            "eps": st.floats(1e-10, 1e-2),
-            "weight_decay": st.floats(0, 1.0),
-        }
-    ),
-    rows=st.lists(st.lists(st.floats(-1e3, 1e3, width=32), min_size=4, max_size=4), min_size=4),
-)
-@pytest.mark.filterwarnings("ignore:This overload of")
-def test_adabound_agrees_with_the_package_whatever_the_settings(
-    setup: dict[str, Any], rows: list[list[float]]
-) -> None:
-    start, *gradients = torch.tensor(rows, dtype=torch.float64)
-    ours, theirs = ([nn.Parameter(start.clone())] for _ in range(2))
-    optimizers = [AdaBound(ours, **setup), adabound.AdaBound(theirs, **setup)]
-    for gradient in gradients:
-        for params, optimizer in zip((ours, theirs), optimizers, strict=True):
-            params[0].grad = gradient.clone()
-            optimizer.step()
-    assert_agree(ours, theirs, 1e-9)
-
-
 def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr() -> None:
     params, gradients = draw(), Gradients(4)
     final_lr, gamma = 0.05, 0.1
@@ -336,42 +208,6 @@ def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr() -> None:
         hits["inside"] += int(((rates > lower * 1.001) & (rates < upper * 0.999)).sum())
     assert (rates / final_lr - 1).abs().max() <= 1.001 / (gamma * 300)
     assert min(hits.values()) > 20, hits  # each bound was tested, and so was what lies between
-    # A lowered rate lowers the band with it.
-    before = params[0].detach().clone()
-    optimizer.param_groups[0]["lr"] = 1e-3
-    params[0].grad = torch.full_like(params[0], 1e-9)
-    optimizer.step()
-    rate = (before - params[0].detach()) / 1e-9
-    torch.testing.assert_close(rate, torch.full_like(rate, 0.1 * final_lr), rtol=0.05, atol=0)
-
-
-@MODES
-def test_parameters_added_later_have_a_base_rate_of_their_own(capturable: bool) -> None:
-    first, later, alone = draw(), draw(1), draw(1)
-    optimizer = AdaBound(first, final_lr=0.2, capturable=capturable)
-    optimizer.param_groups[0]["lr"] *= 0.1
-    optimizer.add_param_group({"params": later, "lr": 5e-3})
-    reference, gradients = (
-        AdaBound(alone, lr=5e-3, final_lr=0.2, capturable=capturable),
-        Gradients(),
-    )
-    for _ in range(10):
-        gradients.next(first, later, alone)
-        optimizer.step()
-        reference.step()
-    assert_equal(later, alone)
-    assert not torch.equal(later[0], draw(1)[0])
-
-
-def test_a_tensor_rate_needs_capturable_and_the_parameters_device() -> None:
-    with pytest.raises(ValueError, match="tensor as lr needs capturable=True"):
-        AdaBound(draw(), lr=torch.tensor(1e-3))
-    params = draw()
-    optimizer = AdaBound(params, lr=torch.tensor(1e-3), capturable=True)
-    Gradients().next(params)
-    optimizer.param_groups[0]["lr"] = torch.empty((), device="meta")
-    with pytest.raises(ValueError, match="lr is on meta, its parameters on cpu"):
-        optimizer.step()
 
 
 # --- Muon ---------------------------------------------------------------------------------------
@@ -427,12 +263,9 @@ def test_orthogonalised_has_singular_values_near_one(
     assert (core - torch.diag(core.diagonal())).abs().max() < (0.1 if dtype else 1e-3)
 
 
-@pytest.mark.parametrize("nesterov", [False, True], ids=["plain", "nesterov"])
 @pytest.mark.parametrize("normalised", [False, True], ids=["free", "normalised"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-def test_muon_agrees_with_its_definition(
-    nesterov: bool, normalised: bool, layout: torch.memory_format
-) -> None:
+def test_muon_agrees_with_its_definition(normalised: bool, layout: torch.memory_format) -> None:
     """One tensor after another, by singular value decomposition; the rest by torch's SGD."""
     shapes = ((4, 3, 3, 3), (6, 4, 3, 3), (6, 4, 3, 3), (6, 9, 5, 1))
     ours = [nn.Parameter(p.detach().to(memory_format=layout)) for p in draw(0, shapes)]
@@ -442,7 +275,7 @@ def test_muon_agrees_with_its_definition(
     sgd = {"lr": 0.05, "momentum": 0.8, "weight_decay": 0.1}
     optimizer = Muon(
         [
-            {"params": ours, "nesterov": nesterov, "normalised": normalised, **setup},
+            {"params": ours, "normalised": normalised, **setup},
             {"params": rest, "orthogonal": False, **sgd},
         ]
     )
@@ -459,35 +292,13 @@ def test_muon_agrees_with_its_definition(
         reference.step()
         for p, w, velocity in zip(ours, body, velocities, strict=True):
             velocity.mul_(0.7).add_(p.grad)
-            update = p.grad + 0.7 * velocity if nesterov else velocity
+            update = p.grad + 0.7 * velocity
             w *= len(w) ** 0.5 / w.norm() if normalised else 1 - 0.1 * factor * 0.2
             w -= 0.1 * factor * by_svd(update, 4)
     for p, w in zip(ours, body, strict=True):
         assert p.is_contiguous(memory_format=layout)
         torch.testing.assert_close(p.detach().contiguous(), w, rtol=1e-9, atol=1e-9)
     assert_agree(rest, theirs, 1e-12)
-
-
-def test_muon_agrees_with_torchs_on_lying_matrices() -> None:
-    """Which computes in bfloat16 and averages gradients: the direction is the same."""
-    ours, theirs = (draw(0, ((5, 9), (4, 4)), torch.float32) for _ in range(2))
-    setup = {"lr": 0.02, "momentum": 0.9, "weight_decay": 0.1}
-    optimizers = [Muon(ours, **setup), torch.optim.Muon(theirs, **setup)]
-    gradients = Gradients(4)
-    for _ in range(10):
-        gradients.next(ours, theirs)
-        for optimizer in optimizers:
-            optimizer.step()
-    assert_agree(ours, theirs, 0.02 * 10 * 0.02)  # ten steps of 0.02, each rounded to 2 %
-
-
-def test_a_vector_cannot_be_orthogonal() -> None:
-    with pytest.raises(ValueError, match="a vector is no matrix"):
-        Muon(draw())
-    optimizer = Muon(draw()[:2])
-    with pytest.raises(ValueError, match="a vector is no matrix"):
-        optimizer.add_param_group({"params": nn.Parameter(torch.ones(4))})
-    assert len(optimizer.param_groups) == 1
 
 
 # --- build_optimizer ----------------------------------------------------------------------------
@@ -510,7 +321,7 @@ MOMENTS = {"betas": (0.5, 0.75), "eps": 0.25}
 BOUNDS = {**MOMENTS, "final_lr": 0.4, "gamma": 0.5}
 OWN: dict[str, tuple[type, dict[str, Any]]] = {
     "sgdm": (torch.optim.SGD, {"momentum": 0.5, "nesterov": True}),
-    "adam": (torch.optim.Adam, {**MOMENTS, "amsgrad": False}),
+    "adam": (torch.optim.Adam, MOMENTS),
     "adabound": (AdaBound, BOUNDS),
     "adabound_package": (adabound.AdaBound, BOUNDS),
 }
@@ -519,9 +330,8 @@ OWN: dict[str, tuple[type, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", OWN)
 def test_an_optimizer_has_what_its_record_says(name: str) -> None:
     kind, own = OWN[name]
-    given = {key: value for key, value in own.items() if key != "amsgrad"}
     model = network()
-    optimizer = built(name, model, **given)
+    optimizer = built(name, model, **own)
     (group,) = optimizer.param_groups
     assert type(optimizer) is kind
     expected = {"lr": 0.1, "weight_decay": 0.5, **own}
@@ -541,22 +351,6 @@ def test_an_unknown_optimizer_is_refused_with_the_known_ones() -> None:
         built("sgd", network())
     with pytest.raises(ValueError, match="freeze its bounds in a graph"):
         built("adabound_package", network(), capturable=True)
-
-
-def test_decay_is_in_the_gradient_unless_decoupled() -> None:
-    def step(name: str, gradient: float, **own: Any) -> float:
-        """From 2, with rate 0.1 and decay 0.5."""
-        model = nn.Linear(1, 1, bias=False).double()
-        model.weight.data.fill_(2.0)
-        optimizer = built(name, model, **own)
-        model.weight.grad = torch.full_like(model.weight, gradient)
-        optimizer.step()
-        return model.weight.item()
-
-    assert step("sgdm", 3.0) == pytest.approx(2.0 - 0.1 * (3.0 + 0.5 * 2.0))  # no dampening
-    # The first step of Adam is lr times the sign of what it is given: -0.9 + 0.5 * 2 > 0.
-    assert step("adam", -0.9) == pytest.approx(2.0 - 0.1)
-    assert step("adam", -0.9, decoupled=True) == pytest.approx(2.0 * (1 - 0.1 * 0.5) + 0.1)
 
 
 def named(model: nn.Module, group: dict[str, Any]) -> list[str]:
@@ -581,7 +375,7 @@ def test_muon_takes_the_weights_between_the_first_layer_and_the_last(
     rates = {"lr": 0.2, "head_lr": 2.0, "rest_lr": 50.0, "weight_decay": 0.01}
     own = {"momentum": 0.6, "rest_momentum": 0.8, "ns_steps": 3, "normalised": True}
     groups = built("muon", model, **rates, **own).param_groups
-    body, head, rest = groups
+    body, head, _ = groups
     layers = {
         key + ".weight"
         for key, module in model.named_modules()
@@ -594,41 +388,10 @@ def test_muon_takes_the_weights_between_the_first_layer_and_the_last(
     assert [group["lr"] for group in groups] == [0.2, 2.0, 50.0]
     assert [group["orthogonal"] for group in groups] == [True, False, False]
     assert [group["momentum"] for group in groups] == [0.6, 0.8, 0.8]
-    assert body["normalised"] and body["ns_steps"] == 3 and body["nesterov"] and rest["nesterov"]
+    assert body["normalised"] and body["ns_steps"] == 3
     # What a full step takes off is the same share everywhere.
     assert [g["weight_decay"] * g["lr"] for g in groups] == pytest.approx([0.01] * 3)
     groups = built("muon", model, **rates, decay_norms_and_biases=False).param_groups
     for group in groups:
         assert len({p.ndim >= 2 for p in group["params"]}) == 1
         assert (group["weight_decay"] > 0) == (group["params"][0].ndim >= 2)
-
-
-CAPTURABLE = {"sgdm": {"nesterov": True}, "adam": {}, "adamw": {"decoupled": True}}
-CAPTURABLE |= {"adabound": {}, "muon": {}}
-
-
-@pytest.mark.parametrize("kind", CAPTURABLE)
-@MODES
-def test_load_state_takes_a_state_of_the_other_mode(kind: str, capturable: bool) -> None:
-    """The mode and the tensors that a graph reads stay; everything else is the saved one's."""
-    name, setup = kind.removesuffix("w"), CAPTURABLE[kind]
-    whole, parted = network(), network()
-    uninterrupted = built(name, whole, **setup)
-    resumed = built(name, parted, not capturable, **setup)
-    bases = [group["lr"] for group in uninterrupted.param_groups]
-    gradients = Gradients(7)
-    for step in range(12):
-        gradients.next(list(whole.parameters()), list(parted.parameters()))
-        if step == 5:
-            state = saved(resumed)
-            resumed = built(name, parted, capturable, lr=0.7, weight_decay=0.0, **setup)
-            own = [group["lr"] for group in resumed.param_groups]
-            load_state(resumed, state)
-            for group, rate, base in zip(resumed.param_groups, own, bases, strict=True):
-                assert isinstance(group["lr"], Tensor if capturable else float)
-                assert not capturable or (group["lr"] is rate and rate.dtype == torch.float32)
-                assert float(group["lr"]) == pytest.approx(base * (1 - 4 / 12))
-        for optimizer in (uninterrupted, resumed):
-            scale_rates(optimizer, bases, 1 - step / 12)
-            optimizer.step()
-    assert_agree(list(whole.parameters()), list(parted.parameters()), 2e-6)

@@ -92,12 +92,8 @@ class TrainingBatches:
         self.windows = nhwc.unfold(1, side, 1).unfold(2, side, 1)  # (N, 2p+1, 2p+1, 3, S, S)
 
     @property
-    def num_images(self) -> int:
-        return len(self.labels)
-
-    @property
     def steps_per_epoch(self) -> int:
-        return self.num_images // self.batch_size
+        return len(self.labels) // self.batch_size
 
     def state(self) -> dict[str, Tensor]:
         """What ``restore`` needs to go on from here with the same batches; tensors on the CPU."""
@@ -122,7 +118,7 @@ class TrainingBatches:
         ``index`` counts epochs from 0; alternating flips depend on it. ``start`` is the step to
         begin with: above 0 it goes on with an interrupted epoch, whose state was restored.
         """
-        n, device = self.num_images, self.labels.device
+        n, device = len(self.labels), self.labels.device
         if start:
             now = self.generator.get_state()
             self.generator.set_state(self._generator_at_epoch)

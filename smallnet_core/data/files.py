@@ -1,107 +1,112 @@
-"""The published files: their sizes, labels and checksums, and the records that they hold."""
+"""The records of the published files: read, verified by a content digest, put in one order."""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from smallnet_core.data.sources import SPLITS, DatasetError, Layout, Spec
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from smallnet_core.data.sources import DatasetError, Spec
 
 PIXELS = 3 * 32 * 32
+_CHUNK = 256  # records that are turned to HWC at a time: 0.8 MB, which stays in the cache
 
 
-@dataclass(frozen=True)
-class Records:
-    """The images and labels of a split."""
+def record_digests(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[int]:
+    """One integer for each image: sha256(label byte + 3,072 bytes of pixels in HWC order).
 
-    images: NDArray[np.uint8]  # (N, 3072), CHW
-    labels: NDArray[np.uint8]  # (N,)
-
-
-def remedy(layout: Layout) -> str:
-    """Tell what to do about files that are wrong."""
-    return f"restore the original, or move {layout.folder}/ away and allow the download"
-
-
-def check_files(spec: Spec, layout: Layout, folder: Path) -> None:
-    """Raise DatasetError for a file that is missing or, in the binary layout, of wrong size."""
-    for split in SPLITS:
-        for name in layout.files[split]:
-            path = folder / name
-            if not path.is_file():
-                raise DatasetError(f"{path}: the file is missing: {remedy(layout)}")
-            found = path.stat().st_size
-            per_file = spec.counts[split] // len(layout.files[split])
-            size = per_file * _record_bytes(spec)
-            if layout.kind == "binary" and found != size:
-                raise DatasetError(
-                    f"{path}: has {found} bytes, expected {size} ({per_file} records "
-                    f"of {_record_bytes(spec)}): {remedy(layout)}"
-                )
+    ``images`` is (N, 3072) in CHW order, as the dataset's files hold it; ``labels`` is (N,).
+    """
+    digests = []
+    buffer = np.empty((_CHUNK, 1 + PIXELS), np.uint8)
+    for start in range(0, len(images), _CHUNK):
+        planes = images[start : start + _CHUNK].reshape(-1, 3, 1024)
+        rows = buffer[: len(planes)]
+        rows[:, 0] = labels[start : start + _CHUNK]
+        for channel in range(3):
+            rows[:, 1 + channel :: 3] = planes[:, channel]
+        digests += [int.from_bytes(hashlib.sha256(row).digest(), "big") for row in rows]
+    return digests
 
 
-def _record_bytes(spec: Spec) -> int:
-    return (2 if spec.coarse_names else 1) + PIXELS
+def content_digest(digests: Iterable[int]) -> str:
+    """The sum of ``record_digests`` modulo 2^256 in hexadecimal: whatever the order, the same."""
+    return f"{sum(digests) % (1 << 256):064x}"
 
 
-def read_split(spec: Spec, layout: Layout, folder: Path, split: str) -> Records:
-    """Read the records of one split in the order of its files."""
-    import numpy as np
+def canonical_order(digests: Sequence[int]) -> NDArray[np.int64]:
+    """The permutation that sorts records by digest; equal digests are equal records."""
+    return np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)
 
-    count = spec.counts[split] // len(layout.files[split])
-    read = _read_pickle if layout.kind == "python" else _read_binary
+
+def read_split(
+    spec: Spec, layout: str, folder: Path, split: str
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images (N, 3072), CHW, and labels (N,) of a split, in canonical order.
+
+    Raises DatasetError for a file that is missing, and for content that is not the publisher's.
+    """
+    names = spec.files(layout, split)
+    per_file = spec.counts[split] // len(names)
+    remedy = f"restore the original, or move {spec.folders[layout]}/ away and allow the download"
+    read = _read_pickle if layout == "python" else _read_binary
     parts = []
-    for name in layout.files[split]:
-        labels, pixels = read(spec, layout, folder / name, count)
-        wrong = (labels < 0) | (labels >= len(spec.class_names))
-        if wrong.any():
-            k = int(wrong.argmax())
-            raise DatasetError(
-                f"{folder / name}: record {k} has label {labels[k]}, expected 0 to "
-                f"{len(spec.class_names) - 1}: {remedy(layout)}"
-            )
-        parts.append((labels.astype(np.uint8), pixels))
-    return Records(
-        images=np.concatenate([pixels for _, pixels in parts]),
-        labels=np.concatenate([labels for labels, _ in parts]),
-    )
-
-
-def _read_binary(
-    spec: Spec, layout: Layout, path: Path, count: int
-) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """Labels (N,), pixels (N, 3072); the coarse label stands before the fine one."""
-    import numpy as np
-
-    raw = np.fromfile(path, np.uint8)
-    if len(raw) != count * _record_bytes(spec):
-        raise DatasetError(f"{path}: changed while it was read: try again")
-    raw = raw.reshape(count, -1)
-    return raw[:, -PIXELS - 1], raw[:, -PIXELS:]
-
-
-def _read_pickle(
-    spec: Spec, layout: Layout, path: Path, count: int
-) -> tuple[NDArray[Any], NDArray[np.uint8]]:
-    """Labels (N,), pixels (N, 3072); nothing is unpickled before its MD5 is the publisher's."""
-    import numpy as np
-
-    content = path.read_bytes()
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if md5 != layout.md5[path.name]:
+    for name in names:
+        try:
+            parts.append(read(spec, split, folder / name, per_file))
+        except FileNotFoundError as error:
+            raise DatasetError(f"{folder / name}: the file is missing: {remedy}") from error
+        except _Wrong as error:
+            raise DatasetError(f"{folder / name}: {error}: {remedy}") from error
+    images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    digests = record_digests(images, labels)
+    if content_digest(digests) != spec.digests[split]:
+        first: dict[int, str] = {}
+        for k, digest in enumerate(digests):
+            name = names[k // per_file]
+            if first.setdefault(digest, name) != name:
+                raise DatasetError(f"{folder / name}: repeats records of {first[digest]}: {remedy}")
         raise DatasetError(
-            f"{path}: MD5 is {md5}, expected {layout.md5[path.name]}: {remedy(layout)}"
+            f"{folder}: {', '.join(names)}: the content is not that of {spec.title}'s {split} split"
+            f" (digest {content_digest(digests)}, expected {spec.digests[split]}): {remedy}"
         )
+    order = canonical_order(digests)
+    return images[order], labels[order]
+
+
+class _Wrong(Exception):  # noqa: N818 - says what the file is
+    """A file is not the publisher's; the message says how."""
+
+
+_Records = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def _read_binary(spec: Spec, split: str, path: Path, count: int) -> _Records:
+    """Images and labels; the coarse label stands before the fine one."""
+    content = path.read_bytes()
+    size = PIXELS + (2 if spec.coarse_names else 1)
+    if len(content) != count * size:
+        raise _Wrong(
+            f"has {len(content)} bytes, expected {count * size} ({count} records of {size})"
+        )
+    raw = np.frombuffer(content, np.uint8).reshape(count, size)
+    return raw[:, -PIXELS:], raw[:, -PIXELS - 1]
+
+
+def _read_pickle(spec: Spec, split: str, path: Path, count: int) -> _Records:
+    """Images and labels; nothing is unpickled before its MD5 is the publisher's."""
+    content = path.read_bytes()
+    md5, expected = hashlib.md5(content, usedforsecurity=False), spec.md5[split][path.name]
+    if md5.hexdigest() != expected:
+        raise _Wrong(f"MD5 is {md5.hexdigest()}, expected {expected}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy 2.4: Python 2 wrote "align" as a number
-        entries = pickle.loads(content, encoding="bytes")
-    labels = np.array(entries[b"fine_labels" if spec.coarse_names else b"labels"], np.int64)
-    return labels, entries[b"data"]
+        entries: dict[bytes, Any] = pickle.loads(content, encoding="bytes")
+    labels = entries[b"fine_labels" if spec.coarse_names else b"labels"]
+    return entries[b"data"], np.array(labels, np.uint8)

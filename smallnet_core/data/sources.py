@@ -1,4 +1,4 @@
-"""Where CIFAR's files lie, what they must be, and how they come here: no numpy, no torch at import.
+"""What CIFAR's published files are, where they lie, and how they come here.
 
 A ``Spec`` holds every fact of a dataset that the code relies on; the tests pass a tiny one.
 """
@@ -6,20 +6,27 @@ A ``Spec`` holds every fact of a dataset that the code relies on; the tests pass
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import http.client
 import os
 import socket
 import sys
 import tarfile
 import tempfile
 import threading
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import platformdirs
+from filelock import FileLock, Timeout
+
 from smallnet_core.records import NotMeasured
-from smallnet_core.system.locks import LOCK_MODE, has_locks
+from smallnet_core.system.files import LOCK_MODE, has_locks
 
 SPLITS = ("train", "test")
 
@@ -36,14 +43,8 @@ class DatasetNotFound(NotMeasured):
     """The dataset is not on this machine and cannot be fetched; says what to put where."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Layout:
-    """One of the forms in which a dataset is published: a folder and its files, by split."""
-
-    kind: str  # "python" or "binary"
-    folder: str
-    files: Mapping[str, tuple[str, ...]]
-    md5: Mapping[str, str] = field(default_factory=dict)  # of each file; python layout only
+class DownloadError(DatasetNotFound, DatasetError):
+    """What came over the network is not usable: an error for its caller, and no dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +53,27 @@ class Spec:
 
     name: str
     title: str
-    counts: Mapping[str, int]  # images by split, equally many of each class
+    # Images by split, equally many of each class.
+    counts: Mapping[str, int] = field(default_factory=lambda: {"train": 50_000, "test": 10_000})
     digests: Mapping[str, str]  # content digest by split
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] = ()
-    layouts: tuple[Layout, ...]  # the first that is found is read
-    url: str
-    archive: str
+    folders: Mapping[str, str]  # by layout, "python" or "binary"; the first that is found is read
+    md5: Mapping[str, Mapping[str, str]]  # of each file of the python layout, by split
+    url: str  # of the archive, which holds the python layout
     archive_md5: str
+
+    @property
+    def archive(self) -> str:
+        return self.url.rpartition("/")[2]
 
     @property
     def wanted(self) -> str:
         """The folders that would do, for messages: "cifar-10-batches-py/ or ..."."""
-        return " or ".join(f"{layout.folder}/" for layout in self.layouts)
+        return " or ".join(f"{folder}/" for folder in self.folders.values())
+
+    def files(self, layout: str, split: str) -> list[str]:
+        return [name if layout == "python" else f"{name}.bin" for name in self.md5[split]]
 
 
 def data_folder(data_dir: Path | None) -> Path:
@@ -76,65 +85,63 @@ def data_folder(data_dir: Path | None) -> Path:
     if given is None and os.environ.get("SMALLNET_DATA"):
         given, by = Path(os.environ["SMALLNET_DATA"]), "SMALLNET_DATA"
     if given is None:
-        from platformdirs import user_cache_path
-
-        root = user_cache_path("smallnet") / "data"
-        if not root.exists():
-            return root
-        by = "the default data folder"
-    else:
-        root = Path(os.path.expanduser(given))  # Path.expanduser raises for an unknown user
-    if not root.exists():
-        raise DatasetError(f"{by} {root} does not exist: create it or name another")
+        return platformdirs.user_cache_path("smallnet") / "data"
+    root = Path(os.path.expanduser(given))  # Path.expanduser raises for an unknown user
     if not root.is_dir():
-        raise DatasetError(f"{by} {root} is a file, expected a folder: name another")
+        problem = "is a file, expected a folder" if root.exists() else "does not exist"
+        raise DatasetError(f"{by} {root} {problem}: create it or name another")
     return root.resolve()
 
 
-def locate(spec: Spec, root: Path) -> tuple[Layout, Path] | None:
+def find(spec: Spec, root: Path, offline: bool) -> tuple[str, Path]:
+    """The dataset's layout and folder: as it lies in ``root``, or from its archive.
+
+    Raises DatasetNotFound if it is not there and the network cannot be reached, and DownloadError
+    if what came is not the archive or cannot be stored. The folder appears whole or not at all.
+    """
+    found = locate(spec, root)
+    if found is None:
+        if offline and not _has_archive(spec, root):
+            raise DatasetNotFound(
+                f"{spec.title} is not in {root}: put {spec.wanted} or {spec.archive} there, or "
+                "allow the download"
+            )
+        download(spec, root)
+        found = locate(spec, root)
+        assert found is not None, "download() raises or puts the folder there"
+    return found
+
+
+def locate(spec: Spec, root: Path) -> tuple[str, Path] | None:
     """The first layout of ``spec`` that lies in ``root`` or that ``root`` itself is."""
-    for layout in spec.layouts:
-        folder = root / layout.folder
-        if folder.is_dir():
-            return layout, folder
-        if folder.exists():
-            raise DatasetError(f"{folder} is a file, expected a folder: move it away")
-    for layout in spec.layouts:
+    for layout, name in spec.folders.items():
+        if (root / name).is_dir():
+            return layout, root / name
+    for layout, name in spec.folders.items():
         # By name, or by the files where somebody renamed the folder.
-        names = [name for split in SPLITS for name in layout.files[split]]
-        if root.name == layout.folder or all((root / name).is_file() for name in names):
+        files = [file for split in SPLITS for file in spec.files(layout, split)]
+        if root.name == name or all((root / file).is_file() for file in files):
             return layout, root
     return None
 
 
-class DownloadError(DatasetNotFound, DatasetError):
-    """What came over the network is not usable: an error for its caller, and no dataset."""
-
-
 def download(spec: Spec, root: Path) -> None:
-    """Fetch the published archive with torchvision, unpack it in ``root``; one process at a time.
-
-    Raises DatasetNotFound if the network cannot be reached, within ``_PROBE_SECONDS``, and
-    DownloadError if what came is not the archive or cannot be stored. The folder appears whole or
-    not at all; the archive stays beside it, as torchvision leaves it.
-    """
-    trouble = _probe(spec.url)
-    if trouble:
-        raise DatasetNotFound(
-            f"{spec.title} is not in {root} and cannot be downloaded ({trouble}): "
-            f"put {spec.wanted} there"
-        )
-
-    import http.client
-
+    """Unpack the published archive in ``root``, downloaded unless it lies there whole already."""
+    if not _has_archive(spec, root):
+        trouble = _unreachable(urllib.parse.urljoin(spec.url, "/"))
+        if trouble:
+            raise DatasetNotFound(
+                f"{spec.title} is not in {root} and cannot be downloaded ({trouble}): "
+                f"put {spec.wanted} there"
+            )
     by_hand = f"try again, or put {spec.wanted} in {root}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _alone(spec, root):
             if locate(spec, root) is None:
-                _fetch(spec, root)
+                _download(spec, root)
                 _unpack(spec, root)
-    except (OSError, RecursionError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise DownloadError(
             f"the download of {spec.title} from {spec.url} to {root} failed "
             f"({_one_line(error)}): {by_hand}"
@@ -146,28 +153,20 @@ def download(spec: Spec, root: Path) -> None:
         ) from error
 
 
-def unpack(spec: Spec, root: Path) -> bool:
-    """Unpack the published archive where it lies in ``root``, whole; whether it did.
+_md5 = functools.partial(hashlib.md5, usedforsecurity=False)
 
-    Raises OSError where the folder cannot be written.
-    """
-    archive = root / spec.archive
-    if not archive.is_file():
+
+def _has_archive(spec: Spec, root: Path) -> bool:
+    try:
+        with (root / spec.archive).open("rb") as file:
+            return hashlib.file_digest(file, _md5).hexdigest() == spec.archive_md5
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    with _alone(spec, root):
-        if locate(spec, root) is None:
-            found = hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest()
-            if found != spec.archive_md5:
-                return False
-            _unpack(spec, root)
-    return True
 
 
 @contextlib.contextmanager
 def _alone(spec: Spec, root: Path) -> Iterator[None]:
-    """One process at a time, of whichever user; DownloadError after ``_LOCK_SECONDS``."""
-    from filelock import FileLock, Timeout
-
+    """One process at a time, of whichever user; filelock.Timeout after ``_LOCK_SECONDS``."""
     if not has_locks(root):
         sys.stderr.write(f"{root} is on a file system without locks: two downloads may collide\n")
         yield
@@ -178,26 +177,24 @@ def _alone(spec: Spec, root: Path) -> Iterator[None]:
     except Timeout:
         # Else a wait of minutes looks like a hang.
         sys.stderr.write(f"waiting for another process's download of {spec.title}\n")
-        try:
-            lock.acquire(timeout=_LOCK_SECONDS)
-        except Timeout as error:
-            raise DownloadError(
-                f"{error.lock_file}: another process has held the download of {spec.title} for "
-                f"over {_LOCK_SECONDS / 60:.0f} minutes: end it, or put {spec.wanted} in {root}"
-            ) from error
+        lock.acquire(timeout=_LOCK_SECONDS)
     try:
         yield
     finally:
         lock.release()
 
 
-def _fetch(spec: Spec, root: Path) -> None:
+def _download(spec: Spec, root: Path) -> None:
     # Imported here, for it takes 1.5 s. Not torchvision's CIFAR10(download=True): that would
     # also open the pickles, whose MD5s it does not check then.
     from torchvision.datasets.utils import download_url
 
-    with _socket_timeout(_STALL_SECONDS):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_STALL_SECONDS)
+    try:
         download_url(spec.url, root, spec.archive, spec.archive_md5)
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _unpack(spec: Spec, root: Path) -> None:
@@ -207,53 +204,30 @@ def _unpack(spec: Spec, root: Path) -> None:
             # Python 3.12 and 3.13 warn where none is named; before 3.11.4 there is none.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(temporary)
-        folder = spec.layouts[0].folder
+        folder = spec.folders["python"]
         os.replace(Path(temporary) / folder, root / folder)
 
 
-@contextlib.contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-# Hosts that did not answer: both datasets come from one, and two waits would be too long.
-_silent_hosts: set[str] = set()
-
-
-def _probe(url: str) -> str:
-    """Why ``url`` cannot be reached, in a few words; "" if it can. Respects the proxies."""
-    outcome = [f"no answer from {url} within {_PROBE_SECONDS:.0f} s"]
+@functools.cache  # both datasets come from one host, and two waits would be too long
+def _unreachable(host: str) -> str:
+    """Why the server cannot be reached, in a few words; "" if it can. Respects the proxies."""
+    outcome = [f"no answer from {host} within {_PROBE_SECONDS:.0f} s"]
 
     def ask() -> None:
-        import http.client
-        import urllib.error
-        import urllib.request
-
+        request = urllib.request.Request(host, method="HEAD")
         try:
-            request = urllib.request.Request(url, method="HEAD")
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):
                 outcome[0] = ""
-        except urllib.error.HTTPError as error:
+        except urllib.error.HTTPError as error:  # an answer
             error.close()
-            # 405 and 501: a server that is there and has no HEAD
-            outcome[0] = "" if error.code in (405, 501) else f"{url} answers {error.code}"
-        except (OSError, ValueError, http.client.HTTPException) as error:
+            outcome[0] = ""
+        except (OSError, http.client.HTTPException) as error:
             outcome[0] = _one_line(error)
 
-    host = urllib.parse.urlsplit(url).netloc
-    if host in _silent_hosts:
-        return outcome[0]
     # A thread that may be left behind: nothing else bounds a name look-up that hangs.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PROBE_SECONDS)
-    if thread.is_alive():
-        _silent_hosts.add(host)
     return outcome[0]
 
 
@@ -262,118 +236,64 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(reason).split()) or type(error).__name__
 
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-
 # https://www.cs.toronto.edu/~kriz/cifar.html, with the spelling of the files' own names
-CIFAR100_SUPERCLASSES: Mapping[str, tuple[str, ...]] = {
-    coarse: tuple(fine.split())
-    for coarse, fine in {
-        "aquatic_mammals": "beaver dolphin otter seal whale",
-        "fish": "aquarium_fish flatfish ray shark trout",
-        "flowers": "orchid poppy rose sunflower tulip",
-        "food_containers": "bottle bowl can cup plate",
-        "fruit_and_vegetables": "apple mushroom orange pear sweet_pepper",
-        "household_electrical_devices": "clock keyboard lamp telephone television",
-        "household_furniture": "bed chair couch table wardrobe",
-        "insects": "bee beetle butterfly caterpillar cockroach",
-        "large_carnivores": "bear leopard lion tiger wolf",
-        "large_man-made_outdoor_things": "bridge castle house road skyscraper",
-        "large_natural_outdoor_scenes": "cloud forest mountain plain sea",
-        "large_omnivores_and_herbivores": "camel cattle chimpanzee elephant kangaroo",
-        "medium_mammals": "fox porcupine possum raccoon skunk",
-        "non-insect_invertebrates": "crab lobster snail spider worm",
-        "people": "baby boy girl man woman",
-        "reptiles": "crocodile dinosaur lizard snake turtle",
-        "small_mammals": "hamster mouse rabbit shrew squirrel",
-        "trees": "maple_tree oak_tree palm_tree pine_tree willow_tree",
-        "vehicles_1": "bicycle bus motorcycle pickup_truck train",
-        "vehicles_2": "lawn_mower rocket streetcar tank tractor",
-    }.items()
-}
-CIFAR100_CLASSES = tuple(sorted(c for fine in CIFAR100_SUPERCLASSES.values() for c in fine))
-
-_COARSE_NAMES = tuple(CIFAR100_SUPERCLASSES)
+_CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
+_CIFAR100_CLASSES = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile
+cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp
+lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom
+oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake
+spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
+train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+_CIFAR100_COARSE = """
+aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
+household_furniture insects large_carnivores large_man-made_outdoor_things
+large_natural_outdoor_scenes large_omnivores_and_herbivores medium_mammals
+non-insect_invertebrates people reptiles small_mammals trees vehicles_1 vehicles_2
+"""
 
 # MD5s: torchvision.datasets.CIFAR10 and CIFAR100, which are the publisher's
 SPECS: Mapping[str, Spec] = {
     "cifar10": Spec(
         name="cifar10",
         title="CIFAR-10",
-        counts={"train": 50_000, "test": 10_000},
         digests={
             "train": "692ca01c8e1145908a49953181b1bbd0fa97f05ef7d57af3d06398d555c614f7",
             "test": "7fe36d11bb9e3fc88190fb0a50f90798b6393a30592a395222de8b6da97ac413",
         },
-        class_names=CIFAR10_CLASSES,
-        layouts=(
-            Layout(
-                kind="python",
-                folder="cifar-10-batches-py",
-                files={
-                    "train": tuple(f"data_batch_{k}" for k in range(1, 6)),
-                    "test": ("test_batch",),
-                },
-                md5={
-                    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-                    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-                    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-                    "data_batch_4": "634d18415352ddfa80567beed471001a",
-                    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-                    "test_batch": "40351d587109b95175f43aff81a1287e",
-                },
-            ),
-            Layout(
-                kind="binary",
-                folder="cifar-10-batches-bin",
-                files={
-                    "train": tuple(f"data_batch_{k}.bin" for k in range(1, 6)),
-                    "test": ("test_batch.bin",),
-                },
-            ),
-        ),
+        class_names=tuple(_CIFAR10_CLASSES.split()),
+        folders={"python": "cifar-10-batches-py", "binary": "cifar-10-batches-bin"},
+        md5={
+            "train": {
+                "data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "data_batch_4": "634d18415352ddfa80567beed471001a",
+                "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+            },
+            "test": {"test_batch": "40351d587109b95175f43aff81a1287e"},
+        },
         url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-        archive="cifar-10-python.tar.gz",
         archive_md5="c58f30108f718f92721af3b95e74349a",
     ),
     "cifar100": Spec(
         name="cifar100",
         title="CIFAR-100",
-        counts={"train": 50_000, "test": 10_000},
         digests={
             "train": "7afde546adf0eaaf90d6a187a2f5bb05da66a26562c7fc2b39ac30cd18ecb7ba",
             "test": "e0dae92f17b2a82c4cb016b063db8906fb6e78ba24005027b71b4ef45d97d9a6",
         },
-        class_names=CIFAR100_CLASSES,
-        coarse_names=_COARSE_NAMES,
-        layouts=(
-            Layout(
-                kind="python",
-                folder="cifar-100-python",
-                files={"train": ("train",), "test": ("test",)},
-                md5={
-                    "train": "16019d7e3df5f24257cddd939b257f8d",
-                    "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
-                },
-            ),
-            Layout(
-                kind="binary",
-                folder="cifar-100-binary",
-                files={"train": ("train.bin",), "test": ("test.bin",)},
-            ),
-        ),
+        class_names=tuple(_CIFAR100_CLASSES.split()),
+        coarse_names=tuple(_CIFAR100_COARSE.split()),
+        folders={"python": "cifar-100-python", "binary": "cifar-100-binary"},
+        md5={
+            "train": {"train": "16019d7e3df5f24257cddd939b257f8d"},
+            "test": {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"},
+        },
         url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-        archive="cifar-100-python.tar.gz",
         archive_md5="eb9058c3a382ffc7106e4002c42a8d85",
     ),
 }

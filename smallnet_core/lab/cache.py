@@ -34,8 +34,13 @@ import smallnet_core
 from smallnet_core.lab.sparse import pack, unpack
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
-from smallnet_core.system.files import json_fields, replace_file, written_beside
-from smallnet_core.system.locks import LOCK_MODE, has_locks
+from smallnet_core.system.files import (
+    LOCK_MODE,
+    has_locks,
+    json_fields,
+    replace_file,
+    written_beside,
+)
 from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import Source
 

@@ -28,6 +28,7 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.training.checkpoints import Epoch
 from smallnet_core.training.loop import BatchTooLarge, Interrupted
+from smallnet_core.training.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +68,8 @@ Executor = Callable[[Job], Running]
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
-class _Telling:
-    """A Progress that tells whoever started the job, steps twice a second."""
+class _Telling(Progress):
+    """Tells whoever started the job, steps twice a second."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -95,8 +96,6 @@ class _Telling:
 
     def epoch(self, result: Epoch) -> None:
         self.tell("epoch", result)
-
-    def close(self) -> None: ...
 
 
 def work(job: Job, connection: Connection) -> None:

@@ -32,7 +32,8 @@ from smallnet_core.records import Measurement, NotMeasured
 from smallnet_core.system.machine import environment, peak_memory_mib, resolve_device
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import confusion_matrix, packed_right, predict
-from smallnet_core.training.loop import Diverged, Progress, Trained, train
+from smallnet_core.training.loop import Diverged, Trained, train
+from smallnet_core.training.progress import Progress
 from smallnet_core.training.start import Source, network_of
 
 # Images (train, test) of each dataset, so that a training can be estimated before it is loaded.

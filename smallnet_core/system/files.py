@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then moved onto it."""
+"""Files that are whole or not there, and locks in folders that several users share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["json_fields", "leftovers", "replace_file", "written_beside"]
+LOCK_MODE = 0o666  # whatever the umask: the first user's lock file is for the others too
 
 
 @contextlib.contextmanager
@@ -53,9 +53,10 @@ def json_fields(record: Mapping[str, Any]) -> str:
     return f"{{\n{lines}\n}}\n"
 
 
-def leftovers(path: Path) -> Iterator[Path]:
-    """Temporary files of writers of ``path`` that were killed, or are still at work."""
-    return path.parent.glob(f"{_prefix(path)}*")
+def remove_leftovers(path: Path) -> None:
+    """Delete half files of writers of ``path`` that were killed; none may be at work."""
+    for left in path.parent.glob(f"{_prefix(path)}*"):
+        left.unlink(missing_ok=True)
 
 
 def _prefix(path: Path) -> str:
@@ -66,3 +67,13 @@ def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
+
+
+def has_locks(folder: Path) -> bool:
+    """Tell whether files in ``folder`` can be locked; raises OSError where none can be made."""
+    import fcntl  # not on Windows, where saved runs can be read all the same
+
+    with tempfile.TemporaryFile(dir=folder) as file, contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

@@ -11,7 +11,6 @@ import importlib.metadata
 import os
 import platform
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,12 +67,10 @@ def keep_freed_memory() -> None:
     By default it hands them back to the kernel, and the page faults of getting them again cost
     about 15 % of a training step on a CPU. Elsewhere than on glibc this does nothing.
     """
-    if not sys.platform.startswith("linux"):
-        return
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return  # musl has no mallopt
+    except AttributeError:
+        return
     m_trim_threshold, m_mmap_threshold = -1, -3  # malloc.h
     mallopt(m_mmap_threshold, 1 << 30)
     mallopt(m_trim_threshold, (1 << 31) - 1)
@@ -167,17 +164,14 @@ def peak_memory_mib(work: Callable[[], object], device: torch.device) -> float |
         return None
     work()
     found = re.search(r"^VmHWM:\s+(\d+) kB$", (PROC_SELF / "status").read_text(), re.M)
-    return None if found is None else int(found[1]) / 1024
+    assert found is not None, "who resets VmHWM shows it"
+    return int(found[1]) / 1024
 
 
 def _return_freed_memory() -> None:
     """What was freed before goes back to the kernel, in spite of ``keep_freed_memory``."""
-    if not sys.platform.startswith("linux"):
-        return
-    try:
+    with contextlib.suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):
-        return  # musl has no malloc_trim
 
 
 def energy_meter(device: torch.device) -> Callable[[], float] | None:
@@ -209,13 +203,11 @@ def energy_meter(device: torch.device) -> Callable[[], float] | None:
 def environment(device: torch.device) -> Environment:
     """Collect the facts of this machine that a time or an accuracy may depend on."""
     cuda = device.type == "cuda"
-    device_name = torch.cuda.get_device_name(device) if cuda else _cpu_name()
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    if cuda:
+        device_name = torch.cuda.get_device_name(device)
+    else:
+        device_name = next(iter(_cpuinfo("model name")), platform.processor() or platform.machine())
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     if torch.version.cuda:
         versions["cuda"] = torch.version.cuda
     if driver := _driver():
@@ -244,24 +236,15 @@ def _driver() -> str | None:
 
 def load_and_clock() -> dict[str, float | None]:
     """The load average of the last minute and the mean clock of the cores, as far as told."""
-    try:
-        load: float | None = os.getloadavg()[0]
-    except (OSError, AttributeError):  # no Unix
-        load = None
+    clocks = [float(found) for found in _cpuinfo("cpu MHz")]
+    clock_mhz = sum(clocks) / len(clocks) if clocks else None
+    return {"load_average": os.getloadavg()[0], "clock_mhz": clock_mhz}
+
+
+def _cpuinfo(key: str) -> list[str]:
+    """What Linux says of each core."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        text = ""
-    clocks = [float(found) for found in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.M)]
-    return {"load_average": load, "clock_mhz": sum(clocks) / len(clocks) if clocks else None}
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return []
+    return re.findall(rf"^{key}\s*:\s*(.+?)\s*$", text, re.M)

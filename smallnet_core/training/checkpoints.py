@@ -1,8 +1,7 @@
 """What an interrupted training continues from: its state, and one file of it, without pickle.
 
-The file is replaced as a whole and verified when it is read: it is the sha256 of what follows in
-hexadecimal, a line feed, and a safetensors image with the training's tensors, and its other facts
-as JSON in the metadata. Its modification time is the
+The file is the sha256 of what follows in hexadecimal, a line feed, and a safetensors image with the
+training's tensors, and its other facts as JSON in the metadata. Its modification time is the
 training's last sign of life, so that whoever resumes knows how much work was lost.
 """
 
@@ -12,22 +11,19 @@ import contextlib
 import hashlib
 import json
 import os
-import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from smallnet_core.data.batches import TrainingBatches
 from smallnet_core.recipes import Recipe
-from smallnet_core.system.files import leftovers, replace_file
-from smallnet_core.training.optimizers import load_state
+from smallnet_core.system.files import remove_leftovers, replace_file
 
 CHECKPOINT_SCHEMA = 1
 # Writing one takes as long as a GPU takes for half an epoch of a small network.
@@ -100,26 +96,21 @@ class CheckpointFile:
         """
         try:
             with open(self.path, "rb") as file:
-                stat = os.fstat(file.fileno())
+                modified = os.fstat(file.fileno()).st_mtime
                 digest, content = file.readline(65), file.read()
         except FileNotFoundError:
             return None
         if digest != hashlib.sha256(content).hexdigest().encode() + b"\n":
             raise UnusableCheckpoint(f"{self.path}: damaged, its checksum does not match")
-        try:
-            whole = json.loads(_metadata(content)["smallnet"])
-            identity, facts = whole["identity"], whole["facts"]
-            lost_seconds = max(0.0, stat.st_mtime - facts["time"])
-            tensors = safetensors.torch.load(content)
-        except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-            raise UnusableCheckpoint(f"{self.path}: not a whole checkpoint ({error!r})") from error
+        whole = _metadata(content)
         for key, value in self.identity.items():
-            if identity.get(key) != value:
+            found = whole["identity"].get(key)
+            if found != value:
                 raise UnusableCheckpoint(
-                    f"{self.path}: of another training, whose {key} is {identity.get(key)!r} and "
-                    f"not {value!r}"
+                    f"{self.path}: of another training, whose {key} is {found!r} and not {value!r}"
                 )
-        return tensors, facts, lost_seconds
+        lost_seconds = max(0.0, modified - whole["facts"]["time"])
+        return safetensors.torch.load(content), whole["facts"], lost_seconds
 
     def sign_of_life(self) -> None:
         """Note on the file that work goes on, once a second at most."""
@@ -129,32 +120,21 @@ class CheckpointFile:
             with contextlib.suppress(OSError):
                 os.utime(self.path)
 
-    def remove_leftovers(self) -> None:
-        """Delete half files of writers that were killed; only for who holds the training's lock."""
-        for path in leftovers(self.path):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-
 
 def steps_done(path: Path) -> int | None:
     """How many steps a checkpoint is of, from its first bytes alone; None where there is none."""
     try:
         with open(path, "rb") as file:
-            file.readline(65)
-            length = file.read(8)
-            header = file.read(*struct.unpack("<Q", length)) if len(length) == 8 else b""
-        return int(json.loads(_metadata(length + header)["smallnet"])["facts"]["done"])
-    except (OSError, ValueError, LookupError, TypeError, OverflowError, MemoryError):
+            start = file.read(1 << 20)  # more than any header takes
+        return int(_metadata(start[65:])["facts"]["done"])
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def _metadata(content: bytes) -> dict[str, str]:
+def _metadata(content: bytes) -> dict[str, Any]:
     # safetensors.torch.load leaves it out; the format: 8 bytes of length, then a JSON header.
-    if len(content) < 8:
-        raise ValueError("too short")
-    (length,) = struct.unpack("<Q", content[:8])
-    header: dict[str, Any] = json.loads(content[8 : 8 + length])
-    metadata: dict[str, str] = header["__metadata__"]
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata: dict[str, Any] = json.loads(header["__metadata__"]["smallnet"])
     return metadata
 
 
@@ -174,16 +154,14 @@ class TrainingState:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         batches: TrainingBatches,
-        steps_per_epoch: int,
-        device: torch.device,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.batches = batches
-        self.device = device
+        self.device = device = batches.labels.device
         self.done = 0  # steps
         # Of the epoch in progress; losses has a place for each of its steps.
-        self.losses = torch.zeros(steps_per_epoch, device=device)
+        self.losses = torch.zeros(batches.steps_per_epoch, device=device)
         self.hits = torch.zeros((), device=device, dtype=torch.int64)
         self.epoch_seconds = 0.0
         self.curve: list[Epoch] = []
@@ -235,9 +213,7 @@ class TrainingState:
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Become what ``tensors()`` and ``facts()`` were taken of."""
         self.model.load_state_dict(_under("model.", tensors))
-        slots: dict[int, dict[str, Any]] = {
-            int(index): dict(values) for index, values in facts["optimizer"].items()
-        }
+        slots = {int(index): dict(values) for index, values in facts["optimizer"].items()}
         params = [p for group in self.optimizer.param_groups for p in group["params"]]
         for name, value in _under("optimizer.", tensors).items():
             index, key = name.split(".", 1)
@@ -247,7 +223,7 @@ class TrainingState:
                 value = torch.empty_like(p, dtype=value.dtype).copy_(value)
             slots[int(index)][key] = value
         groups = self.optimizer.state_dict()["param_groups"]
-        load_state(self.optimizer, {"state": slots, "param_groups": groups})
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         best = _under("best.", tensors)
         # In the model's order: the file has one of its own.
         self.best_weights = {name: best[name] for name in self.model.state_dict() if name in best}
@@ -258,6 +234,7 @@ class TrainingState:
         self.losses.copy_(tensors["losses"])
         self.hits.copy_(tensors["hits"])
         self.done, self.epoch_seconds = facts["done"], facts["epoch_seconds"]
+        self.seconds_before = facts["seconds"]
         self.curve = [Epoch(**values) for values in facts["curve"]]
         self.best_epoch = facts["best_epoch"]
         self.interruptions = [Interruption(**values) for values in facts["interruptions"]]
@@ -275,10 +252,7 @@ class CheckpointKeeper:
     """Writes a training's state to its file now and then, and finds it there again."""
 
     def __init__(
-        self,
-        file: CheckpointFile,
-        state: TrainingState,
-        note: Callable[[str], None],
+        self, file: CheckpointFile, state: TrainingState, note: Callable[[str], None]
     ) -> None:
         self.file = file
         self.state = state
@@ -291,7 +265,7 @@ class CheckpointKeeper:
 
         Then write one: whoever resumes next knows from it how much work was lost since.
         """
-        self.file.remove_leftovers()
+        remove_leftovers(self.file.path)
         try:
             found = self.file.read()
         except (UnusableCheckpoint, OSError) as reason:
@@ -300,7 +274,6 @@ class CheckpointKeeper:
         if found is not None:
             tensors, facts, lost_seconds = found
             self.state.restore(tensors, facts)
-            self.state.seconds_before = facts["seconds"]
             gone_on = Interruption(step=self.state.done, lost_seconds=lost_seconds)
             self.state.interruptions.append(gone_on)
             self.note(

@@ -7,14 +7,11 @@ import time
 
 import torch
 
-from smallnet_core.data.batches import normalise
 from smallnet_core.pruning.channels import prune_channels
 from smallnet_core.recipes import Optimizer, Recipe, Schedule
 from smallnet_core.system.machine import ieee_float32, keep_freed_memory, seeded, synchronize
-from smallnet_core.training.graphs import GraphedStep
 from smallnet_core.training.loop import IMAGE_SIDE, is_evaluated, side_of_epoch
-from smallnet_core.training.optimizers import build_optimizer
-from smallnet_core.training.start import dtype_of, network_of, step_function
+from smallnet_core.training.start import Start, dtype_of, network_of, set_up
 
 
 def estimate_seconds(
@@ -84,26 +81,23 @@ def _time_steps(
     """Seconds of each of the first steps; of the first alone where that one is ``hopeless``."""
     keep_freed_memory()
     dtype = dtype_of(recipe, device)
+    images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8)
+    labels = torch.zeros(recipe.batch_size, dtype=torch.int64)
     seconds: list[float] = []
-    graphed = device.type == "cuda"
     with seeded(0, device), ieee_float32():
         model = network_of(recipe)
         if max_params is not None:
             prune_channels(model, max_params, importance="random")
-        model = model.train().to(device).to(memory_format=torch.channels_last)
-        optimizer = build_optimizer(recipe.optimizer, model, capturable=graphed)
-        step = step_function(recipe, model, optimizer, dtype)
-        if graphed:
-            step = GraphedStep(step, model, optimizer)
-        images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8, device=device)
-        y = torch.zeros(recipe.batch_size, dtype=torch.int64, device=device)
-        if graphed:  # the first step records, and is no measure
-            step(normalise(images, recipe.mean, recipe.std, dtype), y)
+        start = Start(model=model.train())
+        _, _, step, batches = set_up(recipe, images, labels, device, dtype, start=start)
+        ((x, y),) = batches.epoch(0)
+        if device.type == "cuda":  # the first step records, and is no measure
+            step(x, y)
             hopeless = math.inf
         while len(seconds) < num_steps and not (seconds and seconds[0] > hopeless):
             synchronize(device)
-            start = time.perf_counter()
-            step(normalise(images, recipe.mean, recipe.std, dtype), y)
+            began = time.perf_counter()
+            step(x, y)
             synchronize(device)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.perf_counter() - began)
     return seconds

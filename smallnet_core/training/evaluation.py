@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,18 +12,14 @@ from torch import Tensor, nn
 from smallnet_core.data.batches import normalise
 from smallnet_core.system.machine import ieee_float32
 
-# Small enough on a CPU that the activations stay in its cache: ResNet18 takes 90 s of a core for
-# 10,000 images at 100, and 136 s at 500.
-_BATCH_SIZES = {"cpu": 100}
-_BATCH_SIZE = 500
+FLIPS = ("none", "mirror", "mirror_shift")
 
 
 def batch_size(device: torch.device) -> int:
     """Tell how many images are judged at a time."""
-    return _BATCH_SIZES.get(device.type, _BATCH_SIZE)
-
-
-FLIPS = ("none", "mirror", "mirror_shift")
+    # Small enough on a CPU that the activations stay in its cache: ResNet18 takes 90 s of a core
+    # for 10,000 images at 100, and 136 s at 500.
+    return 100 if device.type == "cpu" else 500
 
 
 @torch.no_grad()
@@ -93,44 +88,24 @@ def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.bincount(flat, minlength=classes**2).view(classes, classes).cpu()
 
 
-@dataclass(frozen=True, kw_only=True)
-class PerClassReport:
-    """The paper's appendix D: one entry a class, and their averages. Shares are 0 to 1."""
+def report_value(confusion: Tensor, row: int | str, metric: str) -> float:
+    """Read one number of the paper's appendix D off a confusion matrix; shares are 0 to 1.
 
-    precision: Tensor  # (classes,) float64; 0 for a class that is never predicted
-    recall: Tensor
-    f1: Tensor
-    support: Tensor  # (classes,) int64
-
-    @property
-    def accuracy(self) -> float:
-        return float((self.recall * self.support).sum() / self.support.sum())
-
-    def value(self, row: str | int, metric: str) -> float:
-        """``row``: a class index, "macro_avg", "weighted_avg" or "accuracy"."""
-        if row == "accuracy":
-            return float(self.support.sum()) if metric == "support" else self.accuracy
-        values: Tensor = getattr(self, metric)
-        if isinstance(row, int):
-            return float(values[row])
-        if row not in ("macro_avg", "weighted_avg"):
-            raise ValueError(
-                f"unknown row {row!r}: a class index, macro_avg, weighted_avg or accuracy"
-            )
-        if metric == "support":
-            return float(values.sum())
-        if row == "macro_avg":
-            return float(values.mean())
-        return float((values * self.support).sum() / self.support.sum())
-
-
-def per_class_report(confusion: Tensor) -> PerClassReport:
-    """Precision, recall, f1 and support from a confusion matrix (rows true, columns predicted)."""
+    ``row``: a class index, "macro_avg", "weighted_avg" or "accuracy"; ``metric``: "precision",
+    "recall", "f1" or "support". A class that is never predicted has precision 0.
+    """
     counts = confusion.double()
     hits, support, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
-    return PerClassReport(
-        precision=hits / predicted.clamp(min=1),
-        recall=hits / support.clamp(min=1),
-        f1=2 * hits / (support + predicted).clamp(min=1),
-        support=confusion.sum(1),
-    )
+    if row == "accuracy" and metric != "support":
+        return float(hits.sum() / support.sum())
+    values = {
+        "precision": hits / predicted.clamp(min=1),
+        "recall": hits / support.clamp(min=1),
+        "f1": 2 * hits / (support + predicted).clamp(min=1),
+        "support": support,
+    }[metric]
+    if isinstance(row, int):
+        return float(values[row])
+    if metric == "support":
+        return float(support.sum())
+    return float(values.mean() if row == "macro_avg" else (values * support).sum() / support.sum())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,14 +34,6 @@ def record_cuda_graph(
     return outputs, graph.replay
 
 
-@dataclass
-class _Recording:
-    x: Tensor
-    y: Tensor
-    outputs: tuple[Tensor, Tensor]
-    replay: Callable[[], None]
-
-
 class GraphedStep:
     """``step`` as a CUDA graph, recorded when it first meets a shape of images.
 
@@ -67,18 +58,22 @@ class GraphedStep:
         self.optimizer = optimizer
         self.record: Record | None = record
         self.recording_seconds = 0.0  # so far, warm-up included
-        self._recorded: dict[torch.Size, _Recording] = {}
+        # By shape of images: inputs, outputs, replay.
+        self._recorded: dict[
+            torch.Size,
+            tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Callable[[], None]],
+        ] = {}
 
     def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if self.record is not None and x.shape not in self._recorded:
             self._add_recording(self.record, x, y)
         if x.shape not in self._recorded:
             return self.step(x, y)
-        recording = self._recorded[x.shape]
-        recording.x.copy_(x)
-        recording.y.copy_(y)
-        recording.replay()
-        return recording.outputs
+        (static_x, static_y), outputs, replay = self._recorded[x.shape]
+        static_x.copy_(x)
+        static_y.copy_(y)
+        replay()
+        return outputs
 
     def _add_recording(self, record: Record, x: Tensor, y: Tensor) -> None:
         synchronize(x.device)
@@ -86,7 +81,7 @@ class GraphedStep:
         inputs = x.clone(), y.clone()
         self._warm_up(*inputs)
         try:
-            self._recorded[x.shape] = _Recording(*inputs, *record(self.step, *inputs))
+            self._recorded[x.shape] = inputs, *record(self.step, *inputs)
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise

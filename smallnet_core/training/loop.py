@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +37,7 @@ from smallnet_core.training.checkpoints import (
 from smallnet_core.training.evaluation import accuracy_percent, predict
 from smallnet_core.training.graphs import recording_seconds
 from smallnet_core.training.optimizers import set_rates
-from smallnet_core.training.progress import Silent
+from smallnet_core.training.progress import Progress
 from smallnet_core.training.start import Source, dtype_of, set_up, start_of
 
 IMAGE_SIDE = 32  # pixels, of every dataset
@@ -85,16 +84,6 @@ class BatchTooLarge(MemoryError):  # noqa: N818 - as torch.OutOfMemoryError says
     """A step does not fit into the memory of the device; the message names batch and memory."""
 
 
-class Progress(Protocol):
-    """Who watches a training: told of every step (without its loss) and of every epoch."""
-
-    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
-    def note(self, line: str) -> None: ...
-    def step(self) -> None: ...
-    def epoch(self, result: Epoch) -> None: ...
-    def close(self) -> None: ...
-
-
 def train(
     recipe: Recipe,
     dataset: Dataset,
@@ -121,11 +110,7 @@ def train(
     """
     if recipe.dataset != dataset.name:
         raise ValueError(f"the recipe is for {recipe.dataset}, the dataset is {dataset.name}")
-    if not 0 <= recipe.holdout < len(dataset.train_images):
-        raise ValueError(
-            f"{recipe.holdout} images cannot be held out of {len(dataset.train_images)}"
-        )
-    progress = progress or Silent()
+    progress = progress or Progress()
     keep_freed_memory()
     start = time.perf_counter()
     dtype = dtype_of(recipe, device)
@@ -146,7 +131,7 @@ def train(
         steps_per_epoch = batches.steps_per_epoch
         total_steps = recipe.epochs * steps_per_epoch
         end = recipe.end_epoch * steps_per_epoch
-        state = TrainingState(model, optimizer, batches, steps_per_epoch, device)
+        state = TrainingState(model, optimizer, batches)
         state.done = recipe.first_epoch * steps_per_epoch
         keeper = None
         if checkpoint is not None:
@@ -157,7 +142,7 @@ def train(
             keeper = CheckpointKeeper(file, state, progress.note)
             keeper.resume()
         progress.start(recipe, end, state.done)
-        diverged: tuple[int, str] | None = None  # steps of the epoch before it, and how
+        diverged: tuple[int, str] | None = None  # at which step, and how
         try:
             while state.done < end:
                 index, first = divmod(state.done, steps_per_epoch)
@@ -176,16 +161,15 @@ def train(
                     progress.step()
                     if device.type == "cpu" and not math.isfinite(loss.item()):
                         break
-                    if keeper is not None and state.done % steps_per_epoch:
+                    if state.done % steps_per_epoch:
                         state.epoch_seconds = time.perf_counter() - epoch_start
-                        epoch_start += keeper.keep_if_due()
-                    if state.done % steps_per_epoch and stop():
-                        state.epoch_seconds = time.perf_counter() - epoch_start
-                        _interrupt(recipe, keeper, state.done, end)
+                        epoch_start += _pause(
+                            keeper, stop, f"{recipe}: stopped after step {state.done} of {end}"
+                        )
                 num_steps = state.done - index * steps_per_epoch
                 losses = state.losses[:num_steps].tolist()  # waits for the device
                 seconds = time.perf_counter() - epoch_start
-                diverged = _divergence(model, losses)
+                diverged = _divergence(model, losses, state.done - num_steps)
                 percent = None
                 if diverged is not None or is_evaluated(recipe, index):
                     logits = predict(
@@ -203,10 +187,10 @@ def train(
                 progress.epoch(result)
                 if diverged is not None:
                     break
-                if state.done < end and stop():
-                    _interrupt(recipe, keeper, state.done, end)
-                if keeper is not None:
-                    keeper.keep() if state.done == end else keeper.keep_if_due()
+                if state.done < end:
+                    _pause(keeper, stop, f"{recipe}: stopped after step {state.done} of {end}")
+                elif keeper is not None:
+                    keeper.keep()
         finally:
             progress.close()
 
@@ -224,27 +208,30 @@ def train(
         plan=beginning.plan,
     )
     if diverged is not None:
-        epochs_before, how = recipe.first_epoch + last - 1, diverged[1]
-        at = epochs_before * steps_per_epoch + diverged[0] + 1
+        at, how = diverged
         raise Diverged(f"{recipe}: diverged at step {at} of {total_steps}: {how}", trained)
     return trained
 
 
-def _interrupt(recipe: Recipe, keeper: CheckpointKeeper | None, done: int, end: int) -> NoReturn:
-    if keeper is not None:
-        keeper.keep()
-    raise Interrupted(f"{recipe}: stopped after step {done} of {end}")
+def _pause(keeper: CheckpointKeeper | None, stop: Callable[[], bool], stopped: str) -> float:
+    """Write a checkpoint where one is due, which takes so many seconds, and end if asked to."""
+    seconds = keeper.keep_if_due() if keeper is not None else 0.0
+    if stop():
+        if keeper is not None:
+            keeper.keep()
+        raise Interrupted(stopped)
+    return seconds
 
 
-def _divergence(model: nn.Module, losses: list[float]) -> tuple[int, str] | None:
-    """At which of an epoch's steps (from 0) it went wrong, and how; None if all is finite."""
-    for step, loss in enumerate(losses):
+def _divergence(model: nn.Module, losses: list[float], before: int) -> tuple[int, str] | None:
+    """At which step (from 1, the first after ``before``) an epoch went wrong, and how, or None."""
+    for step, loss in enumerate(losses, before + 1):
         if not math.isfinite(loss):
             return step, f"the loss is {loss}"
     # The last update may have done it: no loss has seen that yet.
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            return len(losses) - 1, f"{name} is not finite"
+            return before + len(losses), f"{name} is not finite"
     return None
 
 

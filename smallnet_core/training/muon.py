@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ def orthogonalised(matrices: Tensor, *, steps: int = 5, dtype: torch.dtype | Non
     """Near U V^T of each matrix U S V^T (n, rows, columns), by Newton-Schulz iteration.
 
     Each step maps a singular value s, at most 1 at first, to a s + b s^3 + c s^5: with the five
-    of the paper (source above the constants) those beyond 0.01 of the norm end near 1. Zeros stay
+    of the paper those beyond 0.01 of the norm end near 1. Zeros stay
     zeros. ``dtype`` is that of the products, which on a GPU may be bfloat16; default: the
     matrices' own.
     """
@@ -41,7 +41,7 @@ def orthogonalised(matrices: Tensor, *, steps: int = 5, dtype: torch.dtype | Non
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update of a weight matrix is made orthogonal; SGD for everything else.
+    """Nesterov's momentum with orthogonal updates of weight matrices; SGD for everything else.
 
     K. Jordan et al., 2024 (above). A group with ``orthogonal`` takes tensors of two or more
     dimensions, a convolution's as (out, in * height * width): every direction of the matrix moves
@@ -50,8 +50,7 @@ class Muon(torch.optim.Optimizer):
     whose scale counts for nothing but their rate. A group without ``orthogonal`` is torch's SGD
     with L2 decay. Matrices are made orthogonal in bfloat16 on a GPU, elsewhere in their own type
     (bfloat16 takes 1.7 times as long on a CPU without AMX). ``lr`` may be a tensor on the
-    parameters' device, which a CUDA graph reads at each replay. Raises ValueError for settings out
-    of range.
+    parameters' device, which a CUDA graph reads at each replay.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Muon(torch.optim.Optimizer):
         params: Iterable[Any],
         lr: float | Tensor = 0.02,
         momentum: float = 0.95,
-        nesterov: bool = True,
         weight_decay: float = 0.0,
         orthogonal: bool = True,
         normalised: bool = False,
@@ -68,7 +66,6 @@ class Muon(torch.optim.Optimizer):
         defaults = {
             "lr": lr,
             "momentum": momentum,
-            "nesterov": nesterov,
             "weight_decay": weight_decay,
             "orthogonal": orthogonal,
             "normalised": normalised,
@@ -76,35 +73,14 @@ class Muon(torch.optim.Optimizer):
         }
         super().__init__(params, defaults)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        group = {**self.defaults, **param_group}
-        for name in ("lr", "weight_decay"):
-            if not group[name] >= 0.0:
-                raise ValueError(f"Muon: {name} must not be negative, got {group[name]}")
-        if not 0.0 <= group["momentum"] < 1.0:
-            raise ValueError(f"Muon: momentum must lie in [0, 1), got {group['momentum']}")
-        if group["ns_steps"] < 1:
-            raise ValueError(f"Muon: ns_steps must be at least 1, got {group['ns_steps']}")
-        params = group["params"]
-        param_group["params"] = [params] if isinstance(params, Tensor) else list(params)
-        if group["orthogonal"] and any(p.ndim < 2 for p in param_group["params"]):
-            raise ValueError("Muon: a vector is no matrix: put it in a group without orthogonal")
-        super().add_param_group(param_group)
-
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient; returns what ``closure`` returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             if not params:
                 continue
             grads = [p.grad for p in params]
-            if any(grad.is_sparse for grad in grads):
-                raise ValueError("Muon does not take sparse gradients")
             for p in params:
                 if not self.state[p]:
                     self.state[p]["momentum_buffer"] = torch.zeros_like(p)
@@ -113,14 +89,15 @@ class Muon(torch.optim.Optimizer):
                 grads = list(torch._foreach_add(grads, params, alpha=group["weight_decay"]))
             torch._foreach_mul_(buffers, group["momentum"])
             torch._foreach_add_(buffers, grads)
-            updates = buffers
-            if group["nesterov"]:
-                updates = list(torch._foreach_add(grads, buffers, alpha=group["momentum"]))
+            updates = list(torch._foreach_add(grads, buffers, alpha=group["momentum"]))
             if group["orthogonal"]:
                 updates = self._orthogonal(group, params, updates)
-                self._rescale(group, params)
+                if group["normalised"]:
+                    for p, norm in zip(params, torch._foreach_norm(params), strict=True):
+                        p.mul_(math.sqrt(len(p)) / norm.clamp_min(1e-7))
+                elif group["weight_decay"]:
+                    torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_sub_(params, torch._foreach_mul(updates, group["lr"]))
-        return loss
 
     @staticmethod
     def _orthogonal(
@@ -139,14 +116,6 @@ class Muon(torch.optim.Optimizer):
                 out[index] = matrix.reshape(params[index].shape)
         return out
 
-    @staticmethod
-    def _rescale(group: dict[str, Any], params: list[Tensor]) -> None:
-        if group["normalised"]:
-            for p, norm in zip(params, torch._foreach_norm(params), strict=True):
-                p.mul_(math.sqrt(len(p)) / norm.clamp_min(1e-7))
-        elif group["weight_decay"]:
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-
 
 def muon_groups(settings: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
     """Divide parameters: weights between the first layer and the last, the last's weight, the rest.
@@ -157,7 +126,7 @@ def muon_groups(settings: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
     body = {id(layer.weight) for layer in layers[1:-1]}
     head = {id(layer.weight) for layer in layers[-1:]}
     params = [p for p in model.parameters() if p.requires_grad]
-    sgd = {"momentum": settings.rest_momentum, "nesterov": True, "orthogonal": False}
+    sgd = {"momentum": settings.rest_momentum, "orthogonal": False}
     return [
         {"params": [p for p in params if id(p) in body], "lr": settings.lr},
         {"params": [p for p in params if id(p) in head], "lr": settings.head_lr, **sgd},

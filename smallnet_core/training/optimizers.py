@@ -1,4 +1,4 @@
-"""Builds a recipe's optimizer, gives it its rates, and loads what a checkpoint kept of it.
+"""Builds a recipe's optimizer and gives it its rates.
 
 SGDM and Adam are torch's own, AdaBound and Muon are ours; the authors' AdaBound stays selectable as
 ``adabound_package``.
@@ -7,7 +7,7 @@ SGDM and Adam are torch's own, AdaBound and Muon are ours; the authors' AdaBound
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,8 +41,9 @@ def build_optimizer(
     match settings.name:
         case "sgdm":
             # Of torch's three kernels for it only the fused one reads lr on the device.
-            momentum, nesterov = settings.momentum, settings.nesterov
-            return torch.optim.SGD(groups, momentum=momentum, nesterov=nesterov, fused=fused)
+            return torch.optim.SGD(
+                groups, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused
+            )
         case "adam":
             # AdamW is Adam with the decay outside the gradient; a class of its own in every torch.
             kind = torch.optim.AdamW if settings.decoupled else torch.optim.Adam
@@ -106,24 +107,3 @@ def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
     """Give each group its learning rate, in place where that is a tensor."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
-
-
-def load_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load a state dict that may have been saved in the other mode, capturable or not.
-
-    How steps are computed stays as the optimizer was built, and a group's ``lr`` that is a tensor
-    stays that tensor, with the saved value: a captured graph reads it.
-    """
-    rates = [group["lr"] for group in optimizer.param_groups]
-    groups = [
-        {**saved, **{key: group[key] for key in _MODE if key in group}}
-        for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True)
-    ]
-    optimizer.load_state_dict({**state, "param_groups": groups})
-    loaded = [float(group["lr"]) for group in optimizer.param_groups]
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    set_rates(optimizer, loaded)
-
-
-_MODE = ("capturable", "fused", "foreach")

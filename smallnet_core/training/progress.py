@@ -13,13 +13,8 @@ if TYPE_CHECKING:
     from smallnet_core.training.checkpoints import Epoch
 
 
-def _write_line(stream: TextIO, line: str) -> None:
-    stream.write(f"\n{line}\n")  # pytest's own line is still open
-    stream.flush()
-
-
-class Silent:
-    """Tells nobody."""
+class Progress:
+    """Told of a training's steps (without their losses) and epochs; this one tells nobody."""
 
     def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
     def note(self, line: str) -> None: ...
@@ -28,25 +23,26 @@ class Silent:
     def close(self) -> None: ...
 
 
-class Notes(Silent):
+class Notes(Progress):
     """Where there is no terminal: only what a reader of the log has to know, a line each."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
 
     def note(self, line: str) -> None:
-        _write_line(self.stream, line)
+        self.stream.write(f"\n{line}\n")  # pytest's own line is still open
+        self.stream.flush()
 
 
-class ProgressBar:
+class ProgressBar(Notes):
     """One bar a training on ``stream``, with the last epoch's loss and accuracies.
 
     The bar counts steps that were given to the device, so that drawing it never waits for one.
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.bar: tqdm[None] | None = None
+        super().__init__(stream)
+        self.bar: tqdm[None] = tqdm(disable=True)
 
     def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None:
         self.stream.write("\n")  # pytest's own line is still open
@@ -59,27 +55,20 @@ class ProgressBar:
             mininterval=0.5,
         )
 
-    def note(self, line: str) -> None:
-        _write_line(self.stream, line)
-
     def step(self) -> None:
-        if self.bar is not None:
-            self.bar.update()
+        self.bar.update()
 
     def epoch(self, result: Epoch) -> None:
-        if self.bar is not None:
-            text = (
-                f"epoch {result.epoch}, loss {result.train_loss:.3f}, "
-                f"train {result.train_accuracy_percent:.2f} %"
-            )
-            if result.test_accuracy_percent is not None:
-                text += f", test {result.test_accuracy_percent:.2f} %"
-            self.bar.set_postfix_str(text)
+        text = (
+            f"epoch {result.epoch}, loss {result.train_loss:.3f}, "
+            f"train {result.train_accuracy_percent:.2f} %"
+        )
+        if result.test_accuracy_percent is not None:
+            text += f", test {result.test_accuracy_percent:.2f} %"
+        self.bar.set_postfix_str(text)
 
     def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        self.bar.close()
 
 
 class LogLines:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from smallnet_core.data import datasets
+from smallnet_core.data import sources
 from smallnet_core.data.sources import DatasetNotFound
 from smallnet_core.lab import workbench
 from smallnet_core.lab.cache import ModelCache
@@ -115,7 +115,7 @@ def downloads(monkeypatch):
         asked.append(spec.name)
         raise DatasetNotFound(f"{spec.title} cannot be downloaded (no network)")
 
-    monkeypatch.setattr(datasets, "download", download)
+    monkeypatch.setattr(sources, "download", download)
     return asked
 
 
