@@ -26,34 +26,25 @@ def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> li
     What has to be trained is trained under the clock, once; else the evaluation is timed, once.
     Raises NotMeasured without data, recipe, or the time that training would take.
     """
-    missing = list(dict.fromkeys(r for side in sides for r in to_train(workbench, side)))
-    wanted = [recipe for side in sides for recipe in recipes_of(workbench, side)]
+    recipes = [workbench.recipes_of(side) for side in sides]
+    wanted = [recipe for of_side in recipes for recipe in of_side]
+    missing = workbench.to_train(wanted)
 
     def evaluate() -> list[list[Evaluated]]:
-        return [workbench.evaluate(recipes_of(workbench, side)) for side in sides]
+        return [workbench.evaluate(of_side) for of_side in recipes]
 
     if missing:
         benchmark.group = "training"
         benchmark.pedantic(workbench.train, args=(missing,), rounds=1, iterations=1)
         return evaluate()
     # Once judged, a look-up: pytest-benchmark's tables need not list it.
-    benchmark.group = "judging" if all(map(workbench.is_evaluated, wanted)) else "evaluation"
+    known = all(recipe in workbench.evaluated for recipe in wanted)
+    benchmark.group = "judging" if known else "evaluation"
     results: list[list[Evaluated]] = benchmark.pedantic(evaluate, rounds=1, iterations=1)
     return results
 
 
-def recipes_of(workbench: Workbench, side: Side) -> list[Any]:
-    """The recipe of each seed of this run; raises NotMeasured where there is none of its kind."""
-    return workbench.recipes_of(side)
-
-
-def to_train(workbench: Workbench, side: Side) -> list[Any]:
-    recipes = recipes_of(workbench, side)
-    workbench.check_data(side["dataset"])
-    return workbench.to_train(recipes)
-
-
-def at_hand(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
+def available(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
     """Those sides whose models need no training, else the first that may be trained here.
 
     For the best of several: one that has learnt is enough, and trainings are long. Raises the
@@ -62,7 +53,8 @@ def at_hand(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
     found, trainable, reasons = [], [], []
     for side in sides:
         try:
-            (trainable if to_train(workbench, side) else found).append(side)
+            missing = workbench.to_train(workbench.recipes_of(side))
+            (trainable if missing else found).append(side)
         except NotMeasured as reason:
             reasons.append(reason)
     if not found and not trainable:

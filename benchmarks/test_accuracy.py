@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.rows import Side, at_hand, evaluated, side_of
+from benchmarks.rows import Side, available, evaluated, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES, by_source
 from smallnet_core.claims.goals import DIGITS_GOALS, EQUAL_GOALS, LONG_GOALS
+from smallnet_core.lab.judged import measurement
 from smallnet_core.lab.needs import sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Claim, Measurement, NotMeasured
@@ -39,15 +40,15 @@ def best_sides(side: Side) -> list[Side]:
 
 def best(measurements: Iterable[Measurement]) -> Measurement:
     """The one with the highest mean over seeds."""
-    return max(measurements, key=lambda measurement: measurement.mean)
+    return max(measurements, key=lambda found: found.mean)
 
 
 def best_of_several(
     claim: Claim, workbench: Workbench, benchmark: Any, sides: Sequence[Side]
 ) -> Measurement:
     """The best of those sides that can be measured; NotMeasured where that does not suffice."""
-    some = at_hand(workbench, sides)
-    found = map(workbench.measurement, evaluated(workbench, benchmark, some))
+    some = available(workbench, sides)
+    found = map(measurement, evaluated(workbench, benchmark, some))
     return judging.best_of(claim, found, unmeasured=len(sides) - len(some))
 
 
@@ -62,7 +63,7 @@ def row_of(claim: Claim) -> str | int:
 def test_digits(claim_id, workbench, judge, benchmark):
     claim = DIGITS_GOALS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
-    judge(claim, workbench.measurement(results))
+    judge(claim, measurement(results))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_digits(claim_id, workbench, judge, benchmark):
 def test_table(claim_id, workbench, judge, benchmark):
     claim = CLAIMS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
-    judge(claim, workbench.measurement(results))
+    judge(claim, measurement(results))
 
 
 @pytest.mark.parametrize("claim_id", claim_params(by_source("Section 5.2")))
@@ -91,12 +92,12 @@ def test_per_class(claim_id, workbench, judge, benchmark):
     claim = CLAIMS[claim_id]
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
     if claim.metric == "accuracy_percent":
-        judge(claim, workbench.measurement(results))
+        judge(claim, measurement(results))
         return
     confusions = [torch.tensor(result.confusion) for result in results]
     row = row_of(claim)
     values = tuple(report_value(c, row, claim.metric) for c in confusions)
-    accuracy = workbench.measurement(results)
+    accuracy = measurement(results)
     is_share = claim.metric != "support"
     interval = judging.report_interval(confusions, row, claim.metric) if is_share else None
     found = replace(accuracy, values=values, unit=claim.unit, num_images=None, interval=interval)
@@ -119,7 +120,7 @@ def test_conclusion(claim_id, workbench, judge, benchmark):
             best_sides(claim.details[side]) for side in ("minuend", "subtrahend")
         )
         results = evaluated(workbench, benchmark, [*minuend, *subtrahend])
-        found = list(map(workbench.measurement, results))
+        found = list(map(measurement, results))
         a, b = best(found[: len(minuend)]), best(found[len(minuend) :])
         judge(claim, judging.difference_measurement(a, b))
     elif "best_of" in claim.details:
@@ -127,7 +128,7 @@ def test_conclusion(claim_id, workbench, judge, benchmark):
         judge(claim, best_of_several(claim, workbench, benchmark, sides))
     else:
         [results] = evaluated(workbench, benchmark, [side_of(claim)])
-        judge(claim, workbench.measurement(results))
+        judge(claim, measurement(results))
 
 
 @pytest.mark.parametrize("claim_id", claim_params(LONG_GOALS.values()))
@@ -135,7 +136,7 @@ def test_long(claim_id, workbench, judge, benchmark):
     """What more epochs give, by recipes of their own."""
     claim = LONG_GOALS[claim_id]
     [results] = evaluated(workbench, benchmark, sides_of(claim))
-    judge(claim, workbench.measurement(results))
+    judge(claim, measurement(results))
 
 
 @pytest.mark.parametrize("claim_id", claim_params(EQUAL_GOALS.values()))
@@ -143,7 +144,7 @@ def test_equal_effort(claim_id, workbench, judge, benchmark):
     """How far apart the optimizers are when nothing else differs: the best minus the worst."""
     claim = EQUAL_GOALS[claim_id]
     results = evaluated(workbench, benchmark, sides_of(claim))
-    found = sorted(map(workbench.measurement, results), key=lambda measurement: measurement.mean)
+    found = sorted(map(measurement, results), key=lambda found: found.mean)
     judge(claim, judging.difference_measurement(found[-1], found[0]))
 
 

@@ -89,7 +89,9 @@ def traced(variant: Any, workbench: Workbench, benchmark: Any) -> Any:
     from smallnet_core.lab import failures, traces
 
     dataset = workbench.dataset(variant.recipe.dataset)
-    failures.check_budget(variant, workbench.device, workbench.settings.train_budget_minutes)
+    budget = 60 * workbench.settings.train_budget_minutes
+    seconds = failures.estimated_seconds(variant, workbench.device, enough=budget)
+    workbench.settings.check_budget(f"tracing {variant.num_steps:,} steps", seconds)
     found = benchmark.pedantic(
         failures.trace, args=(variant, dataset, workbench.device), rounds=1, iterations=1
     )

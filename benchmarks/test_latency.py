@@ -32,7 +32,7 @@ def test_forward_pass(network, batch_size, workbench, record_row, benchmark):
     if large and workbench.device.type == "cpu":
         raise NotMeasured(f"a pass of {batch_size} images takes {network} seconds on a CPU")
     benchmark.group = "inference"
-    target = forward_pass(network, batch_size, workbench.device)
+    target = forward_pass(build_model(network), batch_size, workbench.device)
     rounds, reference = num_rounds(target), Reference(workbench.device)
     benchmark.pedantic(target, setup=reference.setup, rounds=rounds, iterations=1)
     if benchmark.stats is None:  # --benchmark-disable

@@ -8,7 +8,6 @@ cache and zoo have is judged or looked up; other curves are measured and network
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import mean, stdev
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.rows import Side, at_hand, evaluated, recipes_of, side_of
+from benchmarks.rows import Side, available, evaluated, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, by_source
 from smallnet_core.claims.goals import PRUNING_GOALS
+from smallnet_core.lab.judged import curve_measurement, measurement
 from smallnet_core.plugin import claim_params
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
 from smallnet_core.records import Claim, Measurement, NotMeasured
@@ -60,7 +60,7 @@ def curves(
     What is not there is measured under the clock. Raises NotMeasured without the network, the
     data, or the time that one of them takes.
     """
-    [recipe, *_] = recipes_of(workbench, of_network(side))
+    [recipe, *_] = workbench.recipes_of(of_network(side))
     wanted = [(recipe, technique, seed) for technique in techniques for seed in seeds]
     known = not workbench.missing([recipe]) and all(workbench.curve(*one) for one in wanted)
     if not known:
@@ -79,10 +79,10 @@ def curves(
 
 def on_curve(workbench: Workbench, side: Side, curve: Curve) -> Measurement:
     """The accuracy of a side of a claim; without a technique that of the dense network."""
-    [recipe, *_] = recipes_of(workbench, of_network(side))
+    [recipe, *_] = workbench.recipes_of(of_network(side))
     proportion = side.get("proportion", 0.0)
     accuracy = mean(curve.accuracy_percent) if proportion == "mean" else curve.at(proportion)
-    return workbench.curve_measurement(recipe, curve, accuracy)
+    return curve_measurement(workbench.model(recipe), curve, accuracy)
 
 
 def techniques_of(sides: Sequence[Side]) -> list[str]:
@@ -161,15 +161,15 @@ def test_curve(network, technique, workbench, record_row, benchmark):
     """Each technique on each network, random pruning with several seeds."""
     side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
     num_seeds = NUM_SEEDS.get(network, SMALL_NUM_SEEDS) if "random" in technique else 1
-    recorded = False
+    source = workbench
     try:
         found = curves(workbench, benchmark, side, [technique], range(num_seeds))
     except NotMeasured:
         if not workbench.settings.recorded:
             raise
-        found = curves(workbench.records, benchmark, side, [technique], range(num_seeds))
-        recorded = True
-    [recipe, *_] = recipes_of(workbench, of_network(side))
+        source = workbench.records
+        found = curves(source, benchmark, side, [technique], range(num_seeds))
+    [recipe, *_] = source.recipes_of(of_network(side))
     points = list(zip(*(curve.accuracy_percent for curve in found), strict=True))
     record_row(
         {
@@ -185,8 +185,8 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             "num_zeros": list(found[0].num_zeros),
             "seeds": [curve.seed for curve in found],
             "weights_sha256": found[0].weights_sha256,
-            "recorded": recorded,
-            "origin": "recorded" if recorded else workbench.model(recipe).origin,
+            "recorded": source is not workbench,
+            "origin": source.model(recipe).origin,
             "measured_on": found[0].environment["device_name"],
             "device": found[0].environment["device"],
             "seconds": sum(curve.seconds for curve in found),
@@ -208,7 +208,7 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
     from smallnet_core.training.evaluation import accuracy_percent, predict
 
     side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
-    [recipe, *_] = recipes_of(workbench, side)
+    [recipe, *_] = workbench.recipes_of(side)
     if workbench.missing([recipe]):
         raise NotMeasured(f"{recipe} is not trained")
     curve = workbench.curve(recipe, technique) or workbench.records.curve(recipe, technique)
@@ -268,7 +268,7 @@ def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
     """The first side minus the second, with the parameters that the first has left."""
     sides = [claim.details["minuend"], claim.details["subtrahend"]]
     results = evaluated(workbench, benchmark, sides)
-    a, b = map(workbench.measurement, results)
+    a, b = map(measurement, results)
     pruned_from_it = all(
         dense.recipe in pruned.recipe.ancestors() for pruned, dense in zip(*results, strict=True)
     )
@@ -288,9 +288,9 @@ def test_under_a_million(claim_id, workbench, judge, benchmark):
     """The paper's failure, against the best of the pruned networks that are at hand."""
     claim = CLAIMS[claim_id]
     sides = [{**side_of(claim), "recipe": name} for name in claim.details["recipes"]]
-    some = at_hand(workbench, sides)
+    some = available(workbench, sides)
     found = [
-        workbench.measurement(results, num_params=[one.num_nonzeros for one in results])
+        measurement(results, num_params=[one.num_nonzeros for one in results])
         for results in evaluated(workbench, benchmark, some)
     ]
     best = judging.best_of(claim, found, unmeasured=len(sides) - len(some))
@@ -316,35 +316,37 @@ def dense_side(name: str) -> Side:
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_what_it_buys(name, workbench, record_row, benchmark):
     """Size, arithmetic, bytes and time of a pruned network beside the dense one, and accuracy."""
-    from smallnet_core.lab.cache import in_float16
-    from smallnet_core.lab.latency import Reference, forward_pass_of, interleaved_seconds
+    import torch
+
+    from smallnet_core.lab.cache import in_dtype
+    from smallnet_core.lab.latency import Reference, forward_pass, interleaved_seconds
     from smallnet_core.lab.sparse import stored_bytes
     from smallnet_core.models.layer_table import count_parameters, multiply_adds
     from smallnet_core.pruning.masks import count_nonzeros
 
     side = {"dataset": "cifar10", "recipe": name}
-    [recipe, *_] = recipes_of(workbench, side)
-    [dense, *_] = recipes_of(workbench, dense_side(name))
+    [recipe, *_] = workbench.recipes_of(side)
+    [dense, *_] = workbench.recipes_of(dense_side(name))
     if missing := workbench.missing([dense, recipe]):
         raise NotMeasured(f"not trained: {', '.join(map(str, missing))}")
     models = [workbench.model(one) for one in (recipe, dense)]
     network, whole = map(workbench.network, models)
     seconds, reference = {}, Reference(workbench.device)
     for batch_size in (1, 256):
-        targets = [forward_pass_of(one, batch_size, workbench.device) for one in (network, whole)]
+        targets = [forward_pass(one, batch_size, workbench.device) for one in (network, whole)]
         # Timed among them, off their clocks.
         *seconds[batch_size], _ = interleaved_seconds([*targets, reference.setup])
     benchmark.group = "inference"
-    target = forward_pass_of(network, 1, workbench.device)
+    target = forward_pass(network, 1, workbench.device)
     benchmark.pedantic(target, rounds=10, iterations=1)
-    stored = stored_bytes(in_float16(network.state_dict()))
-    accuracies: list[float | None] = [None, None]
     # Without the data the rest is still measured.
-    judged = workbench
-    if not workbench.is_at_hand("cifar10") and workbench.settings.recorded:
-        judged = workbench.records
-    with contextlib.suppress(NotMeasured):
-        accuracies = [found.accuracy_percent for found in judged.evaluate([recipe, dense])]
+    judged: list[Any] = [None, None]
+    try:
+        judged = workbench.evaluate([recipe, dense])
+    except NotMeasured:
+        if workbench.settings.recorded:
+            judged = workbench.records.evaluate([recipe, dense])
+    accuracies = [found and found.accuracy_percent for found in judged]
     speedup = seconds[256][1] / seconds[256][0]
     structure = "none" if recipe.pruning is None else recipe.pruning.structure
     record_row(
@@ -356,9 +358,7 @@ def test_what_it_buys(name, workbench, record_row, benchmark):
             "num_params": count_parameters(network),
             "num_nonzeros": count_nonzeros(network),
             "multiply_adds": multiply_adds(network),
-            "dense_bytes": stored.dense,
-            "sparse_bytes": stored.sparse,
-            "compressed_bytes": stored.compressed,
+            **stored_bytes(in_dtype(network.state_dict(), torch.float16)),
             "latency_ms": 1000 * seconds[1][0],
             "dense_latency_ms": 1000 * seconds[1][1],
             "images_per_second": 256 / seconds[256][0],

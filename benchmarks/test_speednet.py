@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.rows import evaluated, recipes_of, side_of
+from benchmarks.rows import evaluated, side_of
 from smallnet_core.claims.goals import BEYOND_GOALS
+from smallnet_core.lab.judged import measurement
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Measurement, NotMeasured
 
@@ -36,8 +37,8 @@ def test_size(claim_id, judge, benchmark):
 def test_mean_of_seeds(claim_id, workbench, judge, benchmark):
     claim = BEYOND_GOALS[claim_id]
     wanted = claim.details["min_seeds"]
-    if len(recipes_of(workbench, side_of(claim))) < wanted:
+    if len(workbench.recipes_of(side_of(claim))) < wanted:
         raise NotMeasured(f"a mean of {wanted} seeds or more: --seeds {wanted}")
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
-    found = workbench.measurement(results, test_time_flips=results[0].recipe.test_time_flips)
+    found = measurement(results, test_time_flips=results[0].recipe.test_time_flips)
     judge(claim, found)

@@ -101,34 +101,32 @@ def test_images_per_second(network, optimizer, workbench, record_row, benchmark)
 @pytest.mark.parametrize("network", ["resnet18_s"])
 def test_adabound_step(network, workbench, record_row, benchmark):
     """One update of all parameters: our AdaBound against the authors' package."""
-    import time
-
+    from smallnet_core.lab.latency import seconds_of
     from smallnet_core.lab.speed import optimizer_step
 
     ours = optimizer_step("adabound", network, workbench.device)
     package = optimizer_step("adabound_package", network, workbench.device)
     found_package: list[float] = []
 
-    def time_package() -> None:
-        start = time.perf_counter()
-        package()
-        found_package.append(time.perf_counter() - start)
+    def other() -> None:
+        found_package.append(seconds_of(package))
 
     benchmark.group = "training speed"
-    benchmark.pedantic(ours, setup=time_package, rounds=100, iterations=1)
+    benchmark.pedantic(ours, setup=other, rounds=100, iterations=1)
     if benchmark.stats is None:  # --benchmark-disable
         pytest.skip("nothing is timed under --benchmark-disable")
-    found_ours = list(benchmark.stats.stats.data)
+    found_ours = statistics.median(benchmark.stats.stats.data)
+    found_other = statistics.median(found_package)
     record_row(
         {
             "kind": "training_speed",
             "name": f"{network} AdaBound step, ours : package",
             "network": network,
             "optimizer": "adabound",
-            "ours": 1000 * statistics.median(found_ours),
-            "other": 1000 * statistics.median(found_package),
+            "ours": 1000 * found_ours,
+            "other": 1000 * found_other,
             "unit": "ms",
-            "ratio": statistics.median(found_package) / statistics.median(found_ours),
+            "ratio": found_other / found_ours,
             "device": str(workbench.device),
         }
     )

@@ -437,13 +437,13 @@ def recorded(item: pytest.Function) -> dict[str, Any] | None:
         verdicts.append(judging.judge(claim, measurement))
         return verdicts[-1]
 
-    bench.records.used.clear()
+    bench.records.evaluated.clear()
     try:
         item.obj(**arguments | {"workbench": bench.records, "judge": judge, "benchmark": _NoClock})
     except NotMeasured:
         return None
     [verdict] = verdicts
-    records = [found.record for found in bench.records.used.values()]
+    records = [found.record for found in bench.records.evaluated.values()]
     newest = max(records, key=lambda record: record["time"])
     kept = ("measured", "deviation", "difference", "interval", "seeds", "values", "num_images")
     row = verdict.as_row()

@@ -23,7 +23,7 @@ import torch._dynamo  # loaded by the first optimizer: seconds, in every process
 
 from smallnet_core.lab import queue as training_queue
 from smallnet_core.lab import workbench
-from smallnet_core.lab.jobs import Job, LocalProcess, Running, work
+from smallnet_core.lab.jobs import Job, LocalProcess, work
 from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
@@ -68,11 +68,11 @@ def tiny_work(job: Job, connection: Connection) -> None:
     work(job, connection)
 
 
-def spawned(job: Job) -> Running:
+def spawned(job: Job) -> LocalProcess:
     return LocalProcess(job, tiny_work)
 
 
-def forked(job: Job) -> Running:
+def forked(job: Job) -> LocalProcess:
     return LocalProcess(job, tiny_work, multiprocessing.get_context("fork"))
 
 

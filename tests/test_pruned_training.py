@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset
-from smallnet_core.lab.cache import CachedModel, ModelCache, in_float16, read_entry, write_entry
+from smallnet_core.lab.cache import CachedModel, ModelCache, in_dtype, read_entry, write_entry
 from smallnet_core.lab.publish import put_into_zoo
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench
@@ -210,11 +210,15 @@ def test_packed_half_precision_comes_back_whole(tmp_path):
     result = trained(pruned(max_params=SIZE // 4))
     cache = ModelCache(tmp_path)
     model = cache.store(result, ENVIRONMENT, {}, None)
-    write_entry(tmp_path / "zoo", result.recipe, in_float16(result.state_dict), model.record)
+    write_entry(
+        tmp_path / "zoo", result.recipe, in_dtype(result.state_dict, torch.float16), model.record
+    )
     entry = read_entry(tmp_path / "zoo", result.recipe)
     assert entry is not None
     for name, tensor in entry[0].items():
-        assert torch.equal(tensor, in_float16(result.state_dict)[name].to(tensor.dtype)), name
+        assert torch.equal(
+            tensor, in_dtype(result.state_dict, torch.float16)[name].to(tensor.dtype)
+        ), name
 
 
 def test_a_damaged_plan_or_packing_is_put_aside(tmp_path):

@@ -1,48 +1,37 @@
-"""``smallnet publish``: what goes from the cache into the zoo, and what does not."""
+"""``smallnet publish``: what goes from the cache into the zoo, and what is said by it there."""
 
 from __future__ import annotations
 
+import base64
 import io
 import json
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from smallnet_core.data.datasets import CLASS_NAMES, Dataset
 from smallnet_core.lab import publish as module
 from smallnet_core.lab import workbench
 from smallnet_core.lab.cache import ModelCache
 from smallnet_core.lab.listing import state_of, to_do
-from smallnet_core.lab.publish import publish
+from smallnet_core.lab.publish import publish, put_into_zoo
 from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.workbench import Workbench, WrongWeights
 from smallnet_core.pruning.curve import Curve, find_curve, write_curve
 from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.records import NotMeasured
 from smallnet_core.system.machine import environment
-from smallnet_core.training.loop import Epoch, Trained
 from smallnet_core.training.progress import LogLines
 from smallnet_core.training.start import network_of
+from tests.tiny import as_if_trained, tiny
 
 SMALL = find_recipe("quick", "digits", "resnet18_s", "adam")
 LARGE = find_recipe("tuned", "cifar10", "resnet18", "adam")
 CLEAN: dict[str, Any] = {"id": "f" * 40, "dirty": False}
-
-
-def tiny(name: str, **_: Any) -> Dataset:
-    images = torch.randint(256, (20, 3, 32, 32), dtype=torch.uint8)
-    labels = torch.arange(20) % 10
-    return Dataset(
-        name=name,
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
-        class_names=CLASS_NAMES[name],
-        digests={"train": "a", "test": "b"},
-        source="made up",
-    )
 
 
 @dataclass
@@ -57,22 +46,7 @@ class Shop:
 
     def train(self, recipe: Recipe, commit: dict[str, Any] | None = CLEAN) -> None:
         """As if: fresh weights."""
-        epoch = Epoch(
-            epoch=1,
-            train_loss=1.0,
-            train_accuracy_percent=50.0,
-            test_accuracy_percent=60.0,
-            seconds=1.0,
-        )
-        trained = Trained(
-            recipe=recipe,
-            state_dict=network_of(recipe).state_dict(),
-            curve=(epoch,),
-            selected_epoch=1,
-            dtype=torch.float32,
-            train_seconds=1.0,
-            total_seconds=1.0,
-        )
+        trained = as_if_trained(recipe, network_of(recipe).state_dict())
         facts = environment(torch.device("cpu"))
         self.cache.store(trained, facts, {"train": "a", "test": "b"}, commit)
 
@@ -89,7 +63,7 @@ class Shop:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    monkeypatch.setattr(workbench, "load_dataset", tiny)
+    monkeypatch.setattr(workbench, "load_dataset", lambda name, **_: tiny(name))
     torch.manual_seed(0)
     return Shop(tmp_path)
 
@@ -117,7 +91,7 @@ def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop: Shop) ->
     assert "its record alone" in shop.lines[0]
     elsewhere = ModelCache(shop.folder / "empty", shop.cache.zoo)
     assert state_of(elsewhere, LARGE).text == "recorded"
-    assert to_do([LARGE], elsewhere) == {}
+    assert to_do({LARGE: state_of(elsewhere, LARGE)}) == {}
 
 
 def test_what_is_not_trained_is_counted(shop: Shop) -> None:
@@ -178,3 +152,102 @@ def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop
         weights_sha256=record["weights_sha256"],
     )
     assert found == measured
+
+
+# Weights that ship, and what their records say
+
+
+ROW = {"dataset": "digits", "network": "resnet18_s", "optimizer": "adam"}
+
+
+def elsewhere(shop: Shop) -> Workbench:
+    """A session that has the shop's zoo and no cache."""
+    settings = Settings(cache_dir=shop.folder / "empty", device="cpu", train_budget_minutes=0)
+    bench = Workbench(settings)
+    bench.cache.zoo = shop.cache.zoo
+    return bench
+
+
+@pytest.fixture
+def published(shop: Shop) -> Shop:
+    """One network of ROW, in the zoo."""
+    shop.train(SMALL)
+    shop.publish(SMALL)
+    return shop
+
+
+def edit_judged(shop: Shop, **changes: Any) -> None:
+    [path] = shop.cache.zoo.glob("*.json")
+    record = json.loads(path.read_text())
+    record["judged"] |= changes
+    path.write_text(json.dumps(record))
+
+
+def test_a_record_says_of_a_network_what_judging_it_says(published: Shop) -> None:
+    bench = elsewhere(published)
+    [live] = bench.evaluate([SMALL])
+    [recorded] = bench.records.evaluate(bench.records.recipes_of(ROW))
+    assert (live.origin, recorded.origin) == ("zoo", "recorded")
+    assert replace(live, record={}, origin="") == replace(recorded, record={}, origin="")
+
+
+def test_every_recorded_seed_answers_and_no_other(published: Shop) -> None:
+    third = replace(SMALL, seed=2)
+    published.train(third)
+    published.publish(third)
+    records = elsewhere(published).records
+    assert records.recipes_of(ROW) == [SMALL, third]
+    with pytest.raises(NotMeasured, match="is not recorded"):
+        records.recipes_of(ROW | {"optimizer": "sgdm"})
+
+
+def test_weights_that_are_not_as_good_as_their_record_are_named(published: Shop) -> None:
+    [found] = elsewhere(published).evaluate([SMALL])
+    right = [[2 * (k == j) for j in range(10)] for k in range(10)]
+    bits = base64.b64encode(np.packbits([1] * 20).tobytes()).decode()
+    edit_judged(published, accuracy_percent=100.0, confusion=right, right=bits)
+    assert found.num_right < 20 - workbench.MAX_IMAGES_OFF
+    with pytest.raises(WrongWeights, match=f"{SMALL.name}: the zoo's weights have"):
+        elsewhere(published).evaluate([SMALL])
+
+
+def test_a_record_of_another_test_set_is_named(
+    published: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tiny(digests={"test": "other"})
+    monkeypatch.setattr(workbench, "load_dataset", lambda name, **_: other)
+    with pytest.raises(WrongWeights, match="recorded on a test set of digest b, and this one's"):
+        elsewhere(published).evaluate([SMALL])
+
+
+def test_a_record_alone_is_recorded_and_no_network_to_measure(published: Shop) -> None:
+    bench = elsewhere(published)
+    accuracy = put_into_zoo(bench, bench.model(SMALL), with_weights=False)
+    assert published.files() == {".json"}
+    bench = elsewhere(published)
+    with pytest.raises(NotMeasured, match=r"^only a record, without weights, ships of it; train"):
+        bench.to_train([SMALL])
+    assert bench.records.model(SMALL).accuracy_percent == accuracy
+    assert bench.cache.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"accuracy_percent": 12.0}, "12.0 % is not what its matrix says"),
+        ({"right": "AAAA"}, "its bits are not those of|bytes of bits"),
+        ({"confusion": [[20]]}, "bits|matrix"),
+        ({"test_digest": "c"}, "judged on another test set than"),
+        ({"num_images": 0}, "division"),
+        ({"environment": None}, "NoneType"),
+        ({"num_images": "20"}, "str"),
+    ],
+)
+def test_a_damaged_record_is_a_complaint_and_not_recorded(
+    published: Shop, changes: dict[str, Any], complaint: str
+) -> None:
+    edit_judged(published, **changes)
+    bench = elsewhere(published)
+    assert bench.records.missing([SMALL]) == [SMALL]
+    [line] = bench.cache.complaints
+    assert re.search(f"record of {SMALL.name} ignored: .*{complaint}", line)

@@ -25,9 +25,9 @@ from smallnet_core.cli import main
 from smallnet_core.lab import listing
 from smallnet_core.lab import queue as training_queue
 from smallnet_core.lab.cache import ModelCache
-from smallnet_core.lab.jobs import Job, Outcome
+from smallnet_core.lab.jobs import Job
 from smallnet_core.lab.listing import State, label, ordered, state_of
-from smallnet_core.lab.needs import Selection, recipes_of_claim, select
+from smallnet_core.lab.needs import recipes_of_claim, select
 from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe, find_recipe
@@ -42,28 +42,26 @@ NUM_KILLS = 10
 # --- Queues in processes -------------------------------------------------------------------------
 
 
-class Server:
+def serve() -> subprocess.Popen[str]:
     """A process that forks queues, a few milliseconds each."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.queueable"],
-            cwd=Path(__file__).parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        )
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.queueable"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+    )
 
 
 class Queue:
     """A folder with a cache and a log, and the queues that work in it."""
 
-    def __init__(self, folder: Path, server: Server) -> None:
+    def __init__(self, folder: Path, server: subprocess.Popen[str]) -> None:
         folder.mkdir(exist_ok=True)
         self.cache = folder / "cache"
         self.log = folder / "log"
-        self.server = server.process
+        self.server = server
 
     def _line(self) -> int:
         assert self.server.stdout is not None
@@ -105,23 +103,23 @@ class Queue:
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[list[Server]]:
+def servers() -> Iterator[list[subprocess.Popen[str]]]:
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
-    servers = [Server(), Server()]
+    servers = [serve(), serve()]
     yield servers
     for server in servers:
-        server.process.kill()
-        server.process.communicate()
+        server.kill()
+        server.communicate()
 
 
 @pytest.fixture
-def queue(servers: list[Server], tmp_path: Path) -> Queue:
+def queue(servers: list[subprocess.Popen[str]], tmp_path: Path) -> Queue:
     return Queue(tmp_path / "a", servers[0])
 
 
 def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(
-    servers: list[Server], tmp_path: Path
+    servers: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     """SIGKILL to the queue and its jobs at random moments of a training."""
     whole, killed = (Queue(tmp_path / name, servers[0]) for name in ("whole", "killed"))
@@ -149,7 +147,7 @@ def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(
 
 
 def test_two_beside_each_other_train_each_recipe_once(
-    servers: list[Server], tmp_path: Path
+    servers: list[subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     a, b = (Queue(tmp_path, server) for server in servers)
     names = ("dense", "other", "third", "pruned")
@@ -205,25 +203,11 @@ def test_what_fails_is_named_and_the_rest_goes_on(queue: Queue) -> None:
 # --- The order of a queue ------------------------------------------------------------------------
 
 
-class Fake:
-    """An executor whose jobs are done when they are asked; some die without a word."""
+class Done:
+    """A job that is done when it is asked."""
 
-    def __init__(self, dies: tuple[Recipe, ...] = ()) -> None:
-        self.started: list[Recipe] = []
-        self.dies = dies
-
-    def __call__(self, job: Job) -> Any:
-        self.started.append(job.recipe)
-        status = "failed" if job.recipe in self.dies else "trained"
-        outcome = Outcome(status=status, text="as told")
-
-        class Running:
-            def told(self) -> Iterator[tuple[str, Any]]:
-                yield "outcome", outcome
-
-            def ask_to_stop(self) -> None: ...
-
-        return Running()
+    def told(self) -> Iterator[tuple[str, Any]]:
+        yield "trained", "as told"
 
 
 def test_what_is_pruned_waits_for_its_parent(
@@ -231,20 +215,22 @@ def test_what_is_pruned_waits_for_its_parent(
 ) -> None:
     monkeypatch.setattr(training_queue, "load_dataset", lambda name, **options: None)
     monkeypatch.setattr(training_queue, "_LOOK_SECONDS", 0.0)
-    fake = Fake()
+    started: list[Recipe] = []
+
+    def start(job: Job) -> Any:
+        started.append(job.recipe)
+        return Done()
+
     recipes = [RECIPES[name] for name in ("pruned", "other", "dense")]
     settings = Settings(cache_dir=tmp_path / "cache")
-    stream = io.StringIO()
-    assert train_all(recipes, settings, LogLines(stream), num_jobs=3, start=fake) == 0
-    assert fake.started == [RECIPES[name] for name in ("other", "dense", "pruned")]
+    assert train_all(recipes, settings, LogLines(io.StringIO()), num_jobs=3, start=start) == 0
+    assert started == [RECIPES[name] for name in ("other", "dense", "pruned")]
 
 
 def test_the_cheapest_comes_first_and_ancestors_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {RECIPES["pruned"]: 1.0, RECIPES["other"]: 2.0, RECIPES["dense"]: 3.0}
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: costs[recipe])
-    nothing = State(text="nothing", is_done=False, has_weights=False)
-    states = dict.fromkeys(costs, nothing)
-    found = ordered(states, torch.device("cpu"))
+    found = ordered(dict.fromkeys(costs, State(text="nothing")), torch.device("cpu"))
     assert found == [RECIPES[name] for name in ("dense", "pruned", "other")]
 
 
@@ -258,7 +244,6 @@ def tuned(network: str, optimizer: str, dataset: str = "cifar10", seed: int = 0)
 @pytest.mark.parametrize(
     ("claim_id", "expected"),
     [
-        ("table3/vit-adam", None),
         ("table5/vit-adam", [tuned("vit", "adam", "cifar100")]),
         ("appendix-d.3/cat-support", [tuned("resnet18_s", "adam")]),
         ("table7/l1_unstructured-0.5", [tuned("resnet18", "adabound")]),
@@ -281,12 +266,8 @@ def tuned(network: str, optimizer: str, dataset: str = "cifar10", seed: int = 0)
         ("section-1/vit_h_14", []),
     ],
 )
-def test_the_recipes_that_a_claim_needs(claim_id: str, expected: list[Recipe] | None) -> None:
-    claims = {**CLAIMS, **GOALS}
-    if expected is None:
-        assert claim_id not in claims
-        return
-    assert recipes_of_claim(claims[claim_id]) == expected
+def test_the_recipes_that_a_claim_needs(claim_id: str, expected: list[Recipe]) -> None:
+    assert recipes_of_claim({**CLAIMS, **GOALS}[claim_id]) == expected
 
 
 def test_seeds_and_kinds() -> None:
@@ -298,12 +279,12 @@ def test_seeds_and_kinds() -> None:
 
 
 def test_a_selection_is_in_the_order_of_its_globs_with_ancestors_first() -> None:
-    found = select(Selection(globs=("pruning/resnet18_s-250k-channels", "table2/*adam")))
+    found = select(("pruning/resnet18_s-250k-channels", "table2/*adam"))
     parent = tuned("resnet18_s", "sgdm")
     pruned = find_pruned("resnet18_s-250k-channels")
     assert list(found) == [parent, pruned, tuned("resnet18", "adam"), tuned("resnet18_s", "adam")]
     assert found[parent] == ["pruning/resnet18_s-250k-channels"]
-    only = select(Selection(network="vit", optimizer="sgdm", dataset="cifar100"))
+    only = select(network="vit", optimizer="sgdm", dataset="cifar100")
     assert list(only) == [tuned("vit", "sgdm", "cifar100")]
 
 
@@ -321,7 +302,7 @@ def test_states(tmp_path: Path) -> None:
 
 
 def test_every_network_has_a_label_of_its_own() -> None:
-    recipes = dict.fromkeys(select(Selection()))
+    recipes = dict.fromkeys(select())
     for recipe in map(find_pruned, PRUNED_NAMES):
         recipes |= dict.fromkeys((*recipe.ancestors(), recipe))
     labels = [label(recipe) for recipe in recipes]
@@ -336,7 +317,7 @@ def test_a_list_is_80_columns_wide_and_cheap(
 ) -> None:
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: 7200.0)
     settings = Settings(cache_dir=tmp_path / "cache", device="cpu")
-    lines = listing.listing(select(Selection()), settings, as_given=False)
+    lines = listing.listing(select(), settings, as_given=False)
     assert {len(line) for line in lines[:-1]} == {80}
     [row] = [line for line in lines if line.startswith("vgg16 adam cifar10 tuned 0 ")]
     assert row.split()[-3:] == ["nothing", "1", "2.00"]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smallnet_core.lab.needs import Selection
     from smallnet_core.lab.settings import Settings
+    from smallnet_core.recipes import Recipe
     from smallnet_core.training.progress import LogLines
 
 
@@ -71,25 +71,27 @@ def _whole(option: str) -> Callable[[str], int]:
     return number(option, int, "a whole number of at least 1", 1)
 
 
-def _selected(args: argparse.Namespace) -> tuple[Selection, Settings]:
-    from smallnet_core.lab.needs import Selection
+def _selected(args: argparse.Namespace) -> tuple[dict[Recipe, list[str]], Settings]:
+    """The recipes, with the claims that need each, and the settings to train them by."""
+    from smallnet_core.lab.needs import select
     from smallnet_core.lab.settings import Settings, cache_folder, check_device, data_folder
 
-    selection = Selection(
-        globs=tuple(args.claims),
-        network=args.network,
-        optimizer=args.optimizer,
-        dataset=args.dataset,
-        recipe_kind=args.recipe,
-        num_seeds=_whole("--seeds")(args.seeds),
-    )
+    num_seeds = _whole("--seeds")(args.seeds)
     settings = Settings(
         data_dir=data_folder(args.data_dir),
         cache_dir=cache_folder(args.model_cache),
         device=check_device(args.device),
         offline=args.offline,
     )
-    return selection, settings
+    wanted = select(
+        args.claims,
+        network=args.network,
+        optimizer=args.optimizer,
+        dataset=args.dataset,
+        recipe_kind=args.recipe,
+        num_seeds=num_seeds,
+    )
+    return wanted, settings
 
 
 def _display() -> LogLines:
@@ -99,7 +101,6 @@ def _display() -> LogLines:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from smallnet_core.lab.needs import select
     from smallnet_core.lab.settings import number
 
     num_jobs = _whole("--jobs")(args.jobs)
@@ -109,26 +110,24 @@ def _train(args: argparse.Namespace) -> int:
     minutes = None
     if args.minutes is not None:
         minutes = number("--for", float, "minutes, more than 0", 1e-9)(args.minutes)
-    selection, settings = _selected(args)
-    wanted = select(selection)
+    wanted, settings = _selected(args)
 
     import torch
 
     from smallnet_core.lab.cache import ModelCache
-    from smallnet_core.lab.listing import listing, ordered, to_do
+    from smallnet_core.lab.listing import listing, ordered, state_of, to_do
     from smallnet_core.lab.queue import train_all
     from smallnet_core.system.machine import resolve_device
 
     torch.set_num_threads(num_threads)
     device = resolve_device(settings.device)
     if args.list:
-        lines = listing(wanted, settings, as_given=bool(args.claims))
-        print("\n".join(lines))  # noqa: T201
+        print("\n".join(listing(wanted, settings, as_given=bool(args.claims))))  # noqa: T201
         return 0
-    states = to_do(wanted, ModelCache(settings.cache_dir))
-    recipes = list(states) if args.claims else ordered(states, device)
+    cache = ModelCache(settings.cache_dir)
+    states = to_do({recipe: state_of(cache, recipe) for recipe in wanted})
     return train_all(
-        recipes,
+        list(states) if args.claims else ordered(states, device),
         settings,
         _display(),
         num_jobs=num_jobs,
@@ -138,10 +137,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from smallnet_core.lab.needs import select
-
-    selection, settings = _selected(args)
-    wanted = select(selection)
+    wanted, settings = _selected(args)
 
     from smallnet_core.lab.publish import publish
 

@@ -4,10 +4,9 @@ An entry is ``<recipe.name>.safetensors`` and a JSON record of the same name. Th
 the weights' sha256 and is written last, so an entry without a whole record does not exist. What
 does not verify is named, put aside as ``*.damaged-N`` and never loaded.
 
-An entry of the zoo is the record of a training and of its judging: ``judged`` has what
-``judged.Evaluated`` has of the network as it ships, in half precision, with environment, commit and
-time of the judging. One that says ``"weights": false`` is a record alone, of a network that is
-too large to ship.
+An entry of the zoo also has, under ``judged``, what ``judged.Evaluated`` tells of the network as it
+ships, in half precision, with environment, commit and time of the judging. One that says
+``"weights": false`` is a record alone, of a network that is too large to ship.
 """
 
 from __future__ import annotations
@@ -31,7 +30,9 @@ import torch
 from torch import Tensor
 
 import smallnet_core
+from smallnet_core.lab.judged import Network
 from smallnet_core.lab.sparse import pack, unpack
+from smallnet_core.pruning.curve import Curve, find_curve
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
 from smallnet_core.system.files import (
@@ -45,16 +46,12 @@ from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import Source
 
 RECORD_SCHEMA = 1
-# What measurements and reports take from a record.
-_RECORD_KEYS = {
-    "train_seconds",
-    "computed_in",
-    "environment",
-    "commit",
-    "curve",
-    "dataset_digests",
-    "weights_sha256",
-}
+# What says whose a record is, and what measurements and reports take from it.
+_RECORD_KEYS = (
+    *("fingerprint", "recipe", "schema"),
+    *("train_seconds", "computed_in", "environment", "commit", "curve"),
+    *("dataset_digests", "weights_sha256"),
+)
 ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"
 
 
@@ -67,13 +64,10 @@ class Busy(Exception):  # noqa: N818 - says what the recipe is
 
 
 @dataclass(frozen=True, kw_only=True)
-class CachedModel:
-    """A trained model: its weights on the CPU in float32, and the record of how they came to be."""
+class CachedModel(Network):
+    """A trained network with its weights, on the CPU in float32."""
 
-    recipe: Recipe
     state_dict: Mapping[str, Tensor]
-    record: Mapping[str, Any]
-    origin: str  # "trained", "cache" or "zoo"
 
     @property
     def source(self) -> Source:
@@ -94,9 +88,8 @@ def record_of(
     ``peak_memory_mib`` that of ``machine``, None where it was not told.
     """
     recipe = trained.recipe
-    plan = {"pruning_plan": trained.plan} if trained.plan else {}
     return {
-        **plan,
+        **({"pruning_plan": trained.plan} if trained.plan else {}),
         "schema": RECORD_SCHEMA,
         "name": recipe.name,
         "fingerprint": recipe.fingerprint(),
@@ -164,24 +157,21 @@ def read_record(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
 
     Raises DamagedEntry for one that does not verify.
     """
-    record_path = folder / f"{recipe.name}.json"
+    path = folder / f"{recipe.name}.json"
     try:
-        text = record_path.read_bytes()
+        text = path.read_bytes()
     except FileNotFoundError:
         return None  # weights without a record: the writer was killed in between
     try:
         record = json.loads(text)
-        fingerprint, canonical, schema = (record[k] for k in ("fingerprint", "recipe", "schema"))
-        missing = _RECORD_KEYS - record.keys()
-        if missing:
-            raise KeyError(", ".join(sorted(missing)))
+        fingerprint, canonical, schema, *_ = (record[name] for name in _RECORD_KEYS)
         record["environment"]["device_name"]
-    except (AttributeError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedEntry(f"{record_path}: not a whole record ({error!r})") from error
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise DamagedEntry(f"{path}: not a whole record ({error!r})") from error
     if schema != RECORD_SCHEMA:
-        raise DamagedEntry(f"{record_path}: schema {schema}, expected {RECORD_SCHEMA}")
+        raise DamagedEntry(f"{path}: schema {schema}, expected {RECORD_SCHEMA}")
     if fingerprint != recipe.fingerprint() or canonical != recipe.canonical():
-        raise DamagedEntry(f"{record_path}: the record is of another recipe ({fingerprint})")
+        raise DamagedEntry(f"{path}: the record is of another recipe ({fingerprint})")
     return record
 
 
@@ -204,15 +194,9 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
         raise DamagedEntry(f"{weights_path}: sha256 is {found}, its record says {sha256}")
     try:
         tensors = unpack(safetensors.torch.load(weights), record.get("packed", {}))
-    except (
-        safetensors.SafetensorError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise DamagedEntry(f"{weights_path}: {error}") from error
-    return in_float32(tensors), record
+    except (safetensors.SafetensorError, AttributeError, LookupError, TypeError, ValueError) as e:
+        raise DamagedEntry(f"{weights_path}: {e}") from e
+    return in_dtype(tensors, torch.float32), record
 
 
 class ModelCache:
@@ -257,6 +241,19 @@ class ModelCache:
         except (DamagedEntry, OSError) as error:
             self.complain(f"record ignored: {error}")
             return None
+
+    def curve(
+        self, folder: Path, recipe: Recipe, technique: str, seed: int, weights_sha256: str
+    ) -> Curve | None:
+        """The pruning curve in ``folder`` of these weights; another in its place is a complaint."""
+        return find_curve(
+            (folder,),
+            recipe.name,
+            technique,
+            weights_sha256=weights_sha256,
+            seed=seed,
+            complaints=self.complaints,
+        )
 
     def checkpoint(self, recipe: Recipe) -> Path:
         """Where a training of ``recipe`` keeps its checkpoint, for who holds the lock."""
@@ -330,22 +327,18 @@ class ModelCache:
                     return read_entry(self.folder, recipe)
                 except DamagedEntry as still:
                     damage = still
-                number = self._move_aside(recipe)
+                number = 1
+                while any(self.folder.glob(f"{recipe.name}.*.damaged-{number}")):
+                    number += 1
+                for suffix in (".json", ".safetensors"):  # the record first: without it, no entry
+                    path = self.folder / f"{recipe.name}{suffix}"
+                    with contextlib.suppress(FileNotFoundError):
+                        path.rename(path.with_name(f"{path.name}.damaged-{number}"))
         except OSError as error:
             self.complain(f"damaged cache entry ignored: {damage}; it stays ({error})")
         else:
             self.complain(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
         return None
-
-    def _move_aside(self, recipe: Recipe) -> int:
-        number = 1
-        while any(self.folder.glob(f"{recipe.name}.*.damaged-{number}")):
-            number += 1
-        for suffix in (".json", ".safetensors"):  # the record first: without it, no entry
-            path = self.folder / f"{recipe.name}{suffix}"
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(path.with_name(f"{path.name}.damaged-{number}"))
-        return number
 
     def complain(self, line: str) -> None:
         """Keep a line for the report, once."""
@@ -353,18 +346,10 @@ class ModelCache:
             self.complaints.append(line)
 
 
-def in_float32(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights as networks take them: floating tensors in float32."""
+def in_dtype(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The weights with floating tensors in float32, as networks take them, or the zoo's float16."""
     return {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in state_dict.items()
-    }
-
-
-def in_float16(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights as the zoo keeps them: floating tensors in float16."""
-    return {
-        name: tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor
         for name, tensor in state_dict.items()
     }
 

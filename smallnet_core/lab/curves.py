@@ -129,46 +129,35 @@ def measure_curve(
     images: Tensor,
     labels: Tensor,
     *,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
     network: str,
     weights_sha256: str,
     commit: Mapping[str, Any] | None,
     dataset_digests: Mapping[str, str],
     proportions: Sequence[float] = PROPORTIONS,
     seed: int = 0,
-    dense_hits: int | None = None,
-    tick: Callable[[], object] = lambda: None,
+    **options: Any,
 ) -> Curve:
-    """What ``measure`` finds, with what it was found on; ``network`` is the recipe's name."""
-    facts, start = environment(images.device).as_dict(), time.perf_counter()
-    num_zeros, hits = measure(
-        model,
-        technique,
-        images,
-        labels,
-        mean=mean,
-        std=std,
-        proportions=proportions,
-        seed=seed,
-        dense_hits=dense_hits,
-        tick=tick,
-    )
+    """What ``measure`` finds, with what it was found on; ``network`` is the recipe's name.
+
+    ``options`` are further ones of ``measure``.
+    """
+    start = time.perf_counter()
+    options |= {"proportions": proportions, "seed": seed}
+    num_zeros, hits = measure(model, technique, images, labels, **options)
+    weights = (layer.get_parameter("weight") for layer in prunable(model).values())
     return Curve(
         technique=technique,
         proportions=tuple(proportions),
         num_zeros=num_zeros,
         hits=hits,
         num_images=len(images),
-        num_weights=sum(
-            layer.get_parameter("weight").numel() for layer in prunable(model).values()
-        ),
+        num_weights=sum(weight.numel() for weight in weights),
         seed=seed if technique == "random_unstructured" else 0,
         network=network,
         weights_sha256=weights_sha256,
-        environment=facts,
-        commit=None if commit is None else dict(commit),
-        dataset_digests=dict(dataset_digests),
+        environment=environment(images.device).as_dict(),
+        commit=commit,
+        dataset_digests=dataset_digests,
         seconds=round(time.perf_counter() - start, 1),
     )
 

@@ -9,11 +9,12 @@ the gradient is, which units have died, and whether the predictions still depend
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,18 @@ import torch
 from torch import Tensor, nn
 
 from smallnet_core.claims import NETWORK_NAMES
-from smallnet_core.data.batches import TrainingBatches, normalise
+from smallnet_core.data.batches import normalise
 from smallnet_core.data.datasets import Dataset
 from smallnet_core.figures.failures import FirstSteps, failures_figure
 from smallnet_core.figures.style import MatplotlibMissingError
 from smallnet_core.lab.cache import current_commit, now
-from smallnet_core.lab.traces import TRACES, Point, Trace, read_trace
+from smallnet_core.lab.traces import TRACES, Point, Trace, columns_of, read_trace
 from smallnet_core.lab.variants import NETWORKS, SURGERIES, VARIANTS, Variant
-from smallnet_core.records import NotMeasured
 from smallnet_core.system.files import replace_file
 from smallnet_core.system.machine import environment, ieee_float32, keep_freed_memory, seeded
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import accuracy_percent, predict
+from smallnet_core.training.optimizers import set_rates
 from smallnet_core.training.start import set_up
 
 RECORD_EVERY = 20  # steps
@@ -75,16 +76,9 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
     """Train the variant for its steps and record a point every 20; in float32 throughout.
 
     Deterministic by the recipe's seed. A loss that is not finite ends it, see ``diverged_at``.
-    Raises ValueError when the recipe does not fit the dataset.
     """
     recipe = variant.recipe
-    if recipe.dataset != dataset.name:
-        raise ValueError(f"the recipe is for {recipe.dataset}, the dataset is {dataset.name}")
     kept = len(dataset.train_images) - recipe.holdout
-    if not 0 < recipe.holdout < len(dataset.train_images):
-        raise ValueError(
-            f"{recipe.holdout} images cannot be held out of {len(dataset.train_images)}"
-        )
     keep_freed_memory()
     facts, commit, start = environment(device).as_dict(), current_commit(), time.perf_counter()
     probe = normalise(
@@ -143,10 +137,10 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
         optimizer.register_step_pre_hook(before_update)
         model.train()
         points.append(point(0))
-        for done, (x, y) in enumerate(_endless(batches)):
+        stream = itertools.chain.from_iterable(map(batches.epoch, itertools.count()))
+        for done, (x, y) in enumerate(stream):
             factor = recipe.schedule.factor(done, variant.num_steps, batches.steps_per_epoch)
-            for group, base in zip(optimizer.param_groups, base_rates, strict=True):
-                group["lr"] = base * factor
+            set_rates(optimizer, [base * factor for base in base_rates])
             losses.append(step(x, y)[0])
             if done == 0:
                 points[0] = replace(
@@ -177,13 +171,6 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
     )
 
 
-def _endless(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:
-    index = 0
-    while True:
-        yield from batches.epoch(index)
-        index += 1
-
-
 def _finite(value: Tensor) -> float | None:
     number = value.item()
     return _rounded(number) if math.isfinite(number) else None
@@ -194,45 +181,30 @@ def _rounded(number: float) -> float:
     return float(f"{number:.5g}")
 
 
-def check_budget(variant: Variant, device: torch.device, minutes: float) -> None:
-    """Raises NotMeasured where the trace is estimated to take longer here than ``minutes``."""
+def estimated_seconds(variant: Variant, device: torch.device, enough: float) -> float:
+    """Estimate how long the trace takes here; roughly from ``enough`` on."""
     num_points = 1 + variant.num_steps // RECORD_EVERY
     num_accuracies = 1 + variant.num_steps // ACCURACY_EVERY
-    seconds = estimate_seconds(
+    return estimate_seconds(
         replace(variant.recipe, epochs=1),
         num_train=variant.num_steps * variant.recipe.batch_size,
         num_test=num_points * NUM_PROBE + num_accuracies * variant.recipe.holdout,
         device=device,
-        enough=60 * minutes,
+        enough=enough,
     )
-    if seconds > 60 * minutes:
-        needed = math.ceil(seconds / 60)
-        raise NotMeasured(
-            f"{variant.num_steps:,} steps take about {needed} min here, over the budget of "
-            f"{minutes:g} min: --train-budget {needed} allows it"
-        )
 
 
 def figure(network: str, traces: Sequence[Trace]) -> str:
     """Draw a network's traces by step; return the SVG."""
+    shown = []
+    for found in traces:
+        steps = ", one class from step {} to {}".format(*found.collapse) if found.collapse else ""
+        right = f"{found.accuracy_percent:.2f} % of held-out images right"
+        ending = f"{found.outcome.value}{steps}, {right}"
+        columns = columns_of(found.points)
+        shown.append(FirstSteps(change=found.variant.change, ending=ending, columns=columns))
     return failures_figure(
-        [
-            FirstSteps(
-                change=found.variant.change,
-                ending=found.outcome.value
-                + (
-                    ", one class from step {} to {}".format(*found.collapse)
-                    if found.collapse
-                    else ""
-                )
-                + f", {found.accuracy_percent:.2f} % of held-out images right",
-                columns={
-                    field.name: [getattr(point, field.name) for point in found.points]
-                    for field in fields(Point)
-                },
-            )
-            for found in traces
-        ],
+        shown,
         title=f"The first steps of {NETWORK_NAMES[network]} on CIFAR-10: the paper's SGDM "
         "(rate 0.1, batch 8), and one change of it each",
         note=f"Loss: mean of {RECORD_EVERY} steps; gradient: the largest norm of them, before "

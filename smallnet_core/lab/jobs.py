@@ -1,8 +1,4 @@
-"""A training in a process of its own: what it is told, what it tells, and how it ends.
-
-What a job does is ``work``, the code that the benchmarks train with. Where it runs is the business
-of an executor, a function that starts a ``Job`` and returns how to follow it: ``start_process``.
-"""
+"""A training in a process of its own: what it is told, what it tells, and how it ends."""
 
 from __future__ import annotations
 
@@ -16,13 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from smallnet_core.lab.cache import Busy
-from smallnet_core.lab.listing import duration
-from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.settings import Settings, duration
 from smallnet_core.lab.workbench import Workbench
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
@@ -40,31 +35,8 @@ class Job:
     num_threads: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a job ended: "trained", "busy" (somebody else is at it), "stopped" or "failed"."""
-
-    status: str
-    text: str = ""  # a line for people
-
-
-class Running(Protocol):
-    """A job that was started."""
-
-    def told(self) -> Iterator[tuple[str, Any]]:
-        """What it has said since: "start" (total, done), "step" done, "epoch", "note", "outcome".
-
-        The outcome comes last, exactly once, whatever became of the job.
-        """
-        ...
-
-    def ask_to_stop(self) -> None:
-        """Have it end at a checkpoint; it tells the outcome when it has."""
-        ...
-
-
-Executor = Callable[[Job], Running]
-
+# How a job ends, told last and with a line for people: "busy" where somebody else is at it.
+ENDS = ("trained", "busy", "stopped", "failed")
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -117,34 +89,34 @@ def work(job: Job, connection: Connection) -> None:
 
     torch.set_num_threads(job.num_threads)
     try:
-        outcome = _outcome(job, telling, should_stop)
-    except Busy:
-        outcome = Outcome(status="busy")
+        end = _train(job, telling, should_stop)
+    except Busy as busy:
+        end = "busy", str(busy)
     except Interrupted as stopped:
-        outcome = Outcome(status="stopped", text=str(stopped))
+        end = "stopped", str(stopped)
     except (NotMeasured, BatchTooLarge, OSError) as error:
-        outcome = Outcome(status="failed", text=str(error))
+        end = "failed", str(error)
     except Exception as error:
         [*_, frame] = traceback.extract_tb(error.__traceback__)
         where = f"{Path(frame.filename).name}:{frame.lineno}"
-        outcome = Outcome(status="failed", text=f"{type(error).__name__}: {error} ({where})")
-    telling.tell("outcome", outcome)
+        end = "failed", f"{type(error).__name__}: {error} ({where})"
+    telling.tell(*end)
 
 
-def _outcome(job: Job, telling: _Telling, should_stop: Callable[[], bool]) -> Outcome:
+def _train(job: Job, telling: _Telling, should_stop: Callable[[], bool]) -> tuple[str, str]:
     bench = Workbench(job.settings, telling, should_stop)
     bench.train([job.recipe], blocking=False)
     model = bench.model(job.recipe)
     if model.origin.startswith("diverged"):
-        return Outcome(status="failed", text=model.origin)
+        return "failed", model.origin
     if "weights_sha256" not in model.record:  # a full disk
-        return Outcome(status="failed", text="; ".join(bench.cache.complaints))
+        return "failed", "; ".join(bench.cache.complaints)
     seconds, accuracy = model.record["total_seconds"], model.record["test_accuracy_percent"]
-    return Outcome(status="trained", text=f"{accuracy:.2f} % of test images in {duration(seconds)}")
+    return "trained", f"{accuracy:.2f} % of test images in {duration(seconds)}"
 
 
 class LocalProcess:
-    """A job in a process of this machine."""
+    """A job in a process of this machine, which is started."""
 
     def __init__(
         self,
@@ -161,32 +133,31 @@ class LocalProcess:
         self._ended = False
 
     def told(self) -> Iterator[tuple[str, Any]]:
+        """What it has said since: "start" (total, done), "step" done, "epoch", "note", its end.
+
+        The end, one of ENDS, comes exactly once, whatever became of the job.
+        """
         try:
             while not self._ended and self.connection.poll():
                 kind, value = self.connection.recv()
-                self._ended = kind == "outcome"
-                if self._ended:
+                if kind in ENDS:
                     self._join()
                 yield kind, value
         except (EOFError, OSError):
-            self._ended = True
             self._join()
             code = self.process.exitcode
             how = f"was killed by signal {-code}" if code and code < 0 else f"ended with {code}"
-            yield "outcome", Outcome(status="failed", text=f"its process {how}")
+            yield "failed", f"its process {how}"
 
     def ask_to_stop(self) -> None:
+        """Have it end at a checkpoint; it tells so when it has."""
         with contextlib.suppress(OSError):
             self.connection.send("stop")
 
     def _join(self) -> None:
+        self._ended = True
         self.process.join()
         self.connection.close()
-
-
-def start_process(job: Job) -> Running:
-    """The executor for this machine."""
-    return LocalProcess(job)
 
 
 @contextlib.contextmanager

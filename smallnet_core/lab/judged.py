@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Measurement, as_json
 
+if TYPE_CHECKING:
+    from smallnet_core.pruning.curve import Curve
+
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """What a trained network makes of all test images, and the record of its training."""
+class Network:
+    """A trained network by the record of its training."""
 
     recipe: Recipe
     record: Mapping[str, Any]
     origin: str  # "trained", "cache", "zoo", "recorded" or "diverged: ..."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Network):
+    """What a trained network makes of all test images."""
+
     device: str  # that it was judged on
     test_digest: str  # sha256 of the test set's content
     num_images: int
@@ -36,6 +45,10 @@ class Evaluated:
         return 100 * self.num_right / self.num_images
 
 
+# What a record of the zoo has of it.
+JUDGED = ("test_digest", "num_images", "right", "confusion", "num_params", "num_nonzeros")
+
+
 def measurement(results: Sequence[Evaluated], **details: Any) -> Measurement:
     """Make a measurement of accuracies in percent, a value a seed."""
     recipes = [result.recipe for result in results]
@@ -48,17 +61,13 @@ def measurement(results: Sequence[Evaluated], **details: Any) -> Measurement:
         recipe=recipes[0].kind,
         fingerprints=tuple(recipe.fingerprint() for recipe in recipes),
         device=results[0].device,
-        details={
-            **provenance(recipes[0], [(result.origin, result.record) for result in results]),
-            **details,
-        },
+        details={**provenance(results), **details},
     )
 
 
-def curve_measurement(
-    recipe: Recipe, origin: str, record: Mapping[str, Any], curve: Any, accuracy: float
-) -> Measurement:
-    """Make a measurement of an accuracy on a curve, in percent; ``curve`` of pruning.curves."""
+def curve_measurement(network: Network, curve: Curve, accuracy: float) -> Measurement:
+    """Make a measurement of an accuracy on a network's curve, in percent."""
+    recipe = network.recipe
     return Measurement(
         values=(accuracy,),
         unit="%",
@@ -68,7 +77,7 @@ def curve_measurement(
         fingerprints=(recipe.fingerprint(),),
         device=curve.environment["device"],
         details={
-            **provenance(recipe, [(origin, record)]),
+            **provenance([network]),
             "technique": curve.technique,
             "measured_on": curve.environment["device_name"],
             "measured_at_commit": (curve.commit or {}).get("id"),
@@ -76,14 +85,14 @@ def curve_measurement(
     )
 
 
-def provenance(recipe: Recipe, networks: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Tell where trained networks come from, by origin and record: a value a seed."""
-    records = [record for _, record in networks]
+def provenance(networks: Sequence[Network]) -> dict[str, Any]:
+    """Tell where trained networks come from, a value a seed."""
+    recipe, records = networks[0].recipe, [network.record for network in networks]
     return {
         "epochs": recipe.epochs,
         "selection": recipe.selection,
         "computed_in": sorted({record["computed_in"] for record in records}),
-        "origins": [origin for origin, _ in networks],
+        "origins": [network.origin for network in networks],
         "train_seconds": [record["train_seconds"] for record in records],
         "trained_on": [record["environment"]["device_name"] for record in records],
         "trained_at_commit": [(record["commit"] or {}).get("id") for record in records],
@@ -104,7 +113,7 @@ _KEPT = (
 
 
 def run_record(found: Evaluated) -> dict[str, Any]:
-    """Tell what a saved run keeps of a network, as JSON values; see ``runfile`` for the fields."""
+    """Tell what a saved run keeps of a network, as JSON values; see ``runs.schema``."""
     recipe, record = found.recipe, found.record
     run = {
         "name": recipe.name,

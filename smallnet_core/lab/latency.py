@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from smallnet_core.models import build_model
 from smallnet_core.system.machine import (
     ieee_float32,
     keep_freed_memory,
@@ -18,26 +17,19 @@ from smallnet_core.system.machine import (
     synchronize,
 )
 
-CPU = torch.device("cpu")
 SECONDS_PER_ROW = 1.0
 MAX_ROUNDS = 200
 # Between two reference timings: they take a few percent of the time, and leave most caches alone.
 SECONDS_PER_REFERENCE = 0.05
 
 
-def forward_pass(network: str, batch_size: int, device: torch.device) -> Callable[[], None]:
+def forward_pass(model: nn.Module, batch_size: int, device: torch.device) -> Callable[[], None]:
     """Make a call that runs the network once, in float32 evaluation mode, and waits for the device.
 
-    Weights and pixels are random: neither changes the time. Untimed warm-up happens here.
+    Pixels are random, which does not change the time. Untimed warm-up happens here.
     """
-    with seeded(0, CPU):
-        return forward_pass_of(build_model(network), batch_size, device)
-
-
-def forward_pass_of(model: nn.Module, batch_size: int, device: torch.device) -> Callable[[], None]:
-    """Do as ``forward_pass``, with a network that is there."""
     keep_freed_memory()
-    with seeded(0, CPU):
+    with seeded(0, torch.device("cpu")):
         model = model.eval().to(device).to(memory_format=torch.channels_last)
         images = torch.randn(batch_size, 3, 32, 32).to(device, memory_format=torch.channels_last)
 
@@ -52,12 +44,16 @@ def forward_pass_of(model: nn.Module, batch_size: int, device: torch.device) -> 
     return target
 
 
-def num_rounds(target: Callable[[], None]) -> int:
-    """Count rounds that fill about a second: at least one, at most MAX_ROUNDS."""
+def seconds_of(target: Callable[[], None]) -> float:
+    """Time one call."""
     start = time.perf_counter()
     target()
-    seconds = time.perf_counter() - start
-    return max(1, min(MAX_ROUNDS, int(SECONDS_PER_ROW / seconds)))
+    return time.perf_counter() - start
+
+
+def num_rounds(target: Callable[[], None]) -> int:
+    """Count rounds that fill about a second: at least one, at most MAX_ROUNDS."""
+    return max(1, min(MAX_ROUNDS, int(SECONDS_PER_ROW / seconds_of(target))))
 
 
 class Reference:
@@ -92,9 +88,7 @@ class Reference:
         if time.perf_counter() - self._last < SECONDS_PER_REFERENCE:
             return
         for name, target in self._targets.items():
-            start = time.perf_counter()
-            target()
-            self._seconds[name].append(time.perf_counter() - start)
+            self._seconds[name].append(seconds_of(target))
         self._last = time.perf_counter()
 
     def row(self) -> dict[str, object]:
@@ -109,7 +103,5 @@ def interleaved_seconds(targets: Sequence[Callable[[], None]]) -> list[float]:
     seconds: list[list[float]] = [[] for _ in targets]
     for _ in range(max(3, rounds)):
         for target, of_target in zip(targets, seconds, strict=True):
-            start = time.perf_counter()
-            target()
-            of_target.append(time.perf_counter() - start)
+            of_target.append(seconds_of(target))
     return list(map(statistics.median, seconds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from smallnet_core.lab.cache import ModelCache
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import NUM_IMAGES
-from smallnet_core.recipes import Pruning, Recipe, find_recipe
+from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.system.machine import resolve_device
 from smallnet_core.training.checkpoints import steps_done
 from smallnet_core.training.estimates import estimate_seconds
@@ -22,8 +22,8 @@ class State:
     """What there is of a recipe's training."""
 
     text: str  # "zoo", "cache", "recorded", "checkpoint at epoch 7 of 25", "nothing"
-    is_done: bool  # no claim waits for it
-    has_weights: bool
+    is_done: bool = False  # no claim waits for it
+    has_weights: bool = False
     epochs_done: float = 0.0
 
 
@@ -33,23 +33,17 @@ def state_of(cache: ModelCache, recipe: Recipe) -> State:
     if model is not None:
         return State(text=model.origin, is_done=True, has_weights=True)
     if cache.recorded(recipe) is not None:
-        return State(text="recorded", is_done=True, has_weights=False)
+        return State(text="recorded", is_done=True)
     done = steps_done(cache.checkpoint(recipe))
     if done is None:
-        return State(text="nothing", is_done=False, has_weights=False)
-    steps_per_epoch = (NUM_IMAGES[recipe.dataset][0] - recipe.holdout) // recipe.batch_size
-    epochs = done / steps_per_epoch
-    return State(
-        text=f"checkpoint at epoch {int(epochs)} of {recipe.end_epoch}",
-        is_done=False,
-        has_weights=False,
-        epochs_done=epochs,
-    )
+        return State(text="nothing")
+    epochs = done / ((NUM_IMAGES[recipe.dataset][0] - recipe.holdout) // recipe.batch_size)
+    text = f"checkpoint at epoch {int(epochs)} of {recipe.end_epoch}"
+    return State(text=text, epochs_done=epochs)
 
 
-def to_do(recipes: Iterable[Recipe], cache: ModelCache) -> dict[Recipe, State]:
+def to_do(states: Mapping[Recipe, State]) -> dict[Recipe, State]:
     """What the claims lack of these, and of what that is pruned from."""
-    states = {recipe: state_of(cache, recipe) for recipe in recipes}
     missing = [recipe for recipe, state in states.items() if not state.is_done]
     ancestors = {one for recipe in missing for one in recipe.ancestors()}
     return {
@@ -96,7 +90,7 @@ def listing(
     cache = ModelCache(settings.cache_dir)
     device = resolve_device(settings.device)
     states = {recipe: state_of(cache, recipe) for recipe in wanted}
-    lacking = to_do(wanted, cache)
+    lacking = to_do(states)
     order = list(wanted) if as_given else ordered(states, device)
     head = f"{'recipe':<39}{'state':<28}{'claims':>6}{'hours':>7}"
     lines = [head, "-" * len(head)]
@@ -117,9 +111,16 @@ def listing(
 def label(recipe: Recipe) -> str:
     """Name network, optimizer, dataset, kind and seed in at most 38 characters."""
     kind = "dense" if recipe.kind == "pruned" else recipe.kind
-    if recipe.pruning is not None:
-        size = recipe.pruning.max_params
-        kind = _pruned_how(recipe.pruning)
+    if (pruning := recipe.pruning) is not None:
+        if pruning.importance != "magnitude":
+            kind = pruning.importance.partition("_")[0]
+        elif pruning.weights != "trained":
+            kind = {"fresh": "fresh", "rewound": "ticket"}[pruning.weights]
+        elif pruning.structure == "weights":
+            kind = "masked"
+        else:
+            kind = "pruned" if pruning.parent.pruning is None else "rounds"
+        size = pruning.max_params
         kind += f" {size // 1_000_000}m" if size >= 1_000_000 else f" {size // 1000}k"
     elif recipe.stop_epoch is not None:
         kind += " start"
@@ -128,20 +129,3 @@ def label(recipe: Recipe) -> str:
         if recipe != find_recipe("tuned", *row, recipe.seed):
             kind = "equal"
     return f"{recipe.network} {recipe.optimizer.name} {recipe.dataset} {kind} {recipe.seed}"
-
-
-def _pruned_how(pruning: Pruning) -> str:
-    """Tell in a word what sets a pruned network apart from the others of its size."""
-    if pruning.importance != "magnitude":
-        return pruning.importance.partition("_")[0]
-    if pruning.weights != "trained":
-        return {"fresh": "fresh", "rewound": "ticket"}[pruning.weights]
-    if pruning.structure == "weights":
-        return "masked"
-    return "pruned" if pruning.parent.pruning is None else "rounds"
-
-
-def duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

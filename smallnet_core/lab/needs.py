@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES
@@ -76,44 +75,42 @@ def recipes_of_claim(claim: Claim, kind: str = "tuned", num_seeds: int = 1) -> l
     return list(found)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which claims, by globs on their ids (none: all), and which of the recipes they need."""
+def select(
+    globs: Sequence[str] = (),
+    *,
+    network: str | None = None,
+    optimizer: str | None = None,
+    dataset: str | None = None,
+    recipe_kind: str = "tuned",
+    num_seeds: int = 1,
+) -> dict[Recipe, list[str]]:
+    """The recipes that claims need, by globs on the claims' ids (none: all), with who needs each.
 
-    globs: tuple[str, ...] = ()
-    network: str | None = None
-    optimizer: str | None = None
-    dataset: str | None = None
-    recipe_kind: str = "tuned"
-    num_seeds: int = 1
-
-
-def select(selection: Selection) -> dict[Recipe, list[str]]:
-    """The recipes in the order of the globs, each after its ancestors, with who needs it.
-
-    Raises ValueError, with the nearest names, for what matches nothing.
+    In the order of the globs, each after its ancestors. Raises ValueError, with the nearest names,
+    for what matches nothing.
     """
     claims = {**CLAIMS, **GOALS}
-    if selection.recipe_kind not in RECIPE_KINDS:
-        raise _unknown("recipe", selection.recipe_kind, RECIPE_KINDS)
+    if recipe_kind not in RECIPE_KINDS:
+        raise _unknown("recipe", recipe_kind, RECIPE_KINDS)
     ids: dict[str, None] = {}
-    for glob in selection.globs or ("*",):
+    for glob in globs or ("*",):
         found = fnmatch.filter(claims, glob)
         if not found:
             places = dict.fromkeys(f"{claim_id.partition('/')[0]}/*" for claim_id in claims)
             raise _unknown("claim", glob, [*places, *claims])
         ids |= dict.fromkeys(found)
-    wanted = {
-        i: recipes_of_claim(claims[i], selection.recipe_kind, selection.num_seeds) for i in ids
-    }
-    _check_names(selection)
+    sides = [side for claim in claims.values() for side in sides_of(claim)]
+    for what, given in {"network": network, "optimizer": optimizer, "dataset": dataset}.items():
+        known = dict.fromkeys(side[what] for side in sides if side[what])
+        if given is not None and given not in known:
+            raise _unknown(what, given, known)
     out: dict[Recipe, list[str]] = {}
-    for claim_id, recipes in wanted.items():
-        for recipe in recipes:
+    for claim_id in ids:
+        for recipe in recipes_of_claim(claims[claim_id], recipe_kind, num_seeds):
             if (
-                selection.network in (None, recipe.network)
-                and selection.optimizer in (None, recipe.optimizer.name)
-                and selection.dataset in (None, recipe.dataset)
+                network in (None, recipe.network)
+                and optimizer in (None, recipe.optimizer.name)
+                and dataset in (None, recipe.dataset)
             ):
                 for one in (*recipe.ancestors(), recipe):
                     needed_by = out.setdefault(one, [])
@@ -122,15 +119,6 @@ def select(selection: Selection) -> dict[Recipe, list[str]]:
     if not out:
         raise ValueError("no trained network of that kind is needed for the claims that are named")
     return out
-
-
-def _check_names(selection: Selection) -> None:
-    sides = [side for claim in (*CLAIMS.values(), *GOALS.values()) for side in sides_of(claim)]
-    for what in ("network", "optimizer", "dataset"):
-        given = getattr(selection, what)
-        known = dict.fromkeys(side[what] for side in sides if side[what])
-        if given is not None and given not in known:
-            raise _unknown(what, given, known)
 
 
 def _unknown(what: str, given: str, known: Iterable[str]) -> ValueError:

@@ -6,14 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from smallnet_core.lab.cache import (
-    ZOO_DIR,
-    CachedModel,
-    in_float16,
-    in_float32,
-    now,
-    write_entry,
-)
+import torch
+
+from smallnet_core.lab.cache import ZOO_DIR, CachedModel, in_dtype, now, write_entry
+from smallnet_core.lab.judged import JUDGED
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.sparse import stored_bytes
 from smallnet_core.lab.workbench import Workbench
@@ -60,9 +56,9 @@ def publish(
         counts[outcome] += 1
         if outcome in ("published", "in the zoo already"):
             _publish_curves(bench, recipe, display)
-    for complaint in bench.cache.complaints:
-        display.line(complaint)
-    display.line(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    for line in (*bench.cache.complaints, summary):
+        display.line(line)
     return int(counts["refused"] > 0)
 
 
@@ -75,7 +71,7 @@ def _publish(bench: Workbench, recipe: Recipe) -> str:
             f"it was trained from changed files on top of commit {commit['id'][:12]}; "
             "commit them and train again"
         )
-    stored = stored_bytes(in_float16(model.state_dict)).sparse
+    stored = stored_bytes(in_dtype(model.state_dict, torch.float16))["sparse_bytes"]
     is_small = stored < MAX_WEIGHT_BYTES or count_nonzeros(bench.network(model)) < MAX_PARAMS
     _check_room(bench.cache.zoo, _RECORD_BYTES + (stored if is_small else 0))
     accuracy = put_into_zoo(bench, model, with_weights=is_small)
@@ -85,16 +81,11 @@ def _publish(bench: Workbench, recipe: Recipe) -> str:
 
 def put_into_zoo(bench: Workbench, model: CachedModel, *, with_weights: bool) -> float:
     """Judge a model as it ships, in float16, and write its entry; the accuracy in percent."""
-    rounded = in_float16(model.state_dict)
-    found = bench.judge(dataclasses.replace(model, state_dict=in_float32(rounded)))
+    rounded = in_dtype(model.state_dict, torch.float16)
+    found = bench.judge(dataclasses.replace(model, state_dict=in_dtype(rounded, torch.float32)))
     judged = {
+        **{name: getattr(found, name) for name in JUDGED},
         "accuracy_percent": found.accuracy_percent,
-        "num_images": found.num_images,
-        "right": found.right,
-        "confusion": found.confusion,
-        "test_digest": found.test_digest,
-        "num_params": found.num_params,
-        "num_nonzeros": found.num_nonzeros,
         "environment": bench.facts.as_dict(),
         "commit": bench.commit,
         "time": now(),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from smallnet_core.data.datasets import load_dataset
 from smallnet_core.lab.cache import Busy, ModelCache
-from smallnet_core.lab.jobs import SIGNALS, Executor, Job, Outcome, Running, start_process
-from smallnet_core.lab.listing import duration, label, work_left
-from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.jobs import ENDS, SIGNALS, Job, LocalProcess
+from smallnet_core.lab.listing import label, work_left
+from smallnet_core.lab.settings import Settings, duration
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.training.progress import LogLines
@@ -24,7 +24,7 @@ _LOCK_SECONDS = 2.0  # between two looks at what somebody else is training
 class _Watched:
     """What the table shows of a job."""
 
-    def __init__(self, recipe: Recipe, running: Running) -> None:
+    def __init__(self, recipe: Recipe, running: LocalProcess) -> None:
         self.recipe = recipe
         self.running = running
         self.steps_per_epoch = 1.0
@@ -72,7 +72,7 @@ class _Queue:
         self.num_stopped = 0
         self._look_again: dict[Recipe, float] = {}  # when, at what others are training
 
-    def start_next(self, start: Executor) -> bool:
+    def start_next(self, start: Callable[[Job], LocalProcess]) -> bool:
         """Start the first that can be; False where there is none now."""
         for recipe in tuple(self.waiting):
             ancestors = set(recipe.ancestors())
@@ -86,13 +86,17 @@ class _Queue:
                 self.waiting.remove(recipe)
                 self.num_trained += 1
                 self.display.line(f"{recipe}: another process has trained it")
-            elif self._is_locked(recipe):
+                continue
+            try:
+                with self.cache.lock(recipe, blocking=False):
+                    pass
+            except Busy:
                 self._come_back(recipe)
-            else:
-                self.waiting.remove(recipe)
-                job = Job(recipe=recipe, settings=self.settings, num_threads=self.num_threads)
-                self.running.append(_Watched(recipe, start(job)))
-                return True
+                continue
+            self.waiting.remove(recipe)
+            job = Job(recipe=recipe, settings=self.settings, num_threads=self.num_threads)
+            self.running.append(_Watched(recipe, start(job)))
+            return True
         return False
 
     def listen(self) -> None:
@@ -108,41 +112,33 @@ class _Queue:
                         f"loss {value.train_loss:.3f}, train {value.train_accuracy_percent:.2f} %, "
                         f"{test}{value.seconds:.0f} s"
                     )
-                elif kind == "outcome":
+                elif kind in ENDS:
                     self.running.remove(watched)
-                    self._end(watched.recipe, value)
+                    self._end(watched.recipe, kind, value)
 
-    def _end(self, recipe: Recipe, outcome: Outcome) -> None:
-        if outcome.status == "failed":
-            self._fail(recipe, outcome.text)
-        elif outcome.status == "busy":
+    def _end(self, recipe: Recipe, how: str, text: str) -> None:
+        if how == "failed":
+            self._fail(recipe, text)
+        elif how == "busy":
             self.waiting.append(recipe)
             self._come_back(recipe)
-        elif outcome.status == "stopped":
+        elif how == "stopped":
             self.num_stopped += 1
-            self.display.line(outcome.text)
+            self.display.line(text)
         else:
             self.num_trained += 1
-            self.display.line(f"{recipe}: trained, {outcome.text}")
+            self.display.line(f"{recipe}: trained, {text}")
 
     def _fail(self, recipe: Recipe, reason: str) -> None:
         if recipe in self.waiting:
             self.waiting.remove(recipe)
         self.failed.add(recipe)
-        prefix = f"{recipe}: "
-        self.display.line(f"{prefix}failed: {reason.removeprefix(prefix)}")
+        self.display.line(f"{recipe}: failed: {reason.removeprefix(f'{recipe}: ')}")
 
     def _come_back(self, recipe: Recipe) -> None:
         if recipe not in self._look_again:
             self.display.line(f"{recipe}: another process is training it, coming back later")
         self._look_again[recipe] = time.monotonic() + _LOCK_SECONDS
-
-    def _is_locked(self, recipe: Recipe) -> bool:
-        try:
-            with self.cache.lock(recipe, blocking=False):
-                return False
-        except Busy:
-            return True
 
     def rows(self) -> list[str]:
         return [watched.row() for watched in self.running] + [self.summary()]
@@ -167,7 +163,7 @@ def train_all(
     num_jobs: int = 1,
     num_threads: int = 1,
     minutes: float | None = None,
-    start: Executor = start_process,
+    start: Callable[[Job], LocalProcess] = LocalProcess,
 ) -> int:
     """Train what the cache lacks, so many at once; the exit status.
 

@@ -1,7 +1,8 @@
-"""The options of a run, as the workbench takes them, and what they have to be."""
+"""The options of a run, as the workbench takes them, and what they have to be; no torch."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Settings", "cache_folder", "check_device", "data_folder", "number", "one_of"]
+from smallnet_core.records import NotMeasured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,22 @@ class Settings:
     device: str = "auto"
     offline: bool = False
     recorded: bool = True  # whether what cannot be measured is shown from the zoo's records
+
+    def check_budget(self, what: str, seconds: float) -> None:
+        """Raise NotMeasured where ``what`` takes longer than the budget."""
+        if seconds > 60 * self.train_budget_minutes:
+            minutes = math.ceil(seconds / 60)
+            raise NotMeasured(
+                f"{what} takes about {duration(60 * minutes)} here, over the budget of "
+                f"{self.train_budget_minutes:g} min: --train-budget {minutes} allows it"
+            )
+
+
+def duration(seconds: float) -> str:
+    """Write "90 s", "12 min" or "3.5 h"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def one_of(option: str, names: Iterable[str]) -> Callable[[str], str]:

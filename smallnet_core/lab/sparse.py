@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import safetensors.torch
@@ -52,21 +51,12 @@ def unpack(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -
     return out
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredBytes:
-    """How large a network's file is, in bytes."""
-
-    dense: int  # safetensors, every entry
-    sparse: int  # packed
-    compressed: int  # the packed file, by zlib
-
-
-def stored_bytes(state_dict: Mapping[str, Tensor]) -> StoredBytes:
-    """Of the tensors in the types that they have."""
+def stored_bytes(state_dict: Mapping[str, Tensor]) -> dict[str, int]:
+    """Sizes of a network's file: with every entry, packed, and packed and compressed by zlib."""
     dense = {name: tensor.contiguous() for name, tensor in state_dict.items()}
     packed = safetensors.torch.save(pack(state_dict)[0])
-    return StoredBytes(
-        dense=len(safetensors.torch.save(dense)),
-        sparse=len(packed),
-        compressed=len(zlib.compress(packed, 9)),
-    )
+    return {
+        "dense_bytes": len(safetensors.torch.save(dense)),
+        "sparse_bytes": len(packed),
+        "compressed_bytes": len(zlib.compress(packed, 9)),
+    }

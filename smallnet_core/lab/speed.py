@@ -5,6 +5,7 @@ A way is a function of a number of steps that runs them and returns images a sec
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import time
@@ -54,7 +55,7 @@ def _ours(recipe: Recipe, dataset: Dataset, device: torch.device) -> tuple[Step,
     images, labels, dtype = dataset.train_images, dataset.train_labels, dtype_of(recipe, device)
     with seeded(recipe.seed, device):
         _, _, step, batches = set_up(recipe, images, labels, device, dtype)
-    return step, _endless(batches.epoch)
+    return step, itertools.chain.from_iterable(map(batches.epoch, itertools.count()))
 
 
 class _PilImages(TorchDataset[tuple[Tensor, int]]):
@@ -127,7 +128,7 @@ def _loader_loop(
     with seeded(recipe.seed, device):
         model = network_of(recipe).to(device).train()
     optimizer = build_optimizer(recipe.optimizer, model)
-    stream = _endless(lambda _: iter(loader))
+    stream = itertools.chain.from_iterable(itertools.repeat(loader))
 
     def one() -> int:
         x, y = next(stream)
@@ -214,10 +215,3 @@ def optimizer_step(name: str, network: str, device: torch.device) -> Callable[[]
 
     target()  # allocates the state
     return target
-
-
-def _endless(epoch: Callable[[int], Batches]) -> Batches:
-    index = 0
-    while True:
-        yield from epoch(index)
-        index += 1

@@ -60,16 +60,20 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trace:
-    """A variant's first steps, and where and when they were taken."""
-
-    variant: Variant
-    points: tuple[Point, ...]
+class _Facts:
     diverged_at: int | None  # the first step whose loss was not finite, after which nothing ran
     seconds: float
     environment: Mapping[str, Any]
     commit: Mapping[str, Any] | None  # None outside git
     time: str  # UTC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace(_Facts):
+    """A variant's first steps, and where and when they were taken."""
+
+    variant: Variant
+    points: tuple[Point, ...]
 
     @property
     def collapse(self) -> tuple[int, int] | None:
@@ -111,43 +115,8 @@ class Trace:
         return found
 
 
-def write_trace(folder: Path, found: Trace) -> Path:
-    """Write a trace as JSON, a column of numbers a line, whole or not at all; raises OSError."""
-    columns = {
-        field.name: [getattr(point, field.name) for point in found.points]
-        for field in fields(Point)
-    }
-    record = {
-        "name": found.variant.name,
-        "change": found.variant.change,
-        "fingerprint": found.variant.fingerprint(),
-        **found.variant.canonical(),
-        "seed": found.variant.recipe.seed,
-        "diverged_at": found.diverged_at,
-        "seconds": found.seconds,
-        "environment": found.environment,
-        "commit": found.commit,
-        "time": found.time,
-    }
-    lines = [*_json_lines(record, 1), f' "points": {{\n{_joined(_json_lines(columns, 2))}\n }}']
-    path = folder / found.variant.file_name
-    replace_file(path, f"{{\n{_joined(lines)}\n}}\n".encode())
-    return path
-
-
-def _json_lines(values: Mapping[str, Any], indent: int) -> list[str]:
-    return [
-        f"{' ' * indent}{json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
-        for name, value in values.items()
-    ]
-
-
-def _joined(lines: Sequence[str]) -> str:
-    return ",\n".join(lines)
-
-
 @dataclass(frozen=True, kw_only=True)
-class _File:
+class _File(_Facts):
     """A trace as its file has it: numbers by the names of a point's fields."""
 
     trace_version: int
@@ -155,11 +124,40 @@ class _File:
     surgery: str
     num_steps: int
     points: Mapping[str, Sequence[int | float | None]]
-    diverged_at: int | None
-    seconds: float
-    environment: Mapping[str, Any]
-    commit: Mapping[str, Any] | None
-    time: str
+
+
+def columns_of(points: Sequence[Point]) -> dict[str, list[int | float | None]]:
+    """The points' numbers, by the names of a point's fields."""
+    return {field.name: [getattr(point, field.name) for point in points] for field in fields(Point)}
+
+
+def _facts(found: _Facts) -> dict[str, Any]:
+    return {field.name: getattr(found, field.name) for field in fields(_Facts)}
+
+
+def write_trace(folder: Path, found: Trace) -> Path:
+    """Write a trace as JSON, a column of numbers a line, whole or not at all; raises OSError."""
+    variant = found.variant
+    record = {
+        "name": variant.name,
+        "change": variant.change,
+        "fingerprint": variant.fingerprint(),
+        **variant.canonical(),
+        "seed": variant.recipe.seed,
+        **_facts(found),
+    }
+    points = _json_lines(columns_of(found.points), "  ")
+    path = folder / variant.file_name
+    text = f'{{\n{_json_lines(record, " ")},\n "points": {{\n{points}\n }}\n}}\n'
+    replace_file(path, text.encode())
+    return path
+
+
+def _json_lines(values: Mapping[str, Any], indent: str) -> str:
+    return ",\n".join(
+        f"{indent}{json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
+        for name, value in values.items()
+    )
 
 
 def read_trace(folder: Path, variant: Variant) -> Trace | None:
@@ -180,30 +178,19 @@ def read_trace(folder: Path, variant: Variant) -> Trace | None:
             raise ValueError("without an end")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a trace of {variant.name} ({error})") from error
-    return Trace(
-        variant=variant,
-        points=points,
-        diverged_at=found.diverged_at,
-        seconds=found.seconds,
-        environment=found.environment,
-        commit=found.commit,
-        time=found.time,
-    )
+    return Trace(variant=variant, points=points, **_facts(found))
 
 
-def find_trace(
-    variant: Variant, folders: Sequence[Path], complaints: list[str] | None = None
-) -> Trace | None:
+def find_trace(variant: Variant, folders: Sequence[Path], complaints: list[str]) -> Trace | None:
     """The trace from the first folder that has one; a damaged file is a complaint, no trace."""
     for folder in folders:
         try:
             found = read_trace(folder, variant)
         except (OSError, ValueError) as error:
-            if complaints is not None:
-                complaints.append(f"damaged trace ignored: {error}")
-            continue
-        if found is not None:
-            return found
+            complaints.append(f"damaged trace ignored: {error}")
+        else:
+            if found is not None:
+                return found
     return None
 
 

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
-from smallnet_core.lab.cache import (
-    CachedModel,
-    ModelCache,
-    current_commit,
-    record_of,
-)
+from smallnet_core.lab.cache import CachedModel, ModelCache, current_commit, record_of
 from smallnet_core.lab.curves import PROPORTIONS, measure_curve
 from smallnet_core.lab.curves import estimate_seconds as estimate_curve_seconds
-from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement, run_record
+from smallnet_core.lab.judged import Evaluated, run_record
 from smallnet_core.lab.needs import recipes_of_side
 from smallnet_core.lab.recorded import Records
 from smallnet_core.lab.settings import Settings
 from smallnet_core.models.layer_table import count_parameters
-from smallnet_core.pruning.channels import apply_plan
-from smallnet_core.pruning.curve import Curve, find_curve, write_curve
+from smallnet_core.pruning.curve import Curve, write_curve
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe
-from smallnet_core.records import Measurement, NotMeasured
+from smallnet_core.records import NotMeasured
 from smallnet_core.system.machine import environment, peak_memory_mib, resolve_device
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import confusion_matrix, packed_right, predict
@@ -38,7 +31,6 @@ from smallnet_core.training.start import Source, network_of
 
 # Images (train, test) of each dataset, so that a training can be estimated before it is loaded.
 NUM_IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "digits": (1_297, 500)}
-
 
 # Images that the zoo's weights may have right or wrong otherwise than their record says: sums in
 # another order turn a few of 10,000.
@@ -66,9 +58,9 @@ class Workbench:
         self.facts = environment(self.device)
         self.commit = current_commit()  # now: it may be another one when a training ends
         self.records = Records(settings, self.cache)
+        self.evaluated: dict[Recipe, Evaluated] = {}  # what this session has judged
         self._datasets: dict[str, Dataset | DatasetNotFound] = {}
         self._models: dict[Recipe, CachedModel] = {}
-        self._evaluated: dict[Recipe, Evaluated] = {}
         self._curves: dict[tuple[Recipe, str, int], Curve] = {}
         self._curve_seconds: dict[Recipe, float] = {}  # that measuring one takes, as estimated
 
@@ -89,22 +81,6 @@ class Workbench:
             raise found.with_traceback(None)  # else it grows with every test that asks
         return found
 
-    def check_data(self, name: str) -> None:
-        """Raises NotMeasured where the dataset is not to be had, DatasetError where it is wrong."""
-        self.dataset(name)
-
-    def is_at_hand(self, name: str) -> bool:
-        """Whether the dataset is to be had; raises DatasetError where it is there and wrong."""
-        try:
-            self.dataset(name)
-        except NotMeasured:
-            return False
-        return True
-
-    def recipes(self, dataset: str, network: str, optimizer: str) -> list[Recipe]:
-        """The recipe of each seed of this run; digits always takes its quick ones."""
-        return self.recipes_of({"dataset": dataset, "network": network, "optimizer": optimizer})
-
     def recipes_of(self, side: Mapping[str, Any]) -> list[Recipe]:
         """The recipe of each seed of a side of a claim; raises NotMeasured where there is none."""
         return recipes_of_side(side, self.settings.recipe_kind, self.settings.num_seeds)
@@ -112,11 +88,12 @@ class Workbench:
     def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """Which of the recipes neither cache nor zoo can give, and so have to be trained.
 
-        What a missing one is pruned from comes before it. Raises NotMeasured where one of them
-        would take longer than the budget allows.
+        What a missing one is pruned from comes before it. Raises NotMeasured without the data, and
+        where one of them would take longer than the budget allows.
         """
         missing: dict[Recipe, None] = {}
         for recipe in recipes:
+            self.dataset(recipe.dataset)
             if self._load(recipe) is None:
                 older = (one for one in recipe.ancestors() if self._load(one) is None)
                 missing |= dict.fromkeys((*older, recipe))
@@ -130,54 +107,42 @@ class Workbench:
         Without ``blocking`` it raises Busy instead of waiting; Interrupted where ``stop`` says so.
         """
         for recipe in recipes:
-            dataset = self.dataset(recipe.dataset)
+            self.dataset(recipe.dataset)
             with self.cache.lock(recipe, waits=self._note, blocking=blocking):
                 other = None if self.settings.retrain else self.cache.load(recipe)
-                if other is not None:
-                    self._models[recipe] = other
-                    continue
-                checkpoint = self.cache.checkpoint(recipe)
-                try:
-                    trained, peak = self._trained(recipe, dataset, checkpoint)
-                except Diverged as failure:
-                    # Judged in this session for what it is, and never cached as a success.
-                    record = record_of(failure.trained, self.facts, dataset.digests, self.commit)
-                    self._models[recipe] = CachedModel(
-                        recipe=recipe,
-                        state_dict=failure.trained.state_dict,
-                        record=record,
-                        origin=f"diverged: {failure}",
-                    )
-                else:
-                    self._models[recipe] = self.cache.store(
-                        trained, self.facts, dataset.digests, self.commit, peak
-                    )
-                    if "weights_sha256" not in self._models[recipe].record:
-                        continue  # it could not be written: the checkpoint is all that is left
-                checkpoint.unlink(missing_ok=True)
+                self._models[recipe] = self._trained(recipe) if other is None else other
 
-    def _trained(
-        self, recipe: Recipe, dataset: Dataset, checkpoint: Path
-    ) -> tuple[Trained, float | None]:
-        """What training gives, and the most memory that it took, in MiB."""
-        found = []
-
-        def work() -> None:
-            found.append(
-                train(
-                    recipe,
-                    dataset,
-                    self.device,
-                    progress=self.progress,
-                    checkpoint=checkpoint,
-                    sources={one: self._source(one) for one in recipe.ancestors()},
-                    stop=self.stop,
-                )
+    def _trained(self, recipe: Recipe) -> CachedModel:
+        """Train and store a recipe that is locked."""
+        dataset = self.dataset(recipe.dataset)
+        checkpoint = self.cache.checkpoint(recipe)
+        work = partial(
+            train,
+            recipe,
+            dataset,
+            self.device,
+            progress=self.progress,
+            checkpoint=checkpoint,
+            sources={one: self._source(one) for one in recipe.ancestors()},
+            stop=self.stop,
+        )
+        found: list[Trained] = []
+        try:
+            peak = peak_memory_mib(lambda: found.append(work()), self.device)
+        except Diverged as failure:
+            # Judged in this session for what it is, and never cached as a success.
+            model = CachedModel(
+                recipe=recipe,
+                state_dict=failure.trained.state_dict,
+                record=record_of(failure.trained, self.facts, dataset.digests, self.commit),
+                origin=f"diverged: {failure}",
             )
-
-        peak = peak_memory_mib(work, self.device)
-        [trained] = found
-        return trained, peak
+        else:
+            model = self.cache.store(found[0], self.facts, dataset.digests, self.commit, peak)
+            if "weights_sha256" not in model.record:
+                return model  # it could not be written: the checkpoint is all that is left
+        checkpoint.unlink(missing_ok=True)
+        return model
 
     def _note(self, line: str) -> None:
         if self.progress is not None:
@@ -200,22 +165,12 @@ class Workbench:
         Raises ValueError where the network is not trained.
         """
         key = recipe, technique, seed
-        if key not in self._curves:
-            sha256 = self.model(recipe).record.get("weights_sha256")
-            if self.settings.retrain or sha256 is None:
-                return None
-            found = find_curve(
-                (self.cache.folder,),
-                recipe.name,
-                technique,
-                weights_sha256=sha256,
-                seed=seed,
-                complaints=self.cache.complaints,
-            )
-            if found is None:
-                return None
-            self._curves[key] = found
-        return self._curves[key]
+        if key not in self._curves and not self.settings.retrain:
+            sha256 = self.model(recipe).record.get("weights_sha256")  # not where it diverged
+            found = sha256 and self.cache.curve(self.cache.folder, *key, sha256)
+            if found:
+                self._curves[key] = found
+        return self._curves.get(key)
 
     def check_curves(self, wanted: Sequence[tuple[Recipe, str, int]]) -> None:
         """Raises NotMeasured where measuring these curves would take longer than the budget.
@@ -228,19 +183,14 @@ class Workbench:
                 f"{len(PROPORTIONS)} passes over the test images each: --retrain measures anew"
             )
         recipe = wanted[0][0]
-        minutes = self.settings.train_budget_minutes
         if recipe not in self._curve_seconds:
             self._curve_seconds[recipe] = estimate_curve_seconds(
                 self.network(self.model(recipe)), NUM_IMAGES[recipe.dataset][1], self.device
             )
-        seconds = len(wanted) * self._curve_seconds[recipe]
-        if seconds > 60 * minutes:
-            needed = math.ceil(seconds / 60)
-            raise NotMeasured(
-                f"pruning {recipe.network} by so many proportions takes about "
-                f"{_duration(needed)} here, over the budget of {minutes:g} min: "
-                f"--train-budget {needed} allows it"
-            )
+        self.settings.check_budget(
+            f"pruning {recipe.network} by so many proportions",
+            len(wanted) * self._curve_seconds[recipe],
+        )
 
     def measure_curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve:
         """A trained network's accuracy by pruned proportion, measured and kept in the cache."""
@@ -269,35 +219,20 @@ class Workbench:
                 self.cache.complaints.append(f"a curve of {recipe} was not kept ({error})")
         return found
 
-    def curve_measurement(self, recipe: Recipe, curve: Curve, accuracy: float) -> Measurement:
-        """An accuracy on a curve, in percent."""
-        model = self.model(recipe)
-        return curve_measurement(recipe, model.origin, model.record, curve, accuracy)
-
-    def is_evaluated(self, recipe: Recipe) -> bool:
-        """Whether this session has judged the recipe's model already."""
-        return recipe in self._evaluated
-
     def evaluate(self, recipes: Sequence[Recipe]) -> list[Evaluated]:
         """Each trained recipe on all test images, in float32 whatever it was trained in."""
         return [self._evaluate(recipe) for recipe in recipes]
 
     def run_records(self) -> list[dict[str, Any]]:
-        """What a saved file keeps of each network judged so far; see ``runfile`` for the fields."""
-        return [run_record(found) for found in self._evaluated.values()]
+        """What a saved file keeps of each network judged so far; see ``runs.schema``."""
+        return [run_record(found) for found in self.evaluated.values()]
 
     def network(self, model: CachedModel) -> nn.Module:
         """The trained network on the session's device, in evaluation mode."""
         with torch.device("meta"):
-            network = network_of(model.recipe)
-        if plan := model.source.plan:
-            network = apply_plan(network, plan)
+            network = network_of(model.recipe, model.source.plan)
         network.load_state_dict(model.state_dict, assign=True)
         return network.eval().to(self.device).to(memory_format=torch.channels_last)
-
-    def measurement(self, results: Sequence[Evaluated], **details: Any) -> Measurement:
-        """Accuracies in percent, a value a seed."""
-        return measurement(results, **details)
 
     def _load(self, recipe: Recipe) -> CachedModel | None:
         if recipe not in self._models and not self.settings.retrain:
@@ -318,31 +253,24 @@ class Workbench:
         seconds = estimate_seconds(
             recipe, num_train=num_train, num_test=num_test, device=self.device, enough=budget
         )
-        if seconds > budget:
-            minutes = math.ceil(seconds / 60)
-            alone = (
-                "only a record, without weights, ships of it; "
-                if (self.cache.recorded(recipe) is not None)
-                else ""
-            )
-            raise NotMeasured(
-                f"{alone}training takes about {_duration(minutes)} here, over the budget of "
-                f"{self.settings.train_budget_minutes:g} min: --train-budget {minutes} allows it"
-            )
+        what = "training"
+        if seconds > budget and self.cache.recorded(recipe) is not None:
+            what = "only a record, without weights, ships of it; training"
+        self.settings.check_budget(what, seconds)
 
     def _evaluate(self, recipe: Recipe) -> Evaluated:
-        if recipe not in self._evaluated:
+        if recipe not in self.evaluated:
             found = self.judge(self.model(recipe))
             if found.origin == "zoo":
                 self._check_record(found)
-            self._evaluated[recipe] = found
-        return self._evaluated[recipe]
+            self.evaluated[recipe] = found
+        return self.evaluated[recipe]
 
     def _check_record(self, found: Evaluated) -> None:
         """Raises WrongWeights where the zoo's weights are not as good as their record says."""
         if self.records.missing([found.recipe]):
             return
-        [recorded] = self.records.evaluate([found.recipe])
+        recorded = self.records.model(found.recipe)
         if recorded.test_digest != found.test_digest:
             raise WrongWeights(
                 f"{found.recipe.name}: recorded on a test set of digest "
@@ -376,7 +304,3 @@ class Workbench:
             num_params=count_parameters(network),
             num_nonzeros=count_nonzeros(network),
         )
-
-
-def _duration(minutes: int) -> str:
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"

@@ -211,7 +211,9 @@ def test_a_dead_network_whose_record_learns_does_not_reproduce_a_failure(
 
     def evaluate(self, recipes):
         [alive] = self.records.evaluate(
-            self.records.recipes("cifar10", "vgg16_s", "sgdm"),
+            self.records.recipes_of(
+                {"dataset": "cifar10", "network": "vgg16_s", "optimizer": "sgdm"}
+            ),
         )
         dead = [[1000] + 9 * [0]] * 10
         return [replace(alive, recipe=r, origin="cache", confusion=dead) for r in recipes]
