@@ -65,7 +65,9 @@ def runs_in(folder: Path | str) -> tuple[list[RunFile], list[str]]:
     for pattern in ("*.json", "*.json.gz", "*/*.json", "*/*.json.gz"):
         for path in sorted(folder.glob(pattern)):
             try:
-                runs.append(read_run_file(path))
+                run = read_run_file(path)
             except RunFileError as error:
                 left_out.append(f"left out: {error}")
+            else:
+                runs += [] if run.learnt else [run]  # a reference is no run
     return sorted(runs, key=lambda run: run.datetime), left_out
