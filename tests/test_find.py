@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from smallnet_core.cli import main
+from smallnet_core.runs import find
 from smallnet_core.runs.file import RunFileError
 from smallnet_core.runs.find import find_run, find_runs
 from smallnet_core.studies.compare_power import NUM_IMAGES, document
@@ -67,8 +68,8 @@ def test_without_a_name_for_the_storage_it_is_pytest_benchmarks_own(storage, mon
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        (["0009"], "0009: .* has 4 saved runs, not this one"),
-        (["latest~4"], "latest~4: .* has 4 saved runs, not this one"),
+        (["0009"], "0009: .* has no such run"),
+        (["latest~4"], "latest~4: .* has no such run"),
         (["earliest"], "earliest: cannot be read"),
         (["-", "-"], "standard input can be read once"),
         ([""], "has no saved run"),
@@ -79,6 +80,17 @@ def test_what_is_not_there_is_said_in_a_line(storage, tmp_path, monkeypatch, nam
     monkeypatch.chdir(tmp_path / "empty")
     with pytest.raises(RunFileError, match=expected):
         find_runs(names, str(storage))
+
+
+def test_the_newest_of_many_is_found_without_reading_all(storage, monkeypatch):
+    other = storage / "Darwin"
+    other.mkdir()
+    (other / "0007_x.json").write_bytes(next(storage.rglob("0003_*")).read_bytes())
+    read = []
+    real = find.read_run_file
+    monkeypatch.setattr(find, "read_run_file", lambda path: read.append(path) or real(path))
+    assert accuracies(find_run("latest", str(storage))[0]) == [80.1]
+    assert [path.name[:4] for path in read] == ["0007", "0004"]  # the newest of each machine
 
 
 def test_a_number_of_two_machines_asks_for_one_of_them(storage):

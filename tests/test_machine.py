@@ -108,6 +108,21 @@ def test_the_environment_holds_this_machines_facts() -> None:
     assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024",
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.15  Release Build",
+    ],
+)
+def test_the_drivers_version_is_among_the_facts(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "DRIVER", tmp_path / "version")
+    (tmp_path / "version").write_text(f"{line}\nGCC version:  gcc version 12.3.0\n")
+    assert environment(CPU).versions["driver"] == "550.54.15"
+
+
 # --- Memory, waiting and bfloat16 ---------------------------------------------------------------
 
 

@@ -40,14 +40,6 @@ def test_five_images_cannot_be_significant_and_six_can() -> None:
     assert mcnemar(0, 0).p == mcnemar(0, 0).least_p == 1.0
 
 
-@pytest.mark.parametrize(("lost", "gained"), [(-1, 3), (3, -1)])
-def test_negative_counts_are_refused(lost: int, gained: int) -> None:
-    with pytest.raises(ValueError, match="0 or more"):
-        mcnemar(lost, gained)
-    with pytest.raises(ValueError, match="cannot be"):
-        paired_interval(lost, gained, 100)
-
-
 @given(counts, counts, st.integers(600, 20_000))
 def test_the_paired_interval_is_around_the_difference_and_mirrors(
     lost: int, gained: int, n: int
@@ -91,8 +83,6 @@ def test_qn_is_near_the_deviation_and_half_of_the_values_do_not_move_it() -> Non
     assert statistics.fmean(np.sqrt(draws)) == pytest.approx(2, rel=0.05)
     outlying = (*generator.normal(0, 1, 12).tolist(), *(100.0 * k for k in range(5)))
     assert spread(outlying) < 25
-    with pytest.raises(ValueError, match="ten values"):
-        spread((1.0,) * 9)
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))
@@ -128,9 +118,3 @@ def test_a_median_of_few_rounds_is_assumed_to_be_uncertain() -> None:
 def test_rounds_that_drift_know_their_median_less_well() -> None:
     rounds = np.random.default_rng(0).lognormal(0, 0.05, 100)
     assert log_median(sorted(rounds))[1][0] > 3 * log_median(rounds.tolist())[1][0]
-
-
-@pytest.mark.parametrize("rounds", [[], [0.0]])
-def test_rounds_that_cannot_be_are_refused(rounds: list[float]) -> None:
-    with pytest.raises(ValueError, match="rounds"):
-        log_median(rounds)

@@ -32,7 +32,7 @@ _LISTED = {
 _SIMILAR = "No difference shown"
 # So many names of what is only listed; verbose output has them all.
 _MAX_NAMES, _MAX_MARKDOWN = 8, 100
-_RENEW = "improved: renew the reference, NEW.json is the better one"
+_RENEW = "improved: renew the reference, by smallnet reference update NEW.json"
 
 
 def _file(file: RunFile) -> str:

@@ -81,14 +81,14 @@ class _Document(pydantic.BaseModel):
 
 
 def read_accepted(path: Path) -> list[Accepted]:
-    """Read the file, or nothing where it is not; ValueError, in a line, for anything else."""
-    return _parsed(path.read_text(encoding="utf-8") if path.exists() else "", path)
+    """Read the file, where it is there; ValueError, in a line, for what is wrong in it."""
+    return _parsed(path.read_bytes() if path.exists() else b"", path)
 
 
-def _parsed(text: str, path: Path) -> list[Accepted]:
+def _parsed(content: bytes, path: Path) -> list[Accepted]:
     found: Any = {}
     try:
-        found = cleaned(tomllib.loads(text), "the file")
+        found = cleaned(tomllib.loads(content.decode("utf-8-sig")), "the file")
         return _Document.model_validate(found).accepted
     except pydantic.ValidationError as error:
         raise ValueError(f"{path}: {explain(error, found)}") from error
@@ -104,10 +104,9 @@ def add(entry: dict[str, Any], path: Path) -> None:
         text = Accepted.model_validate(cleaned(entry, "the entry")).toml()
     except pydantic.ValidationError as error:
         raise ValueError(explain(error, entry)) from error
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    whole = f"{before.rstrip()}\n\n{text}".lstrip()
+    before = path.read_bytes() if path.exists() else b""
     _parsed(before, path)
-    replace_file(path, whole.encode())
+    replace_file(path, before, b"\n" * bool(before), text.encode())
 
 
 def resolved(commit: str, folder: Path) -> str:

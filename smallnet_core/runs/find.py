@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smallnet_core.runs.file import RunFile, RunFileError, read_run_file
@@ -44,28 +46,60 @@ def find_run(
         return runs, left_out
     if stored is None or path.exists():
         return [read_run_file(path)], []
-    runs, left_out = runs_in(storage)
-    if stored["number"]:
-        at = [k for k, run in enumerate(runs) if run.path.name.startswith(f"{name}_")]
-        if len(at) > 1:
-            places = " and ".join(str(runs[k].path.parent) for k in at)
+    return _stored(name, int(stored["back"] or 0), storage, before)
+
+
+def _stored(name: str, back: int, storage: str, before: bool) -> tuple[list[RunFile], list[str]]:
+    left_out: list[str] = []
+    runs = _newest_first(storage, left_out)
+    if name.isdecimal():
+        paths = [p for folder in _folders(storage) for p in folder.glob(f"{name}_*.json*")]
+        if len(paths) > 1:
+            places = " and ".join(str(path.parent) for path in paths)
             raise RunFileError(f"{name}: is in {places}: name one of them with --storage")
-    else:
-        at = [k] if (k := len(runs) - 1 - int(stored["back"] or 0)) >= 0 else []
-    if not at:
+        if paths and not before:
+            return [read_run_file(paths[0])], []
+        runs = itertools.dropwhile(lambda run: run.path not in paths, runs if paths else iter(()))
+    found = list(itertools.islice(runs, back, back + 1 + before))
+    if not found:
         refused = f"; {left_out[0]}" if left_out else ""
-        raise RunFileError(f"{name}: {storage} has {len(runs)} saved runs, not this one{refused}")
-    return runs[max(0, at[0] - before) : at[0] + 1], left_out
+        raise RunFileError(f"{name}: {storage} has no such run{refused}")
+    return found[::-1], left_out
 
 
-def runs_in(folder: Path | str) -> tuple[list[RunFile], list[str]]:
-    """Read all runs of a folder and of those in it, by time; what is none gets a line."""
-    folder = Path(str(folder).removeprefix("file://")).expanduser()
-    runs, left_out = [], []
-    for pattern in ("*.json", "*.json.gz", "*/*.json", "*/*.json.gz"):
-        for path in sorted(folder.glob(pattern)):
+def _folders(storage: str | Path) -> list[Path]:
+    """List the folder of pytest-benchmark's storage, and in it one for each machine."""
+    root = Path(str(storage).removeprefix("file://")).expanduser()
+    return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
+
+
+def _newest_first(storage: str, left_out: list[str]) -> Iterator[RunFile]:
+    """Read stored runs as they are asked for: a machine's are numbered by time, so few are read."""
+
+    def number(path: Path) -> int:
+        digits = path.name.partition("_")[0]
+        return int(digits) if digits.isdecimal() else -1
+
+    def of_folder(folder: Path) -> Iterator[RunFile]:
+        for path in sorted(folder.glob("*.json*"), key=number, reverse=True):
             try:
-                runs.append(read_run_file(path))
+                yield read_run_file(path)
             except RunFileError as error:
                 left_out.append(f"left out: {error}")
+
+    machines = map(of_folder, _folders(storage))
+    return heapq.merge(*machines, key=lambda run: run.datetime, reverse=True)
+
+
+def runs_in(folder: str | Path) -> tuple[list[RunFile], list[str]]:
+    """Read all runs of a folder and of those in it, by time; what is none gets a line."""
+    runs, left_out = [], []
+    for place in _folders(folder):
+        for path in sorted((*place.glob("*.json"), *place.glob("*.json.gz"))):
+            try:
+                run = read_run_file(path)
+            except RunFileError as error:
+                left_out.append(f"left out: {error}")
+            else:
+                runs += [] if run.learnt else [run]  # a reference is no run
     return sorted(runs, key=lambda run: run.datetime), left_out

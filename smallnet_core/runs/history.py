@@ -8,12 +8,13 @@ family (Bonferroni), so that a history of any length that nothing happened in al
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
@@ -81,7 +82,7 @@ def history(
     first = {key: next(r for r in row if r is not None) for key, row in rows.items()}
     families = Counter(r.table for r in first.values())
     at_home = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
-    pairs = _Pairs(ordered, thresholds, across_machines)
+    steps_in_pairs = _in_pairs(ordered, thresholds, across_machines)
     lines = []
     for key, row in rows.items():
         judged = [k for k, r in enumerate(row) if r is not None and r.value is not None]
@@ -95,7 +96,7 @@ def history(
                 for at, change in _steps(readings_of_row, alpha, thresholds).items()
             }
         else:
-            steps = pairs.steps(first[key].label, judged)
+            steps = steps_in_pairs(first[key].label, judged)
         lines.append(
             Line(
                 label=first[key].label,
@@ -109,44 +110,35 @@ def history(
     return History(files=ordered, lines=tuple(lines))
 
 
-class _Pairs:
-    """Comparisons of two of the files, each made once; levels shared by the history's steps."""
+def _in_pairs(
+    files: Sequence[RunFile], thresholds: Thresholds, across_machines: bool
+) -> Callable[[str, Sequence[int]], dict[int, Change]]:
+    """Find steps by comparing two files at a time; the level is shared by a history's steps."""
+    shared = replace(thresholds, alpha=thresholds.alpha / (len(files) - 1))
 
-    def __init__(
-        self, files: Sequence[RunFile], thresholds: Thresholds, across_machines: bool
-    ) -> None:
-        self.files, self.across_machines = files, across_machines
-        self.thresholds = Thresholds(
-            alpha=thresholds.alpha / (len(files) - 1),
-            accuracy_points=thresholds.accuracy_points,
-            time_percent=thresholds.time_percent,
-            claims=thresholds.claims,
-        )
-        self.found: dict[tuple[int, int], Mapping[str, Change]] = {}
+    @functools.cache
+    def changes(reference: int, at: int) -> Mapping[str, Change]:
+        try:
+            found = compare(
+                files[reference],
+                files[at],
+                thresholds=shared,
+                across_machines=across_machines,
+                partial=True,
+            )
+        except ComparisonError:  # nothing was measured in both
+            return {}
+        return {row.label: row.change for row in found.rows}
 
-    def steps(self, label: str, judged: Sequence[int]) -> dict[int, Change]:
+    def steps(label: str, judged: Sequence[int]) -> dict[int, Change]:
         steps: dict[int, Change] = {}
         for at in judged[1:]:
-            reference = next(reversed(steps), judged[0])
-            change = self._compared(reference, at).get(label)
+            change = changes(next(reversed(steps), judged[0]), at).get(label)
             if change in _STEPS:
                 steps[at] = change
         return steps
 
-    def _compared(self, reference: int, at: int) -> Mapping[str, Change]:
-        if (reference, at) not in self.found:
-            try:
-                rows = compare(
-                    self.files[reference],
-                    self.files[at],
-                    thresholds=self.thresholds,
-                    across_machines=self.across_machines,
-                    partial=True,
-                ).rows
-            except ComparisonError:  # nothing was measured in both
-                rows = ()
-            self.found[reference, at] = {row.label: row.change for row in rows}
-        return self.found[reference, at]
+    return steps
 
 
 def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict[int, Change]:

@@ -172,42 +172,28 @@ def _of_timing(
     kind, key = row["kind"], timing_key(row)
     base = Reading(key=key, label=timing_label(row), table=kind, kind="number", unit="ms")
 
-    def part(name: str, unit: str) -> Reading:
-        value = _finite(row.get(name))
+    def part(name: str, unit: str, kind: str = "number") -> Reading:
         return replace(
-            base, key=(*key, name), label=f"{base.label}: {name}", unit=unit, value=value
+            base,
+            key=(*key, name),
+            label=f"{base.label}: {name}",
+            unit=unit,
+            value=_finite(row.get(name)),
+            kind=kind,
+            lower_is_better=kind == "count",
         )
-
-    def count(name: str, unit: str) -> Reading:
-        return replace(part(name, unit), kind="count", lower_is_better=True)
-
-    def timed(reading: Reading, values: tuple[float, ...]) -> Reading:
-        seconds = reading.unit == "ms"
-        if not values or statistics.median(values) <= 0:
-            return reading
-        log, within = log_median(values)
-        mood, gauge = _mood(row)
-        if mood is not None and not seconds:
-            mood = -mood
-        process = Process(log=log, within=within, mood=mood, gauge=gauge)
-        return replace(reading, kind="rounds", process=process, lower_is_better=seconds)
-
-    def timed_part(name: str, unit: str) -> Reading:
-        reading = part(name, unit)
-        return timed(reading, () if reading.value is None else (reading.value,))
 
     if kind == "latency":
         seconds = rounds.get(key, ())
         value = 1000 * statistics.median(seconds) if seconds else _finite(row.get("measured"))
-        ms = tuple(1000 * s for s in seconds) or (() if value is None else (value,))
-        return [timed(replace(base, value=value), ms)]
+        return [_timed(replace(base, value=value), row, [1000 * s for s in seconds])]
     if kind == "training_speed":
         by_loop = row.get("rounds_images_per_second")
         speeds = _numbers(by_loop.get("ours")) if isinstance(by_loop, Mapping) else ()
         if not speeds:
             return [part("ratio", "")]
         value = statistics.median(speeds)
-        return [timed(replace(base, unit="images/s", value=value), speeds)]
+        return [_timed(replace(base, unit="images/s", value=value), row, speeds)]
     if kind == "pruned network":
         fingerprint = str(row.get("fingerprint", ""))
         accuracy = part("accuracy_percent", "%")
@@ -221,12 +207,12 @@ def _of_timing(
                 fingerprints=(fingerprint,),
             )
         return [
-            count("num_params", "parameters"),
-            count("num_nonzeros", "parameters"),
-            count("multiply_adds", "multiply-adds"),
-            count("dense_bytes", "bytes"),
-            timed_part("latency_ms", "ms"),
-            timed_part("images_per_second", "images/s"),
+            part("num_params", "parameters", "count"),
+            part("num_nonzeros", "parameters", "count"),
+            part("multiply_adds", "multiply-adds", "count"),
+            part("dense_bytes", "bytes", "count"),
+            _timed(part("latency_ms", "ms"), row),
+            _timed(part("images_per_second", "images/s"), row),
             accuracy,
         ]
     if kind == "pruning curve":
@@ -247,6 +233,21 @@ def _of_timing(
         return [replace(part("accuracy_percent", "%"), kind="count")]
     unit = str(row.get("unit", ""))
     return [replace(base, unit=unit, value=_finite(row.get("measured")))]
+
+
+def _timed(reading: Reading, row: Row, rounds: Sequence[float] = ()) -> Reading:
+    """A time or a rate, by its rounds, else by its one value; a number where it has neither."""
+    if not rounds and reading.value is not None:
+        rounds = (reading.value,)
+    if not rounds or statistics.median(rounds) <= 0:
+        return reading
+    log, within = log_median(rounds)
+    mood, gauge = _mood(row)
+    is_time = reading.unit == "ms"
+    if mood is not None and not is_time:
+        mood = -mood
+    process = Process(log=log, within=within, mood=mood, gauge=gauge)
+    return replace(reading, kind="rounds", process=process, lower_is_better=is_time)
 
 
 def _mood(row: Row) -> tuple[float | None, str | None]:

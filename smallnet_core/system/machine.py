@@ -20,6 +20,7 @@ import torch
 from smallnet_core.records import Environment
 
 PROC_SELF = Path("/proc/self")
+DRIVER = Path("/proc/driver/nvidia/version")
 
 PACKAGES = (
     "torch",
@@ -227,7 +228,7 @@ def environment(device: torch.device) -> Environment:
 def _driver() -> str | None:
     """The version of NVIDIA's driver, where Linux tells it."""
     try:
-        text = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+        text = DRIVER.read_text(encoding="utf-8")
     except OSError:
         return None
     found = re.search(r"Kernel Module.*?(\d+\.[\d.]+)", text)

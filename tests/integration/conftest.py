@@ -101,7 +101,7 @@ class Suite:
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
-    for name in ("SMALLNET_DATA", "SMALLNET_CACHE", "XDG_CACHE_HOME"):
+    for name in ("SMALLNET_DATA", "SMALLNET_CACHE", "XDG_CACHE_HOME", "PYTEST_XDIST_WORKER"):
         monkeypatch.delenv(name, raising=False)
     # What the zoo happens to ship decides nothing here.
     monkeypatch.setattr(cache.ModelCache.__init__, "__defaults__", (pytester.path / "no zoo",))

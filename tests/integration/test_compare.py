@@ -82,7 +82,7 @@ def test_a_run_that_shares_nothing_with_the_old_one_says_so_and_fails(run, old, 
     ("options", "expected"),
     [
         (("--compare", "none.json"), "--compare none.json: cannot be read (No such file*"),
-        (("--compare=latest",), "--compare latest: *.benchmarks has 0 saved runs, not this one"),
+        (("--compare=latest",), "--compare latest: *.benchmarks has no such run"),
         (("--fail-on", "regression"), "--fail-on is for --compare RUN, which is not given"),
         (("--confirm",), "--confirm is for --compare RUN, which is not given"),
         (
