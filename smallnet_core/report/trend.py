@@ -1,0 +1,137 @@
+"""A history of saved runs in, a page of charts out: one for each accuracy and each time. Pure."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+from smallnet_core.judging import ASSUMED_SEED_DEVIATION
+from smallnet_core.report.grid import HEIGHT, Chart, Mark, place, polyline, scale, templates
+from smallnet_core.report.table import format_value
+from smallnet_core.runs.compare import Change
+from smallnet_core.runs.history import History, Line
+from smallnet_core.runs.readings import readings
+from smallnet_core.runs.reference import Reference
+
+_ACCURACIES, _TIMES = ("%", "points"), ("ms", "images/s")
+# Since its last step a row that deviates by more is called unstable.
+_UNSTABLE_POINTS, _UNSTABLE_SHARE = 2 * ASSUMED_SEED_DEVIATION, 0.1
+_LEAST_VALUES = 3
+_WORDS = {Change.REGRESSION: "worse", Change.IMPROVEMENT: "better", Change.CHANGED: "changed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """A row over all runs: where it stands, how it got there, and its chart."""
+
+    label: str
+    unit: str
+    latest: str
+    steps: tuple[str, ...]
+    unstable: str  # by how much; "" where it is not
+    chart: Chart
+
+
+def trend_page(history: History, reference: Reference | None = None) -> str:
+    """Write a page of its own: what changed first, then what is unstable, then the rest."""
+    files = [
+        f"{file.datetime[:10]} {str(file.commit.get('id') or 'no commit')[:7]}"
+        for file in history.files
+    ]
+    bands = {} if reference is None else _bands(reference)
+    shown = [
+        (line, _trend(line, files, bands.get(line.label)))
+        for line in history.lines
+        if line.steps or (line.unit in (*_ACCURACIES, *_TIMES) and _values(line))
+    ]
+    groups: dict[str, list[Trend]] = {
+        "Changed": [trend for line, trend in shown if line.steps],
+        "Unstable": [trend for line, trend in shown if trend.unstable and not line.steps],
+    }
+    rest = [(line, trend) for line, trend in shown if not line.steps and not trend.unstable]
+    groups["Accuracies"] = [trend for line, trend in rest if line.unit in _ACCURACIES]
+    groups["Times"] = [trend for line, trend in rest if line.unit in _TIMES]
+    return (
+        templates()
+        .get_template("trend.html.j2")
+        .render(
+            files=files,
+            machines=sorted({str(file.machine.get("device_name")) for file in history.files}),
+            groups={name: own for name, own in groups.items() if own},
+            has_band=bool(bands),
+        )
+    )
+
+
+def _values(line: Line) -> list[float]:
+    return [value for value in line.values if value is not None]
+
+
+def _trend(line: Line, files: list[str], band: tuple[float, float] | None) -> Trend:
+    values = _values(line)
+    limits = scale([line.values], *(band or ()))
+    steps, marks = [], []
+    changes = dict(zip(line.steps, line.changes, strict=True))
+    for k, value in enumerate(line.values):
+        if value is None:
+            continue
+        word = _WORDS.get(changes[k], "changed") if k in changes else ""
+        text = f"{files[k]}: {format_value(value, line.unit)} {line.unit} {word}".rstrip()
+        x, y = place(k, value, len(files), limits)
+        marks.append(Mark(x=x, y=y, label=text, kind=word))
+        steps += [text] if word else []
+    low, high = limits
+    shaded = None
+    if band is not None:
+        top, bottom = (HEIGHT * (high - end) / (high - low) for end in reversed(band))
+        shaded = round(top, 1), round(bottom - top, 1)
+    latest = f"{format_value(values[-1], line.unit)} {line.unit}".rstrip()
+    return Trend(
+        label=line.label,
+        unit=line.unit,
+        latest=latest,
+        steps=tuple(steps),
+        unstable=_unstable(line),
+        chart=Chart(
+            title=line.label,
+            said=f"{len(values)} runs, the latest at {latest}; "
+            + ("; ".join(steps) or "no step was found"),
+            lines=[polyline(line.values, limits)],
+            marks=marks,
+            band=shaded,
+            low=f"{low:.4g}",
+            high=f"{high:.4g}",
+            first=files[0],
+            last=files[-1],
+        ),
+    )
+
+
+def _unstable(line: Line) -> str:
+    """Say how much it deviates since its last step, where that is more than it should."""
+    found = [v for v in line.values[max(line.steps, default=0) :] if v is not None]
+    if len(found) < _LEAST_VALUES:
+        return ""
+    deviation = statistics.stdev(found)
+    if line.unit in _ACCURACIES and deviation > _UNSTABLE_POINTS:
+        return f"deviation {deviation:.2f} points over {len(found)} runs"
+    mean = statistics.fmean(found)
+    if line.unit in _TIMES and deviation > _UNSTABLE_SHARE * mean:
+        return f"deviation {100 * deviation / mean:.0f} % over {len(found)} runs"
+    return ""
+
+
+def _bands(reference: Reference) -> dict[str, tuple[float, float]]:
+    """Mean +- 2 deviations of each row of the reference, by its label."""
+    found = {}
+    for reading in readings(reference.run):
+        learnt = reference.learnt.get(reading.key)
+        if learnt is None or len(learnt.values) < 2:
+            continue
+        mean, spread = statistics.fmean(learnt.values), 2 * statistics.stdev(learnt.values)
+        ends = mean - spread, mean + spread
+        if reading.kind == "rounds":  # these are logs, beside the reference timing's
+            ends = tuple(math.exp(end + (learnt.mood or 0.0)) for end in ends)  # type: ignore[assignment]
+        found[reading.label] = ends
+    return found
