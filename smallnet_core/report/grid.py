@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 MAX_ROWS = 400  # of a table; the longest of the paper has 80
+_NARROW = 40  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,12 @@ class Grid:
         found = [all(is_numeric(cell.text) for cell in column) for column in columns]
         return found or [False] * len(self.header)
 
+    @cached_property
+    def wide(self) -> Sequence[bool]:
+        """Tell for each column whether it holds sentences, which may break."""
+        columns = zip(*self.shown, strict=True)
+        return [any(len(cell.text) > _NARROW for cell in column) for column in columns]
+
     def markdown(self) -> list[str]:
         """Write GitHub's table."""
         align = "".join("r" if numeric else "l" for numeric in self.numeric)
@@ -78,6 +85,7 @@ class Mark:
     y: float
     label: str
     kind: str = ""
+    size: int = 3
 
 
 @dataclass(frozen=True, kw_only=True)

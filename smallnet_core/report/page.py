@@ -32,6 +32,8 @@ from smallnet_core.report.table import Row, escaped, format_value, grouped, is_n
 from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
 
+MAX_FIGURES = 1_000_000  # characters of SVG, so that a page has less than 2 MB
+MAX_MATRICES = 50  # networks that are shown by class; all of them are in the run itself
 MAX_MARKDOWN = 60_000  # bytes; a comment on GitHub has room for 65,536 characters
 _KNOWN = {**CLAIMS, **GOALS}
 _AVERAGES = {"macro_avg": "macro avg", "weighted_avg": "weighted avg"}
@@ -65,7 +67,9 @@ def html_page(
     ``figures`` are SVG by name; ``no_figures`` says why there are none.
     """
     results, others = read_rows(file.rows, _KNOWN)
-    drawn = {name: _own_ids(name, svg) for name, svg in (figures or {}).items()}
+    drawn, too_large = _fitting(figures or {})
+    if too_large:
+        no_figures = f"{', '.join(too_large)}: too large for one page"
     failures = {name: svg for name, svg in drawn.items() if "failures" in name}
     curves, _ = kinds.split_curves(others.get(kinds.CURVE, []))
     runs = {run["fingerprint"]: run for run in file.runs}
@@ -99,7 +103,7 @@ def html_page(
                 for kind, rows in others.items()
                 if kind not in (*_KIND_COLUMNS, kinds.CURVE)
             ],
-            networks=[_network(run) for run in file.runs],
+            networks=[_network(run, k < MAX_MATRICES) for k, run in enumerate(file.runs)],
             entries=grouped((_entry(r, runs) for r in results), lambda entry: entry.source),
             machine=_machine(file),
         )
@@ -465,7 +469,7 @@ class Network:
     grids: Sequence[Grid]
 
 
-def _network(run: Row) -> Network:
+def _network(run: Row, by_class: bool) -> Network:
     recipe = run["recipe"]
     optimizer = recipe["optimizer"]
     names = [_network_name(recipe["network"]), optimizer["name"]]
@@ -475,7 +479,10 @@ def _network(run: Row) -> Network:
     facts = [
         ("accuracy", f"{run['accuracy_percent']:.2f} % of {run['num_images']:,} {data} images"),
         ("seed", str(recipe.get("seed", "-"))),
-        ("epochs", f"{recipe.get('epochs', '-')}, judged after {run['selection']}"),
+        (
+            "epochs",
+            f"{recipe.get('epochs', '-')}, judged after {_EPOCHS[run['selection'] == 'last']}",
+        ),
         ("weights", str(run["origin"])),
         ("trained on", f"{run['trained_on'].get('device_name')}, {run['computed_in']}"),
         ("at commit", commit),
@@ -488,8 +495,11 @@ def _network(run: Row) -> Network:
         name=f"{' '.join(names)}, {recipe['kind']} recipe, {data}: {run['accuracy_percent']:.2f} %",
         facts=facts,
         chart=_curve(run),
-        grids=_class_grids(run["confusion"], recipe["dataset"]),
+        grids=_class_grids(run["confusion"], recipe["dataset"]) if by_class else [],
     )
+
+
+_EPOCHS = {True: "the last", False: "the best on the test set"}
 
 
 def _settings(recipe: Mapping[str, Any], prefix: str = "") -> str:
@@ -507,7 +517,8 @@ def _curve(run: Row) -> Chart:
     train, test = (
         [epoch[f"{name}_accuracy_percent"] for epoch in run["curve"]] for name in ("train", "test")
     )
-    limits = scale([train, test])
+    low, high = scale([train, test])
+    limits = max(low, 0.0), min(high, 100.0)
     ends = [value for value in test if value is not None]
     said = "no test accuracy on the way"
     if ends:
@@ -597,7 +608,14 @@ class Entry:
 
 def _entry(r: Result, runs: Mapping[str, Row]) -> Entry:
     row, details, claim = r.row, r.details, r.claim
-    facts = [("paper", f"{r.text('paper')} {claim.unit}"), ("verdict", f"{r.judged}: {r.reason}")]
+    paper, ours = (
+        details_of.get(name)
+        for details_of, name in ((claim.details, "paper_percent"), (details, "minuend_percent"))
+    )
+    facts = [
+        ("paper", f"{r.text('paper')} {claim.unit}{_percent(paper)}"),
+        ("verdict", f"{r.judged}: {r.reason}"),
+    ]
     if r.not_here:
         facts.append(("not measured here", r.not_here))
     if r.origin != NEITHER:
@@ -606,7 +624,7 @@ def _entry(r: Result, runs: Mapping[str, Row]) -> Entry:
         if isinstance(interval, list) and interval[0] < interval[1]:
             low, high = (format_value(end, claim.unit) for end in interval)
             low_high = f" ({low} to {high})"
-        facts.append(("ours", f"{r.measured} {claim.unit}{low_high}"))
+        facts.append(("ours", f"{r.measured} {claim.unit}{low_high}{_percent(ours)}"))
         if seeds := row.get("seeds"):
             values = [format_value(value, claim.unit) for value in row.get("values") or ()]
             pairs = zip(map(str, seeds), values, strict=False)
@@ -622,7 +640,7 @@ def _entry(r: Result, runs: Mapping[str, Row]) -> Entry:
         facts.append(("known miss", KNOWN_MISSES[claim.id]))
     if claim.remark:
         facts.append(("on the paper", claim.remark))
-    found = [(one, runs[one]) for one in row.get("fingerprints") or () if one in runs]
+    found = [(one, runs[one]) for one in dict.fromkeys(row["fingerprints"]) if one in runs]
     return Entry(
         id=f"claim-{claim.id}",
         source=claim.source,
@@ -632,6 +650,11 @@ def _entry(r: Result, runs: Mapping[str, Row]) -> Entry:
         facts=facts,
         networks=[(f"network-{one}", str(run["name"])) for one, run in found],
     )
+
+
+def _percent(value: Any) -> str:
+    """Give the accuracy that a difference is of."""
+    return f", at {value:.2f} %" if value is not None and is_number(value) else ""
 
 
 def _machine(file: RunFile) -> list[tuple[str, str]]:
@@ -653,12 +676,30 @@ def _machine(file: RunFile) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
 
 
-def _own_ids(name: str, svg: str) -> str:
-    """Put a figure's name before its ids: two figures of one page share none."""
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    return re.sub(
-        r'aria-labelledby="([^"]*)"',
-        lambda found: f'aria-labelledby="{" ".join(f"{name}-{i}" for i in found[1].split())}"',
-        svg,
-        count=1,
-    )
+def _slim(svg: str, prefix: str) -> str:
+    """Keep the ids that something refers to, under a prefix: two figures of a page share none."""
+    references = r'((?:href="#|url\(#))([^")]+)'
+    labels = r'aria-labelledby="([^"]*)"'
+    used = {found[1] for found in re.findall(references, svg)}
+    used |= {name for names in re.findall(labels, svg) for name in names.split()}
+
+    def renamed(found: re.Match[str]) -> str:
+        return f' id="{prefix}{found[1]}"' if found[1] in used else ""
+
+    def labelled(found: re.Match[str]) -> str:
+        return f'aria-labelledby="{" ".join(prefix + name for name in found[1].split())}"'
+
+    svg = re.sub(r' id="([^"]*)"', renamed, svg)
+    svg = re.sub(references, rf"\g<1>{prefix}\g<2>", svg)
+    svg = re.sub(r' transform="rotate\(-0 [^"]*"|(?<=\n) +|<g/>', "", svg)
+    return re.sub(labels, labelled, svg)
+
+
+def _fitting(figures: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Part figures from the largest ones, for which a page has no room."""
+    kept = {name: _slim(svg, f"f{k}-") for k, (name, svg) in enumerate(figures.items())}
+    left = []
+    while sum(map(len, kept.values())) > MAX_FIGURES:
+        left.append(max(kept, key=lambda name: len(kept[name])))
+        del kept[left[-1]]
+    return kept, left

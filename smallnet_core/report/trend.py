@@ -11,6 +11,7 @@ from smallnet_core.report.grid import HEIGHT, Chart, Mark, place, polyline, scal
 from smallnet_core.report.table import format_value
 from smallnet_core.runs.compare import Change
 from smallnet_core.runs.history import History, Line
+from smallnet_core.runs.machines import machines
 from smallnet_core.runs.readings import readings
 from smallnet_core.runs.reference import Reference
 
@@ -40,8 +41,14 @@ def trend_page(history: History, reference: Reference | None = None) -> str:
         for file in history.files
     ]
     bands = {} if reference is None else _bands(reference)
+    elsewhere = {
+        k for k, file in enumerate(history.files) if machines(history.files[0], file) == "another"
+    }
     shown = [
-        (line, _trend(line, files, bands.get(line.label)))
+        (
+            line,
+            _trend(line, files, bands.get(line.label), elsewhere if line.unit in _TIMES else set()),
+        )
         for line in history.lines
         if line.steps or (line.unit in (*_ACCURACIES, *_TIMES) and _values(line))
     ]
@@ -68,7 +75,10 @@ def _values(line: Line) -> list[float]:
     return [value for value in line.values if value is not None]
 
 
-def _trend(line: Line, files: list[str], band: tuple[float, float] | None) -> Trend:
+def _trend(
+    line: Line, files: list[str], band: tuple[float, float] | None, elsewhere: set[int]
+) -> Trend:
+    """Lay out a row; what was timed on another machine, ``elsewhere``, can't make it unstable."""
     values = _values(line)
     limits = scale([line.values], *(band or ()))
     steps, marks = [], []
@@ -79,7 +89,8 @@ def _trend(line: Line, files: list[str], band: tuple[float, float] | None) -> Tr
         word = _WORDS.get(changes[k], "changed") if k in changes else ""
         text = f"{files[k]}: {format_value(value, line.unit)} {line.unit} {word}".rstrip()
         x, y = place(k, value, len(files), limits)
-        marks.append(Mark(x=x, y=y, label=text, kind=word))
+        kind, size = ("elsewhere", 4) if k in elsewhere else (word, 5 if word else 3)
+        marks.append(Mark(x=x, y=y, label=text, kind=kind, size=size))
         steps += [text] if word else []
     low, high = limits
     shaded = None
@@ -92,7 +103,7 @@ def _trend(line: Line, files: list[str], band: tuple[float, float] | None) -> Tr
         unit=line.unit,
         latest=latest,
         steps=tuple(steps),
-        unstable=_unstable(line),
+        unstable=_unstable(line, elsewhere),
         chart=Chart(
             title=line.label,
             said=f"{len(values)} runs, the latest at {latest}; "
@@ -108,9 +119,11 @@ def _trend(line: Line, files: list[str], band: tuple[float, float] | None) -> Tr
     )
 
 
-def _unstable(line: Line) -> str:
+def _unstable(line: Line, elsewhere: set[int]) -> str:
     """Say how much it deviates since its last step, where that is more than it should."""
-    found = [v for v in line.values[max(line.steps, default=0) :] if v is not None]
+    start = max(line.steps, default=0)
+    values = [v for k, v in enumerate(line.values) if k >= start and k not in elsewhere]
+    found = [v for v in values if v is not None]
     if len(found) < _LEAST_VALUES:
         return ""
     deviation = statistics.stdev(found)
