@@ -103,9 +103,7 @@ def write_report(file: RunFile, folder: Path, comparison: Comparison | None = No
 
 
 def check_folder(folder: Path) -> None:
-    """Raises OSError, with the folder, where nothing can be written, and ValueError for an index
-    that is another's.
-    """
+    """Raises OSError where nothing can be written, ValueError for an index that is another's."""
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not above.is_dir():
         raise NotADirectoryError(20, "is no folder", str(above))
@@ -118,9 +116,12 @@ def check_folder(folder: Path) -> None:
 
 def _free_name(file: RunFile, folder: Path, run: bytes) -> str:
     """<date>-<commit>-<machine>, with a number behind it where that is another run's."""
-    commit = str(file.commit.get("id") or "no-commit")[:7]
+    from smallnet_core.report.grid import commit_name
+
     machine = str(file.machine.get("device_name") or "unknown")
-    name = re.sub(r"[^A-Za-z0-9]+", "-", f"{file.datetime[:10]}-{commit}-{machine}").strip("-")
+    name = re.sub(
+        r"[^A-Za-z0-9]+", "-", f"{file.datetime[:10]}-{commit_name(file)}-{machine}"
+    ).strip("-")
     for k in itertools.count(1):
         path = folder / f"{name[:80]}{f'-{k}' if k > 1 else ''}.json"
         if not path.exists() or path.read_bytes() == run:
@@ -139,7 +140,9 @@ def _index(folder: Path, new: Mapping[str, str]) -> str:
     for name, text in sorted(found.items(), reverse=True):
         title, _, first, *_rest = [*text.splitlines(), "", "", ""]
         files = ", ".join(f"[{kind}]({name}.{kind})" for kind in ("html", "md", "json"))
-        rows.append(f"| {title.removeprefix('# smallnet: ')} | {files} | {first} |")
+        rows.append(
+            f"| {title.removeprefix('# smallnet: ')} | {files} | {first.split('. Of ')[0]} |"
+        )
     lines += Table(("run", "report", "claims"), ()).markdown()[:2] + rows
     return "\n".join((*lines, ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from smallnet_core.report.table import Table, is_numeric
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from smallnet_core.runs.file import RunFile
 
 MAX_ROWS = 400  # of a table; the longest of the paper has 80
 _NARROW = 40  # characters
@@ -139,3 +142,9 @@ def templates() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+
+
+def commit_name(file: RunFile) -> str:
+    """Shorten a run's commit; what is none, as "unversioned", is left whole."""
+    commit = str(file.commit.get("id") or "unversioned")
+    return commit[:7] if re.fullmatch("[0-9a-f]{40}", commit) else commit[:40]

@@ -15,7 +15,7 @@ from smallnet_core.claims.names import DATASET_NAMES, GOAL_SOURCES, NETWORK_NAME
 from smallnet_core.records import Claim
 from smallnet_core.report import compare as compare_report
 from smallnet_core.report import kinds
-from smallnet_core.report.grid import Cell, Chart, Grid, polyline, scale, templates
+from smallnet_core.report.grid import Cell, Chart, Grid, commit_name, polyline, scale, templates
 from smallnet_core.report.results import (
     NEITHER,
     PRUNING_TABLES,
@@ -49,10 +49,9 @@ _NUM_CONFUSED = 20
 
 def heading(file: RunFile) -> str:
     """Name a run: its day, commit and machine."""
-    commit = str(file.commit.get("id") or "no commit")[:7]
     dirty = " with changes" if file.commit.get("dirty") else ""
     machine = file.machine.get("device_name") or "unknown machine"
-    return f"{file.datetime[:10]}, {commit}{dirty}, {machine}"
+    return f"{file.datetime[:10]}, {commit_name(file)}{dirty}, {machine}"
 
 
 def html_page(

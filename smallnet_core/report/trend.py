@@ -7,7 +7,16 @@ import statistics
 from dataclasses import dataclass
 
 from smallnet_core.judging import ASSUMED_SEED_DEVIATION
-from smallnet_core.report.grid import HEIGHT, Chart, Mark, place, polyline, scale, templates
+from smallnet_core.report.grid import (
+    HEIGHT,
+    Chart,
+    Mark,
+    commit_name,
+    place,
+    polyline,
+    scale,
+    templates,
+)
 from smallnet_core.report.table import format_value
 from smallnet_core.runs.compare import Change
 from smallnet_core.runs.history import History, Line
@@ -36,10 +45,7 @@ class Trend:
 
 def trend_page(history: History, reference: Reference | None = None) -> str:
     """Write a page of its own: what changed first, then what is unstable, then the rest."""
-    files = [
-        f"{file.datetime[:10]} {str(file.commit.get('id') or 'no commit')[:7]}"
-        for file in history.files
-    ]
+    files = [f"{file.datetime[:10]} {commit_name(file)}" for file in history.files]
     bands = {} if reference is None else _bands(reference)
     elsewhere = {
         k for k, file in enumerate(history.files) if machines(history.files[0], file) == "another"
@@ -80,7 +86,10 @@ def _trend(
 ) -> Trend:
     """Lay out a row; what was timed on another machine, ``elsewhere``, can't make it unstable."""
     values = _values(line)
-    limits = scale([line.values], *(band or ()))
+    middle = statistics.fmean(values)
+    # What is less than this is flat to the eye too.
+    least = _UNSTABLE_SHARE * middle if line.unit in _TIMES else 1.0
+    limits = scale([line.values], middle - least, middle + least, *(band or ()))
     steps, marks = [], []
     changes = dict(zip(line.steps, line.changes, strict=True))
     for k, value in enumerate(line.values):
