@@ -12,10 +12,10 @@ from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.claims.names import DATASET_NAMES, GOAL_SOURCES, NETWORK_NAMES, OPTIMIZER_NAMES
-from smallnet_core.records import Claim
 from smallnet_core.report import compare as compare_report
 from smallnet_core.report import kinds
 from smallnet_core.report.grid import Cell, Chart, Grid, commit_name, polyline, scale, templates
+from smallnet_core.report.markdown import is_shown, results_lines
 from smallnet_core.report.results import (
     NEITHER,
     PRUNING_TABLES,
@@ -24,7 +24,6 @@ from smallnet_core.report.results import (
     Result,
     count_line,
     headline,
-    is_of_pruning,
     known_misses_line,
     read_rows,
 )
@@ -66,6 +65,7 @@ def html_page(
     ``figures`` are SVG by name; ``no_figures`` says why there are none.
     """
     results, others = read_rows(file.rows, _KNOWN)
+    sources = grouped(results, lambda r: r.claim.source)
     drawn, too_large = _fitting(figures or {})
     if too_large:
         no_figures = f"{', '.join(too_large)}: too large for one page"
@@ -103,7 +103,7 @@ def html_page(
                 if kind not in (*_KIND_COLUMNS, kinds.CURVE)
             ],
             networks=[_network(run, k < MAX_MATRICES) for k, run in enumerate(file.runs)],
-            entries=grouped((_entry(r, runs) for r in results), lambda entry: entry.source),
+            entries={source: [_entry(r, runs) for r in own] for source, own in sources.items()},
             machine=_machine(file),
         )
     )
@@ -112,16 +112,15 @@ def html_page(
 def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
     """Write the same in Markdown, short enough for a pull request's comment."""
     results, _ = read_rows(file.rows, _KNOWN)
-    counts, misses = (
-        count_line(results, CLAIMS, GOALS),
-        known_misses_line(results, KNOWN_MISSES),
-    )
+    counts, misses = count_line(results, CLAIMS, GOALS), known_misses_line(results, KNOWN_MISSES)
+    order = [*CLAIMS, *GOALS]
+    shown = sorted(filter(is_shown, results), key=lambda r: order.index(r.claim.id))
     parts = [
         [f"# smallnet: {escaped(heading(file))}", "", f"{counts}. {misses}".strip()],
         _headline(results).markdown(),
         _missed_markdown(results),
         ["## What changed", "", *compare_report.markdown_lines(comparison)] if comparison else [],
-        ["## Accuracies", "", *_accuracies(results).markdown()],
+        ["## Accuracies", "", *results_lines(shown, GOALS)],
         *([f"## {grid.caption}", "", *grid.markdown()] for grid in _tables(results)[5:]),
         ["## Machine", "", *(f"- {escaped(name)}: {escaped(v)}" for name, v in _machine(file))],
     ]
@@ -256,25 +255,6 @@ def _pruning_grid(source: str, results: Sequence[Result]) -> Grid:
     ]
     header = ("proportion", *(kinds.TECHNIQUES[name] for name in techniques))
     return Grid(f"{source}: ResNet18 pruned in one shot, test accuracy, %", header, rows, [_LEGEND])
-
-
-def _accuracies(results: Sequence[Result]) -> Grid:
-    """What Markdown has of Tables 2 to 5 and of our goals."""
-
-    def is_shown(r: Result) -> bool:
-        about = r.claim.metric in ("accuracy_percent", "accuracy_spread_points")
-        place = r.claim.source.startswith("Table") or r.claim.id in GOALS
-        return r.origin != NEITHER and place and (about or r.claim.id in GOALS)
-
-    rows = [
-        [r.claim.source, *_rows_of([r])[0]]
-        if r.claim.optimizer and not is_of_pruning(r.claim)
-        else [r.claim.source, r.name, "-", *_rows_of([r])[0][2:]]
-        for r in sorted(filter(is_shown, results), key=lambda r: list(_KNOWN).index(r.claim.id))
-        if r.claim.source not in PRUNING_TABLES
-    ]
-    header = ("where", "network", "optimizer", "paper", "ours", "difference", "verdict")
-    return Grid("Accuracies", header, rows)
 
 
 def _listings(results: Sequence[Result]) -> list[Grid]:
@@ -596,21 +576,14 @@ def _class_grids(confusion: Sequence[Sequence[int]], dataset: str) -> list[Grid]
 class Entry:
     """A claim with all that is known of it."""
 
-    id: str
-    source: str
-    claim: Claim
-    verdict: str
-    colour: str
+    result: Result
     facts: Sequence[tuple[str, str]]
     networks: Sequence[tuple[str, str]]  # ids and names of those that are on the page
 
 
 def _entry(r: Result, runs: Mapping[str, Row]) -> Entry:
     row, details, claim = r.row, r.details, r.claim
-    paper, ours = (
-        details_of.get(name)
-        for details_of, name in ((claim.details, "paper_percent"), (details, "minuend_percent"))
-    )
+    paper, ours = claim.details.get("paper_percent"), details.get("minuend_percent")
     facts = [
         ("paper", f"{r.text('paper')} {claim.unit}{_percent(paper)}"),
         ("verdict", f"{r.judged}: {r.reason}"),
@@ -641,11 +614,7 @@ def _entry(r: Result, runs: Mapping[str, Row]) -> Entry:
         facts.append(("on the paper", claim.remark))
     found = [(one, runs[one]) for one in dict.fromkeys(row["fingerprints"]) if one in runs]
     return Entry(
-        id=f"claim-{claim.id}",
-        source=claim.source,
-        claim=claim,
-        verdict=r.judged,
-        colour=_colour(r),
+        result=r,
         facts=facts,
         networks=[(f"network-{one}", str(run["name"])) for one, run in found],
     )
