@@ -290,8 +290,8 @@ class Session:
             file = RunFile(path=Path("this run"), document=check_document(self.document()))
             paths = write_report(file, self.report_folder, self.comparison)
             self.reported = [f"report: {paths[0]}"]
-        except (OSError, ValueError) as error:
-            self.reported = [f"--report: {error}"]
+        except Exception as error:  # hours of measuring must not end in a traceback
+            self.reported = [f"--report: {type(error).__name__}: {error}"]
 
     def write_untimed(self) -> None:
         """Writes --benchmark-json where pytest-xdist keeps pytest-benchmark from it."""

@@ -69,3 +69,10 @@ def test_a_folder_that_cannot_be_one_is_refused_before_anything_is_measured(run,
     tests.mkdir()
     (tests / "test_more.py").write_text("")
     assert "has tests in it: write --report=DIR" in suite.refusal(run("--report=tests"))
+
+
+def test_a_report_that_cannot_be_made_is_a_line_at_the_end(run, monkeypatch):
+    monkeypatch.setattr(report, "draw", lambda file: {}["a figure"])
+    result = run("--report=here")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["--report: KeyError: 'a figure'"])
