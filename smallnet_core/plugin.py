@@ -137,6 +137,14 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="with --compare: what fails the run. Default: regression where CI is set, else "
         "nothing",
     )
+    group.addoption(
+        "--report",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="at the end, write the run as a page, as Markdown and into an index. Default: beside "
+        "--benchmark-json's file, else into reports/",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -309,6 +317,7 @@ class _Collector:
                 raise pytest.UsageError(worker["error"])
         own.write_untimed()
         failed = own.old is not None and bool(own.rows) and own.compare()
+        own.write_report()
         if failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -337,6 +346,8 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         terminalreporter.section("compared")
         for line in own.compared:
             terminalreporter.write_line(line)
+    for line in own.reported:
+        terminalreporter.write_line(line)
     json_path = config.getoption("benchmark_json", None)
     timed = config._benchmarksession.benchmarks  # type: ignore[attr-defined]
     if json_path is not None and not timed and not own.from_workers:

@@ -19,6 +19,7 @@ from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.cli.compare import fail_on_default, fails, read_thresholds, unused_patterns
+from smallnet_core.cli.report import check_folder, write_report
 from smallnet_core.lab.settings import Settings, cache_folder
 from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
@@ -47,7 +48,7 @@ TIMING_OPTIONS = (
     "--benchmark-cprofile",
     "--benchmark-compare",
 )
-PATH_OPTIONS = ("--compare", "--data-dir", "--model-cache")
+PATH_OPTIONS = ("--compare", "--data-dir", "--model-cache", "--report")
 
 
 def option_type(check: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -77,6 +78,9 @@ class Session:
         self.from_workers: list[dict[str, Any]] = []
         self.compared: list[str] = []
         self.slower: dict[str, RowComparison] = {}  # before they were timed again
+        self.comparison: Comparison | None = None
+        self.reported: list[str] = []
+        self.report_folder = self._report_folder()
         # Whether some of the benchmarks were not asked for, so that their rows are not gone.
         self.partial = any("::" in arg or arg.endswith(".py") for arg in config.args)
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -151,6 +155,28 @@ class Session:
                 "smallnet reference update RUN.json makes it"
             )
         return read_run_file(path)
+
+    def _report_folder(self) -> Path | None:
+        """Where --report writes; pytest.UsageError, before anything is measured, if it can't."""
+        given = self.config.option.report
+        if given is None or self.is_worker:
+            return None
+        beside = self.config.getoption("benchmark_json", None)
+        folder = Path(os.path.expanduser(given)) if given else Path("reports")
+        if not given and beside is not None:
+            folder = Path(beside).parent
+        if given and any(folder.glob("test_*.py")):
+            raise pytest.UsageError(
+                f"--report {given}: has tests in it: write --report=DIR, or --report last"
+            )
+        try:
+            check_folder(folder)
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}"
+            raise pytest.UsageError(f"--report {given}: {reason}") from error
+        except ValueError as error:
+            raise pytest.UsageError(f"--report {error}") from error
+        return folder.absolute()
 
     # Before the first test
 
@@ -329,7 +355,7 @@ class Session:
 
         assert self.old is not None and self.thresholds is not None, "--compare was given"
         try:
-            comparison = self._comparison()
+            comparison = self.comparison = self._comparison()
         except ValueError as error:
             self.compared = [f"--compare: {error}"]
             return True
@@ -340,6 +366,17 @@ class Session:
             *compare_report.terminal_lines(comparison, verbose=self.config.get_verbosity() > 0),
         ]
         return fails(comparison, self.config.option.fail_on or fail_on_default())
+
+    def write_report(self) -> None:
+        """Writes what --report asks for; what keeps it from that is a line at the end."""
+        if self.report_folder is None or not self.rows:
+            return
+        try:
+            file = RunFile(path=Path("this run"), document=check_document(self.document()))
+            paths = write_report(file, self.report_folder, self.comparison)
+            self.reported = [f"report: {paths[0]}"]
+        except Exception as error:  # hours of measuring must not end in a traceback
+            self.reported = [f"--report: {type(error).__name__}: {error}"]
 
     def write_untimed(self) -> None:
         """Writes --benchmark-json where pytest-xdist keeps pytest-benchmark from it."""

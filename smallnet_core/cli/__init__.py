@@ -1,4 +1,4 @@
-"""The ``smallnet`` command: compare saved runs, train and publish networks."""
+"""The ``smallnet`` command: saved runs compared and shown, networks trained and published."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from smallnet_core.cli import accept, compare, reference, train
+from smallnet_core.cli import accept, compare, reference, report, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,11 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="smallnet", description="Saved runs of the benchmarks, compared; networks, trained."
+        prog="smallnet",
+        description="Saved runs of the benchmarks, compared and shown; networks, trained.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compare.add_commands(commands)
     reference.add_commands(commands)
     accept.add_commands(commands)
+    report.add_commands(commands)
     train.add_commands(commands)
     return parser

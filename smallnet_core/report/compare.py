@@ -197,14 +197,30 @@ def html_page(comparison: Comparison) -> str:
     pages = Environment(
         loader=PackageLoader("smallnet_core.report"), autoescape=True, trim_blocks=True
     )
-    sections = _sections(comparison, (Change.SIMILAR, _SIMILAR))
     return pages.get_template("compare.html.j2").render(
         old=_file(comparison.old),
         new=_file(comparison.new),
         summary=_summary(comparison),
         differences=_differences(comparison),
-        sections=[(title, _table(rows)) for _, title, rows in sections],
+        sections=sections(comparison),
     )
+
+
+def sections(comparison: Comparison) -> list[tuple[str, Table]]:
+    """Give a table for each kind of change that there is, the most urgent first."""
+    found = _sections(comparison, (Change.SIMILAR, _SIMILAR))
+    return [(title, _table(rows)) for _, title, rows in found]
+
+
+def heading_lines(comparison: Comparison) -> list[str]:
+    """Say in a few lines what was compared with what, and what came of it."""
+    different = "Times are of different machines: shown, not judged."
+    return [
+        f"old: {_file(comparison.old)}",
+        f"new: {_file(comparison.new)}",
+        f"{_summary(comparison)}.",
+        *([] if comparison.same_machine else [different]),
+    ]
 
 
 def as_json(comparison: Comparison) -> str:

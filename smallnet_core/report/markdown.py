@@ -37,14 +37,14 @@ def markdown_lines(
     """
     results, _ = read_rows(document["smallnet"]["rows"], {**claims, **goals})
     order = [*claims, *goals]  # the paper's, then our own
-    shown = sorted(filter(_is_shown, results), key=lambda result: order.index(result.claim.id))
+    shown = sorted(filter(is_shown, results), key=lambda result: order.index(result.claim.id))
     machine = document["machine_info"].get("smallnet", {})
     commit = document["commit_info"]
     recorded = [result for result in shown if result.origin == RECORDED]
     header = ("", "claims", "measured", *VERDICTS, "recorded", *VERDICTS, "neither")
     count, misses = count_line(results, claims, goals), known_misses_line(results, known_misses)
     return [
-        *guarded("the results", _results_lines, shown, goals),
+        *guarded("the results", results_lines, shown, goals),
         "",
         *Table(header, headline(results, claims, goals)).markdown(),
         "",
@@ -57,7 +57,8 @@ def markdown_lines(
     ]
 
 
-def _is_shown(result: Result) -> bool:
+def is_shown(result: Result) -> bool:
+    """Tell whether a result is an accuracy, or of pruning, and has a value."""
     claim = result.claim
     if result.origin == NEITHER or claim.source.startswith("Appendix D"):
         return False
@@ -65,7 +66,8 @@ def _is_shown(result: Result) -> bool:
     return (is_accuracy or is_of_pruning(claim)) and claim.source not in PRUNING_TABLES
 
 
-def _results_lines(results: Sequence[Result], goals: Claims) -> list[str]:
+def results_lines(results: Sequence[Result], goals: Claims) -> list[str]:
+    """Write a line a result."""
     rows = []
     for r in results:
         what = ", ".join(filter(None, (r.claim.network, r.claim.optimizer))) or r.claim.id

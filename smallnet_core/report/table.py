@@ -49,7 +49,7 @@ class Table:
     @property
     def _sides(self) -> str:
         columns = list(zip(*self.rows, strict=True)) or [("",)] * len(self.header)
-        return self.align or "".join("r" if all(map(_is_numeric, c)) else "l" for c in columns)
+        return self.align or "".join("r" if all(map(is_numeric, c)) else "l" for c in columns)
 
     def terminal(self) -> list[str]:
         """Align columns by their widest cell; the first is cut to what the rest leaves of 80."""
@@ -94,7 +94,8 @@ class Table:
         return f"<table><thead>{head}</thead>\n<tbody>{body}</tbody></table>{notes}"
 
 
-def _is_numeric(cell: str) -> bool:
+def is_numeric(cell: str) -> bool:
+    """Whether a cell holds a number, or none."""
     return cell.strip() == "-" or cell.lstrip("+- ")[:1].isdigit()
 
 

@@ -1,0 +1,153 @@
+"""A history of saved runs in, a page of charts out: one for each accuracy and each time. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from smallnet_core.judging import ASSUMED_SEED_DEVIATION
+from smallnet_core.report.grid import (
+    HEIGHT,
+    Chart,
+    Mark,
+    commit_name,
+    place,
+    polyline,
+    scale,
+    templates,
+)
+from smallnet_core.report.table import format_value
+from smallnet_core.runs.file import RunFile
+from smallnet_core.runs.history import History, Line
+from smallnet_core.runs.machines import machines
+from smallnet_core.runs.rows import Change
+
+_ACCURACIES, _TIMES = ("%", "points"), ("ms", "images/s")
+# Since its last step a row that deviates by more is called unstable.
+_UNSTABLE_POINTS, _UNSTABLE_SHARE = 2 * ASSUMED_SEED_DEVIATION, 0.1
+_LEAST_VALUES = 3
+_WORDS = {Change.REGRESSION: "worse", Change.IMPROVEMENT: "better", Change.CHANGED: "changed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """A row over all runs: where it stands, how it got there, and its chart."""
+
+    label: str
+    unit: str
+    latest: str
+    steps: tuple[str, ...]
+    unstable: str  # by how much; "" where it is not
+    chart: Chart
+
+
+def trend_page(history: History, reference: RunFile | None = None) -> str:
+    """Write a page of its own: what changed first, then what is unstable, then the rest."""
+    files = [f"{file.datetime[:10]} {commit_name(file)}" for file in history.files]
+    bands = {} if reference is None else _bands(reference)
+    elsewhere = {
+        k for k, file in enumerate(history.files) if machines(history.files[0], file) == "another"
+    }
+    shown = [
+        (
+            line,
+            _trend(line, files, bands.get(line.label), elsewhere if line.unit in _TIMES else set()),
+        )
+        for line in history.lines
+        if line.steps or (line.unit in (*_ACCURACIES, *_TIMES) and _values(line))
+    ]
+    groups: dict[str, list[Trend]] = {
+        "Changed": [trend for line, trend in shown if line.steps],
+        "Unstable": [trend for line, trend in shown if trend.unstable and not line.steps],
+    }
+    rest = [(line, trend) for line, trend in shown if not line.steps and not trend.unstable]
+    groups["Accuracies"] = [trend for line, trend in rest if line.unit in _ACCURACIES]
+    groups["Times"] = [trend for line, trend in rest if line.unit in _TIMES]
+    return (
+        templates()
+        .get_template("trend.html.j2")
+        .render(
+            files=files,
+            machines=sorted({str(file.machine.get("device_name")) for file in history.files}),
+            groups={name: own for name, own in groups.items() if own},
+            has_band=bool(bands),
+        )
+    )
+
+
+def _values(line: Line) -> list[float]:
+    return [value for value in line.values if value is not None]
+
+
+def _trend(
+    line: Line, files: list[str], band: tuple[float, float] | None, elsewhere: set[int]
+) -> Trend:
+    """Lay out a row; what was timed on another machine, ``elsewhere``, can't make it unstable."""
+    values = _values(line)
+    middle = statistics.fmean(values)
+    # What is less than this is flat to the eye too.
+    least = _UNSTABLE_SHARE * middle if line.unit in _TIMES else 1.0
+    limits = scale([line.values], middle - least, middle + least, *(band or ()))
+    steps, marks = [], []
+    changes = dict(zip(line.steps, line.changes, strict=True))
+    for k, value in enumerate(line.values):
+        if value is None:
+            continue
+        word = _WORDS.get(changes[k], "changed") if k in changes else ""
+        text = f"{files[k]}: {format_value(value, line.unit)} {line.unit} {word}".rstrip()
+        x, y = place(k, value, len(files), limits)
+        kind, size = ("elsewhere", 4) if k in elsewhere else (word, 5 if word else 3)
+        marks.append(Mark(x=x, y=y, label=text, kind=kind, size=size))
+        steps += [text] if word else []
+    low, high = limits
+    shaded = None
+    if band is not None:
+        top, bottom = (HEIGHT * (high - end) / (high - low) for end in reversed(band))
+        shaded = round(top, 1), round(bottom - top, 1)
+    latest = f"{format_value(values[-1], line.unit)} {line.unit}".rstrip()
+    return Trend(
+        label=line.label,
+        unit=line.unit,
+        latest=latest,
+        steps=tuple(steps),
+        unstable=_unstable(line, elsewhere),
+        chart=Chart(
+            title=line.label,
+            said=f"{len(values)} runs, the latest at {latest}; "
+            + ("; ".join(steps) or "no step was found"),
+            lines=[polyline(line.values, limits)],
+            marks=marks,
+            band=shaded,
+            low=f"{low:.4g}",
+            high=f"{high:.4g}",
+            first=files[0],
+            last=files[-1],
+        ),
+    )
+
+
+def _unstable(line: Line, elsewhere: set[int]) -> str:
+    """Say how much it deviates since its last step, where that is more than it should."""
+    start = max(line.steps, default=0)
+    values = [v for k, v in enumerate(line.values) if k >= start and k not in elsewhere]
+    found = [v for v in values if v is not None]
+    if len(found) < _LEAST_VALUES:
+        return ""
+    deviation = statistics.stdev(found)
+    if line.unit in _ACCURACIES and deviation > _UNSTABLE_POINTS:
+        return f"deviation {deviation:.2f} points over {len(found)} runs"
+    mean = statistics.fmean(found)
+    if line.unit in _TIMES and deviation > _UNSTABLE_SHARE * mean:
+        return f"deviation {100 * deviation / mean:.0f} % over {len(found)} runs"
+    return ""
+
+
+def _bands(reference: RunFile) -> dict[str, tuple[float, float]]:
+    """Mean +- 2 deviations of each row of the reference, by its label."""
+    found = {}
+    for row in reference.learnt:
+        mean, deviation = row["mean"], row["deviation"]
+        if deviation is not None:
+            half = 2 * deviation * (mean / 100 if row["timed"] else 1)  # of times, percent
+            found[row["label"]] = (mean - half, mean + half)
+    return found
