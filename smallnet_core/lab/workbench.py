@@ -23,6 +23,7 @@ from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement, 
 from smallnet_core.lab.needs import recipes_of_side
 from smallnet_core.lab.recorded import Records
 from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.track import Tracked
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.pruning.curve import Curve, find_curve, write_curve
@@ -33,6 +34,7 @@ from smallnet_core.system.machine import environment, peak_memory_mib, resolve_d
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import confusion_matrix, packed_right, predict
 from smallnet_core.training.loop import Diverged, Progress, Trained, train
+from smallnet_core.training.progress import Silent
 from smallnet_core.training.start import Source, network_of
 
 # Images (train, test) of each dataset, so that a training can be estimated before it is loaded.
@@ -59,6 +61,8 @@ class Workbench:
     ) -> None:
         self.settings = settings
         self.progress = progress
+        if settings.track is not None:
+            self.progress = Tracked(progress or Silent(), settings.track)
         self.stop = stop  # whether trainings are to end at a checkpoint
         self.device = resolve_device(settings.device)
         self.cache = ModelCache(settings.cache_dir)
