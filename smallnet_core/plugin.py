@@ -11,7 +11,14 @@ import pytest
 from smallnet_core import judging, report
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.cli.compare import FAIL_ON
-from smallnet_core.lab.settings import check_device, data_folder, number, one_of
+from smallnet_core.lab.settings import (
+    TRACKERS,
+    check_device,
+    check_tracker,
+    data_folder,
+    number,
+    one_of,
+)
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
 from smallnet_core.session import Session, claim_of, option_type, recorded
@@ -111,6 +118,12 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         "--no-recorded",
         action="store_true",
         help="leave what was not measured empty, instead of showing what earlier runs recorded",
+    )
+    group.addoption(
+        "--track",
+        type=option_type(check_tracker),
+        metavar="{" + ",".join(TRACKERS) + "}",
+        help="send training curves and verdicts to an experiment tracker, an extra of that name",
     )
     group.addoption(
         "--tables",
@@ -316,6 +329,7 @@ class _Collector:
             if worker["error"] is not None:
                 raise pytest.UsageError(worker["error"])
         own.write_untimed()
+        own.track_verdicts()
         failed = own.old is not None and bool(own.rows) and own.compare()
         own.write_report()
         if failed and session.exitstatus == pytest.ExitCode.OK:

@@ -81,6 +81,7 @@ class Session:
         self.comparison: Comparison | None = None
         self.reported: list[str] = []
         self.report_folder = self._report_folder()
+        self.untracked: list[str] = []
         # Whether some of the benchmarks were not asked for, so that their rows are not gone.
         self.partial = any("::" in arg or arg.endswith(".py") for arg in config.args)
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -102,6 +103,7 @@ class Session:
             device=option.device,
             offline=option.offline,
             recorded=not option.no_recorded,
+            track=option.track,
         )
 
     def _old_run(self) -> RunFile | None:
@@ -261,10 +263,10 @@ class Session:
 
     @property
     def complaints(self) -> list[str]:
-        """What is wrong with entries of the cache, a line each."""
+        """What is wrong with the cache, and what was not tracked, a line each."""
         found = [] if self._workbench is None else list(self._workbench.cache.complaints)
         found += [line for worker in self.from_workers for line in worker["complaints"]]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found + self.untracked))
 
     def for_controller(self, error: str | None = None) -> dict[str, Any]:
         """What a worker of pytest-xdist sends when it ends, or when it cannot begin."""
@@ -385,6 +387,14 @@ class Session:
         path = self.config.getoption("benchmark_json", None)
         if path is not None and self.from_workers and self.rows:
             replace_file(Path(path), json.dumps(self.document(), indent=4).encode())
+
+    def track_verdicts(self) -> None:
+        """Hands the rows to the tracker of ``--track``."""
+        from smallnet_core.lab.track import track_verdicts
+
+        if self.settings.track is not None and self.rows:
+            failure = track_verdicts(self.settings.track, self.rows)
+            self.untracked = [] if failure is None else [failure]
 
     def report(self) -> list[str]:
         """The report at the end, in lines."""

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     train.add_argument(
         "--for", dest="minutes", metavar="MIN", help="stop at a checkpoint after so many minutes"
+    )
+    train.add_argument(
+        "--track",
+        metavar="TRACKER",
+        help="send training curves to wandb, trackio or tensorboard, an extra of that name",
     )
     publish = commands.add_parser(
         "publish",
@@ -101,7 +107,7 @@ def _display() -> LogLines:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from smallnet_core.lab.settings import number
+    from smallnet_core.lab.settings import check_tracker, number
 
     num_jobs = _whole("--jobs")(args.jobs)
     num_threads = max(1, (os.cpu_count() or 1) // num_jobs)
@@ -110,7 +116,9 @@ def _train(args: argparse.Namespace) -> int:
     minutes = None
     if args.minutes is not None:
         minutes = number("--for", float, "minutes, more than 0", 1e-9)(args.minutes)
+    track = None if args.track is None else check_tracker(args.track)
     wanted, settings = _selected(args)
+    settings = replace(settings, track=track)
 
     import torch
 

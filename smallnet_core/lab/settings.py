@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from smallnet_core.records import NotMeasured
+
+TRACKERS = ("wandb", "trackio", "tensorboard")  # each a package, and an extra of ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,7 @@ class Settings:
     device: str = "auto"
     offline: bool = False
     recorded: bool = True  # whether what cannot be measured is shown from the zoo's records
+    track: str | None = None  # of TRACKERS
 
     def check_budget(self, what: str, seconds: float) -> None:
         """Raise NotMeasured where ``what`` takes longer than the budget."""
@@ -76,6 +80,15 @@ def check_device(name: str) -> str:
     """Return ``name``; ValueError where no device is called so. Whether it is there torch knows."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    return name
+
+
+def check_tracker(name: str) -> str:
+    """Return ``name``; ValueError where no tracker is called so, or its package is missing."""
+    one_of("--track", TRACKERS)(name)
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin is None:  # none: ./wandb, a folder of runs
+        raise ValueError(f"--track {name}: not installed; pip install 'smallnet[{name}]'")
     return name
 
 

@@ -17,6 +17,7 @@ from smallnet_core.lab.judged import Evaluated, run_record
 from smallnet_core.lab.needs import recipes_of_side
 from smallnet_core.lab.recorded import Records
 from smallnet_core.lab.settings import Settings
+from smallnet_core.lab.track import Tracked
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.curve import Curve, write_curve
 from smallnet_core.pruning.masks import count_nonzeros
@@ -52,6 +53,8 @@ class Workbench:
     ) -> None:
         self.settings = settings
         self.progress = progress
+        if settings.track is not None:
+            self.progress = Tracked(progress or Progress(), settings.track)
         self.stop = stop  # whether trainings are to end at a checkpoint
         self.device = resolve_device(settings.device)
         self.cache = ModelCache(settings.cache_dir)
