@@ -20,7 +20,7 @@ from smallnet_core.lab import settings, track
 from smallnet_core.lab.track import Tracked, track_verdicts
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.training.checkpoints import Epoch
-from smallnet_core.training.progress import Silent
+from smallnet_core.training.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 40
@@ -75,7 +75,7 @@ class FakeRun:
         self._call("finish")
 
 
-class Watching(Silent):
+class Watching(Progress):
     def __init__(self) -> None:
         self.told: list[str] = []
 
@@ -112,7 +112,7 @@ def test_a_training_is_logged_by_epoch_with_its_rate_and_its_recipe(
     fake: Callable[..., list[Any]],
 ) -> None:
     calls = fake()
-    follow(Tracked(Silent(), "fake"))
+    follow(Tracked(Progress(), "fake"))
     one = recipe()
     (_, name, config), *logged, last = calls
     assert (name, last) == (one.name, ("finish",))
@@ -179,9 +179,9 @@ def in_a_process(backend: str, folder: Path) -> None:
     pytest.importorskip(backend)
     code = (
         "from smallnet_core.lab.track import Tracked, track_verdicts\n"
-        "from smallnet_core.training.progress import Silent\n"
+        "from smallnet_core.training.progress import Progress\n"
         "from tests.test_track import ROWS, follow\n"
-        f"class Loud(Silent):\n    def note(self, line): raise SystemExit(line)\n"
+        f"class Loud(Progress):\n    def note(self, line): raise SystemExit(line)\n"
         f"follow(Tracked(Loud(), {backend!r}))\n"
         f"raise SystemExit(track_verdicts({backend!r}, ROWS))\n"
     )

@@ -47,7 +47,7 @@ def project(tmp_path):
         return subprocess.run(
             [*command, *map(str, args)],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": paths},
+            env=os.environ | {"PYTHONPATH": paths, "PYTEST_XDIST_WORKER": ""},
             capture_output=True,
             text=True,
             timeout=120,
