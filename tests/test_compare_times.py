@@ -148,3 +148,32 @@ def test_images_a_second_are_better_when_there_are_more() -> None:
     faster_run = RunFile(path=old.path, document=check_document(found))
     rows = by_label(compare(old, faster_run, across_machines=True))
     assert {rows[name].change for name in faster} == {Change.IMPROVEMENT}
+
+
+def crowded(found: RunFile, load: float) -> RunFile:
+    """On a machine of two cores that had ``load`` processes to run."""
+    document = copy.deepcopy(dict(found.document))
+    document["machine_info"]["cpu"]["count"] = 2
+    for row in document["smallnet"]["rows"]:
+        row["load_average"] = load
+    return RunFile(path=found.path, document=document)
+
+
+@pytest.mark.parametrize(
+    ("load", "factor", "change"),
+    [
+        (2.0, 1.5, Change.REGRESSION),  # its own two threads
+        (4.8, 1.5, Change.UNDECIDED),
+        (4.8, 10, Change.REGRESSION),
+        (4.8, 1.05, Change.SIMILAR),
+    ],
+)
+def test_what_a_busy_machine_explains_is_undecided(
+    load: float, factor: float, change: Change
+) -> None:
+    for loads in ((load, 1.0), (1.0, load)):
+        old, new = map(crowded, (timed(1), timed(factor, run=1)), loads)
+        comparison = compare(old, new)
+        assert only(comparison).change is change
+        text = "\n".join(compare_report.terminal_lines(comparison, verbose=True))
+        assert ("machine was busy: load average 4.8 on 2 cores" in text) is (load > 2.5)

@@ -13,6 +13,7 @@ from smallnet_core.runs.file import RunFile
 # Without these two machines cannot be told apart.
 _NEEDED = ("host", "processor", "memory_gib", "num_threads")
 _CLOCK_CHANGE = 1.1
+BUSY = 1.25  # processes a core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +48,11 @@ def warnings(old: RunFile, new: RunFile) -> tuple[str, ...]:
     found, clocks = [], []
     for which, file in (("old", old), ("new", new)):
         loads = _recorded(file, "load_average")
-        threads = file.machine.get("num_threads")
-        if loads and isinstance(threads, int) and max(loads) > 1.5 * threads:
+        cores = num_cores(file)
+        if loads and cores and max(loads) > BUSY * cores:
             found.append(
-                f"the {which} run's machine was busy: load average {max(loads):.1f} "
-                f"beside {threads} threads"
+                f"the {which} run's machine was busy: "
+                f"load average {max(loads):.1f} on {cores} cores"
             )
         clocks.append(_recorded(file, "clock_mhz"))
     if all(clocks):
@@ -59,6 +60,15 @@ def warnings(old: RunFile, new: RunFile) -> tuple[str, ...]:
         if max(before, after) > _CLOCK_CHANGE * min(before, after) > 0:
             found.append(f"the clock changed from {before:.0f} to {after:.0f} MHz")
     return tuple(found)
+
+
+def num_cores(file: RunFile) -> int | None:
+    """Tell how many cores the run's machine had; its threads where the file has no cores."""
+    processor = _mapping(file.document["machine_info"].get("cpu"))
+    for found in (processor.get("count"), file.machine.get("num_threads")):
+        if isinstance(found, int) and found > 0:
+            return found
+    return None
 
 
 def _recorded(file: RunFile, name: str) -> list[float]:

@@ -13,6 +13,7 @@ from typing import Any
 from smallnet_core.claims import CLAIMS
 from smallnet_core.records import Rule, Status
 from smallnet_core.runs.file import Row, RunFile
+from smallnet_core.runs.machines import num_cores
 from smallnet_core.runs.significance import Variance, log_median, share_variance
 
 # What makes a timing the same one in another file; the name, for kinds that are not here.
@@ -35,6 +36,7 @@ class Process:
     within: Variance  # of that, as far as the rounds tell
     mood: float | None = None  # log of what the reference timing beside it would make of 1
     gauge: str | None = None  # what that was a timing of: moods of two gauges say nothing together
+    crowd: float = 0.0  # log of how many processes each core of the CPU had, if more than one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +82,15 @@ def readings(file: RunFile) -> list[Reading]:
         for row, seconds in file.rounds
         if row["claim"] is None and row["kind"] == "latency"
     }
+    cores = num_cores(file)
     found: dict[tuple[str, ...], Reading] = {}
     labels: set[str] = set()
     for row in file.rows:
         timing = row["claim"] is None
         for reading in _of_timing(row, runs, rounds) if timing else [_of_claim(row, runs)]:
+            if reading.process and row["device"] == "cpu":
+                crowd = replace(reading.process, crowd=_crowd(row.get("load_average"), cores))
+                reading = replace(reading, process=crowd)
             if reading.key in found:  # the same by another recipe
                 recipe = str(reading.recipe)
                 reading = replace(reading, key=(*reading.key, recipe))
@@ -248,6 +254,11 @@ def _timed(reading: Reading, row: Row, rounds: Sequence[float] = ()) -> Reading:
         mood = -mood
     process = Process(log=log, within=within, mood=mood, gauge=gauge)
     return replace(reading, kind="rounds", process=process, lower_is_better=is_time)
+
+
+def _crowd(load_average: Any, cores: int | None) -> float:
+    load = _finite(load_average) or 0.0
+    return math.log(max(1.0, load / cores)) if cores else 0.0
 
 
 def _mood(row: Row) -> tuple[float | None, str | None]:
