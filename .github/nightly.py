@@ -65,7 +65,12 @@ def outcome(status: int | None, junit: Path, changes: Path | None) -> tuple[str,
         return "regression", _table(compared, measured)
     if worse:
         return "broken", _listed([f"- `{row['row']}`: {row['note']}" for row in worse])
-    return "good", []
+    undecided = _undecided(compared)
+    return "good", [f"{len(undecided)} rows are undecided."] if undecided else []
+
+
+def _undecided(compared: dict[str, Any]) -> list[str]:
+    return [row["row"] for row in compared["rows"] if row["change"] == "undecided"]
 
 
 def _listed(lines: Sequence[str]) -> list[str]:
@@ -86,7 +91,7 @@ def _table(compared: dict[str, Any], worse: Sequence[dict[str, Any]]) -> list[st
     rows = []
     for row in sorted(worse, key=lambda row: -abs(row["effect"] or 0)):
         cells = row["row"], _value(row, "old"), _value(row, "new"), _effect(row), row["note"]
-        rows.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+        rows.append(f"| {' | '.join(map(_cell, cells))} |")
     return [
         f"{len(rows)} worse at {new} than at {old}:",
         "",
@@ -94,6 +99,10 @@ def _table(compared: dict[str, Any], worse: Sequence[dict[str, Any]]) -> list[st
         "| --- | ---: | ---: | ---: | --- |",
         *_listed(rows),
     ]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "&#124;")
 
 
 def _value(row: dict[str, Any], side: str) -> str:
@@ -121,13 +130,6 @@ def write_summary(found: str, why: Sequence[str], report: Path, summary: Path) -
     summary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def action(outcome: str, *, is_open: bool) -> str | None:
-    """Tell what becomes of the issue: only what was measured opens or closes it."""
-    if outcome == "regression":
-        return "update" if is_open else "open"
-    return "close" if outcome == "good" and is_open else None
-
-
 def gh(*arguments: str, text: str | None = None) -> str:
     """Run ``gh``; CalledProcessError where it fails."""
     done = subprocess.run(
@@ -144,20 +146,25 @@ def body(outcome: str, summary: Path, url: str) -> str:
     return f"{MARKER}\n[The run, with its report]({url})\n\n{text}"
 
 
-def tell_issue(outcome: str, summary: Path, url: str) -> None:
-    """Open, update or close the one issue with our label."""
-    found = gh("issue", "list", "--label", LABEL, "--state", "open", "--json", "number")
-    numbers = [str(issue["number"]) for issue in json.loads(found)]
-    what = action(outcome, is_open=bool(numbers))
+def tell_issue(outcome: str, summary: Path, url: str, changes: Path) -> None:
+    """Open, update or close the one issue with our label: only what was measured does.
+
+    An issue stays open while a row that it lists is undecided.
+    """
+    listing = ("--label", LABEL, "--state", "open", "--json", "number,body")
+    issues = json.loads(gh("issue", "list", *listing))
     text = body(outcome, summary, url)
-    if what == "open":
+    if outcome == "regression" and not issues:
         gh("label", "create", LABEL, "--force", "--color", "B60205")
         gh("issue", "create", "--title", TITLE, "--label", LABEL, "--body-file", "-", text=text)
-    for number in numbers:
-        if what == "update":
+    for issue in issues:
+        number = str(issue["number"])
+        if outcome == "regression":
             gh("issue", "edit", number, "--body-file", "-", text=text)
-        elif what == "close":
-            gh("issue", "close", number, "--comment", f"{HEADINGS['good']} {url}")
+        elif outcome == "good":
+            undecided = _undecided(json.loads(changes.read_bytes()))
+            if not any(f"| {_cell(name)} |" in issue["body"] for name in undecided):
+                gh("issue", "close", number, "--comment", f"{HEADINGS['good']} {url}")
 
 
 def tell_pull(pull: str, outcome: str, summary: Path, url: str) -> None:
@@ -184,6 +191,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     decide.add_argument("--report", type=Path, required=True, help="the folder of --report")
     decide.add_argument("--summary", type=Path, required=True, help="written, in Markdown")
     issue, comment = commands.add_parser("issue"), commands.add_parser("comment")
+    issue.add_argument("--changes", type=Path, required=True, help="read where the run was good")
     comment.add_argument("--pull", required=True)
     for command in (issue, comment):
         # Empty where the job that decides it never came so far.
@@ -196,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_summary(found, why, args.report, args.summary)
         print(found)  # noqa: T201 - a command
     elif args.command == "issue":
-        tell_issue(args.outcome, args.summary, args.url)
+        tell_issue(args.outcome, args.summary, args.url, args.changes)
     else:
         tell_pull(args.pull, args.outcome, args.summary, args.url)
 

@@ -190,27 +190,34 @@ def gh(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Calls]:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "numbers", "expected"),
+    ("outcome", "compared", "numbers", "expected"),
     [
-        ("regression", [], ["label create", "issue create"]),
-        ("regression", [7], ["issue edit"]),
-        ("good", [7], ["issue close"]),
-        ("good", [], []),
-        *((outcome, numbers, []) for outcome in ("broken", "uncompared") for numbers in ([], [7])),
-        ("", [7], []),  # the job that measures broke before it could say so
+        ("regression", SOME, [], ["label create", "issue create"]),
+        ("regression", SOME, [7], ["issue edit"]),
+        ("good", NONE, [7], ["issue close"]),
+        ("good", changes({"row": "another", "change": "undecided"}), [7], ["issue close"]),
+        ("good", changes({"change": "undecided"}), [7], []),  # is it still so?
+        ("good", NONE, [], []),
+        *((name, None, own, []) for name in ("broken", "uncompared") for own in ([], [7])),
+        ("", None, [7], []),  # the job that measures broke before it could say so
     ],
 )
-def test_one_issue_is_opened_updated_and_closed_and_a_broken_run_leaves_it(
+def test_one_issue_is_opened_updated_and_closed_and_left_where_nothing_is_known(
     outcome: str,
+    compared: str | None,
     numbers: list[int],
     expected: list[str],
     gh: Callable[[str], Calls],
     tmp_path: Path,
 ) -> None:
-    calls = gh(json.dumps([{"number": number} for number in numbers]))
+    listed = "| row |\n| --- |\n| table2/a&#124;b | 90 % |\n"
+    calls = gh(json.dumps([{"number": number, "body": listed} for number in numbers]))
+    if compared is not None:
+        (tmp_path / "changes.json").write_text(compared)
     (tmp_path / "summary.md").write_text("a table\n" + "é" * 70_000)
     where = ("--summary", str(tmp_path / "summary.md"), "--url", "https://run")
-    nightly.main(["issue", "--outcome", outcome, *where])
+    read = ("--changes", str(tmp_path / "changes.json"))
+    nightly.main(["issue", "--outcome", outcome, *where, *read])
     assert [" ".join(call[:2]) for call in calls] == expected
     if expected and outcome == "regression":
         text = calls[-1][-1]
