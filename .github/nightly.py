@@ -85,7 +85,7 @@ def _line(found: ElementTree.Element) -> str:
 def _table(compared: dict[str, Any], worse: Sequence[dict[str, Any]]) -> list[str]:
     """Say since when and by how much rows are worse, the largest effect first."""
     old, new = (
-        f"{str(compared[side]['commit'])[:12]} of {compared[side]['datetime'][:10]}"
+        f"{str(compared[side]['commit'])[:12]} ({compared[side]['datetime'][:10]})"
         for side in ("old", "new")
     )
     rows = []
@@ -93,7 +93,7 @@ def _table(compared: dict[str, Any], worse: Sequence[dict[str, Any]]) -> list[st
         cells = row["row"], _value(row, "old"), _value(row, "new"), _effect(row), row["note"]
         rows.append(f"| {' | '.join(map(_cell, cells))} |")
     return [
-        f"{len(rows)} worse at {new} than at {old}:",
+        f"Worse since {old}, measured at {new}: {len(rows)} of {len(compared['rows'])} rows.",
         "",
         "| row | before | now | change | note |",
         "| --- | ---: | ---: | ---: | --- |",
@@ -106,7 +106,10 @@ def _cell(text: str) -> str:
 
 
 def _value(row: dict[str, Any], side: str) -> str:
-    return "-" if row[side] is None else f"{_number(row[side])} {row['unit']}".rstrip()
+    if row[side] is None:
+        return "-"
+    number = f"{row[side]:,.0f}" if row["kind"] == "count" else _number(row[side])
+    return f"{number} {row['unit']}".rstrip()
 
 
 def _effect(row: dict[str, Any]) -> str:
@@ -118,7 +121,7 @@ def _effect(row: dict[str, Any]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.2f}".removesuffix(".00") if abs(value) >= 1 else f"{value:.3g}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}"
 
 
 def write_summary(found: str, why: Sequence[str], report: Path, summary: Path) -> None:

@@ -108,11 +108,12 @@ def test_what_there_is_nothing_to_compare_with_is_neither(
         (
             suite(MISSED),
             changes({}, {"row": "latency/x", "kind": "rounds", "unit": "ms", "effect": 31.5}),
-            "2 worse at ffffffffffff of 2026-11-02 than at 000000000000 of 2026-11-01:\n\n"
+            "Worse since 000000000000 (2026-11-01), measured at ffffffffffff (2026-11-02): "
+            "2 of 2 rows.\n\n"
             "| row | before | now | change | note |\n"
             "| --- | ---: | ---: | ---: | --- |\n"
-            "| latency/x | 90 ms | 88.75 ms | +31.50 % |  |\n"
-            "| table2/a&#124;b | 90 % | 88.75 % | -1.25 points |  |\n",
+            "| latency/x | 90.00 ms | 88.75 ms | +31.50 % |  |\n"
+            "| table2/a&#124;b | 90.00 % | 88.75 % | -1.25 points |  |\n",
         ),
         (suite(MISSED, RAISED), SOME, "- `c`: RuntimeError: out of memory\n"),
         (suite(PASSED), changes(UNTRAINED), "- `table2/a|b`: no longer measured; 40 minutes\n"),
