@@ -106,10 +106,7 @@ def _cell(text: str) -> str:
 
 
 def _value(row: dict[str, Any], side: str) -> str:
-    if row[side] is None:
-        return "-"
-    number = f"{row[side]:,.0f}" if row["kind"] == "count" else _number(row[side])
-    return f"{number} {row['unit']}".rstrip()
+    return "-" if row[side] is None else f"{_number(row, row[side])} {row['unit']}".rstrip()
 
 
 def _effect(row: dict[str, Any]) -> str:
@@ -117,10 +114,12 @@ def _effect(row: dict[str, Any]) -> str:
     if row["effect"] is None:
         return "-"
     unit = "%" if row["kind"] == "rounds" else row["unit"].replace("%", "points")
-    return f"{'+' * (row['effect'] > 0)}{_number(row['effect'])} {unit}".rstrip()
+    return f"{'+' * (row['effect'] > 0)}{_number(row, row['effect'])} {unit}".rstrip()
 
 
-def _number(value: float) -> str:
+def _number(row: dict[str, Any], value: float) -> str:
+    if row["kind"] == "count":
+        return f"{value:,.10g}"
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.3g}"
 
 

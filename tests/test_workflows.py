@@ -107,11 +107,16 @@ def test_what_there_is_nothing_to_compare_with_is_neither(
     [
         (
             suite(MISSED),
-            changes({}, {"row": "latency/x", "kind": "rounds", "unit": "ms", "effect": 31.5}),
+            changes(
+                {},
+                {"row": "latency/x", "kind": "rounds", "unit": "ms", "effect": 31.5},
+                {"row": "size", "kind": "count", "unit": "B", "new": 7014.0, "effect": 6924.0},
+            ),
             "Worse since 000000000000 (2026-11-01), measured at ffffffffffff (2026-11-02): "
-            "2 of 2 rows.\n\n"
+            "3 of 3 rows.\n\n"
             "| row | before | now | change | note |\n"
             "| --- | ---: | ---: | ---: | --- |\n"
+            "| size | 90 B | 7,014 B | +6,924 B |  |\n"
             "| latency/x | 90.00 ms | 88.75 ms | +31.50 % |  |\n"
             "| table2/a&#124;b | 90.00 % | 88.75 % | -1.25 points |  |\n",
         ),
