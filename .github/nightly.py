@@ -23,6 +23,7 @@ LABEL = "benchmark-regression"
 TITLE = "Nightly benchmarks: worse than the reference"
 MARKER = "<!-- smallnet benchmarks -->"  # by which our comment is found again
 MISSED = re.compile(r"Failed: \S+ missed: ")  # how plugin.judge fails a test
+FIRST = re.compile(r"^First seen at .*\)", re.MULTILINE)  # what an issue keeps when it is rewritten
 ROOM = 60_000  # bytes of 65,536 characters that an issue or a comment may have
 MOST = 30  # rows or tests that are listed; the report has all of them
 HEADINGS = {
@@ -140,12 +141,12 @@ def gh(*arguments: str, text: str | None = None) -> str:
     return done.stdout
 
 
-def body(outcome: str, summary: Path, url: str) -> str:
+def body(outcome: str, summary: Path, url: str, first: str = "") -> str:
     """The text of an issue or a comment."""
     text = summary.read_text(encoding="utf-8") if summary.is_file() else f"# {HEADINGS[outcome]}\n"
     if len(text.encode()) > ROOM:
         text = text.encode()[:ROOM].decode(errors="ignore").rpartition("\n")[0] + "\n\n(cut)\n"
-    return f"{MARKER}\n[The run, with its report]({url})\n\n{text}"
+    return f"{MARKER}\n[The run, with its report]({url})\n{first}\n{text}"
 
 
 def tell_issue(outcome: str, summary: Path, url: str, changes: Path) -> None:
@@ -155,13 +156,16 @@ def tell_issue(outcome: str, summary: Path, url: str, changes: Path) -> None:
     """
     listing = ("--label", LABEL, "--state", "open", "--json", "number,body")
     issues = json.loads(gh("issue", "list", *listing))
-    text = body(outcome, summary, url)
     if outcome == "regression" and not issues:
+        commit = json.loads(changes.read_bytes())["new"]["commit"]
+        text = body(outcome, summary, url, f"First seen at {commit} by [this run]({url})\n")
         gh("label", "create", LABEL, "--force", "--color", "B60205")
         gh("issue", "create", "--title", TITLE, "--label", LABEL, "--body-file", "-", text=text)
     for issue in issues:
         number = str(issue["number"])
         if outcome == "regression":
+            first = FIRST.search(issue["body"])
+            text = body(outcome, summary, url, f"{first[0]}\n" if first else "")
             gh("issue", "edit", number, "--body-file", "-", text=text)
         elif outcome == "good":
             undecided = _undecided(json.loads(changes.read_bytes()))

@@ -216,7 +216,9 @@ def test_one_issue_is_opened_updated_and_closed_and_left_where_nothing_is_known(
     gh: Callable[[str], Calls],
     tmp_path: Path,
 ) -> None:
-    listed = "| row |\n| --- |\n| table2/a&#124;b | 90 % |\n"
+    listed = (
+        "First seen at 0 by [this run](url)\r\n\r\n| row |\n| --- |\n| table2/a&#124;b | 90 % |\n"
+    )
     calls = gh(json.dumps([{"number": number, "body": listed} for number in numbers]))
     if compared is not None:
         (tmp_path / "changes.json").write_text(compared)
@@ -229,6 +231,8 @@ def test_one_issue_is_opened_updated_and_closed_and_left_where_nothing_is_known(
         text = calls[-1][-1]
         assert "https://run" in text and "a table" in text and len(text.encode()) < 65_536
         assert numbers == [] or "7" in calls[-1]
+        first = "0 by [this run](url)" if numbers else f"{'f' * 40} by [this run](https://run)"
+        assert f"\nFirst seen at {first}\n" in text
 
 
 @pytest.mark.parametrize(
