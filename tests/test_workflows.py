@@ -218,6 +218,7 @@ def test_one_issue_is_opened_updated_and_closed_and_left_where_nothing_is_known(
 ) -> None:
     listed = (
         "First seen at 0 by [this run](url)\r\n\r\n| row |\n| --- |\n| table2/a&#124;b | 90 % |\n"
+        "\n# smallnet: a night\n\n| another | 1 |\n"
     )
     calls = gh(json.dumps([{"number": number, "body": listed} for number in numbers]))
     if compared is not None:
