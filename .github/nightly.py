@@ -30,7 +30,7 @@ HEADINGS = {
     "good": "No regression.",
     "regression": "Worse than what it was compared with.",
     "uncompared": "Measured, with nothing to compare it with yet.",
-    "broken": "The run broke: it says nothing about a regression.",
+    "broken": "The run broke or lost measurements: it says nothing about a regression.",
 }
 
 
