@@ -37,14 +37,28 @@ NO_SETUP = "<testcase name='d'><error message='failed on setup with a fixture'/>
 SKIPPED = "<testcase name='e'><skipped message='Failed: no'/></testcase>"
 
 
-NONE, SOME = '{"counts": {"unchanged": 9}}', '{"counts": {"regression": 1}}'
+def changes(*rows: dict[str, object]) -> str:
+    """What smallnet compare --json writes, as far as it is read."""
+    row = {
+        "row": "table2/a|b", "change": "regression", "kind": "accuracy", "unit": "%",
+        "old": 90.0, "new": 88.75, "effect": -1.25, "note": "",
+    }  # fmt: skip
+    old = {"commit": "0" * 40, "datetime": "2026-11-01T01:17:00"}
+    new = {"commit": "f" * 40, "datetime": "2026-11-02T01:17:00"}
+    return json.dumps({"old": old, "new": new, "rows": [{**row, **own} for own in rows]})
 
 
-def outcome(folder: Path, status: int | None, cases: str | None, changes: str | None) -> str:
-    for name, text in (("junit.xml", cases), ("changes.json", changes)):
+NONE, SOME = changes({"change": "unchanged"}), changes({})
+UNTRAINED = {"kind": "none", "new": None, "effect": None, "note": "no longer measured; 40 minutes"}
+GONE = {"new": None, "effect": None, "note": "gone"}
+
+
+def outcome(folder: Path, status: int | None, cases: str | None, compared: str | None) -> str:
+    for name, text in (("junit.xml", cases), ("changes.json", compared)):
         if text is not None:
             (folder / name).write_text(text)
-    return nightly.outcome(status, folder / "junit.xml", folder / "changes.json")
+    found: str = nightly.outcome(status, folder / "junit.xml", folder / "changes.json")[0]
+    return found
 
 
 def suite(*cases: str) -> str:
@@ -52,7 +66,7 @@ def suite(*cases: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("status", "cases", "changes", "expected"),
+    ("status", "cases", "compared", "expected"),
     [
         (0, suite(PASSED, SKIPPED), NONE, "good"),
         (0, suite(PASSED), SOME, "regression"),  # --fail-on nothing
@@ -60,28 +74,71 @@ def suite(*cases: str) -> str:
         (1, suite(PASSED, MISSED), SOME, "regression"),
         (1, suite(PASSED, MISSED), NONE, "good"),  # missed in the reference, too
         (1, suite(PASSED), NONE, "broken"),  # it crashed after the last test
+        (1, suite(PASSED), changes(UNTRAINED), "broken"),  # its training failed
+        (1, suite(PASSED), changes(GONE), "broken"),
+        (1, suite(PASSED), changes(UNTRAINED, GONE, {}), "regression"),
         (1, suite(MISSED, RAISED), SOME, "broken"),
         (1, suite(PASSED, NO_SETUP), SOME, "broken"),
         (0, suite(), NONE, "broken"),
         *((status, suite(PASSED, MISSED), SOME, "broken") for status in (2, 3, 4, 5, 137, None)),
         *((1, cases, SOME, "broken") for cases in (None, "", "<testsuites><testca")),
-        *((1, suite(MISSED), changes, "broken") for changes in (None, "", "{}", '{"counts"')),
+        *((1, suite(MISSED), text, "broken") for text in (None, "", "{}", '{"rows"')),
     ],
 )
 def test_only_what_was_measured_is_a_regression_or_none(
-    status: int | None, cases: str | None, changes: str | None, expected: str, tmp_path: Path
+    status: int | None, cases: str | None, compared: str | None, expected: str, tmp_path: Path
 ) -> None:
-    assert outcome(tmp_path, status, cases, changes) == expected
+    assert outcome(tmp_path, status, cases, compared) == expected
 
 
 def test_what_there_is_nothing_to_compare_with_is_neither(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     junit = tmp_path / "junit.xml"
-    junit.write_text(suite(PASSED, MISSED))
-    for status in ("1", "4"):
-        nightly.main(["outcome", "--status", status, "--junit", str(junit)])
-    assert capsys.readouterr().out == "uncompared\nbroken\n"
+    where = ("--report", str(tmp_path / "none"), "--summary", str(tmp_path / "summary.md"))
+    for status, cases in (("1", suite(PASSED, MISSED)), ("1", suite(PASSED)), ("4", suite(MISSED))):
+        junit.write_text(cases)
+        nightly.main(["outcome", "--status", status, "--junit", str(junit), *where])
+    assert capsys.readouterr().out == "uncompared\nbroken\nbroken\n"
+
+
+@pytest.mark.parametrize(
+    ("cases", "compared", "first"),
+    [
+        (
+            suite(MISSED),
+            changes(
+                {},
+                {"row": "latency/x", "kind": "rounds", "unit": "ms", "effect": 31.5},
+                {"row": "size", "kind": "count", "unit": "B", "new": 7014.0, "effect": 6924.0},
+            ),
+            "Worse since 000000000000 (2026-11-01), measured at ffffffffffff (2026-11-02): "
+            "3 of 3 rows.\n\n"
+            "| row | before | now | change | note |\n"
+            "| --- | ---: | ---: | ---: | --- |\n"
+            "| size | 90 B | 7,014 B | +6,924 B |  |\n"
+            "| latency/x | 90.00 ms | 88.75 ms | +31.50 % |  |\n"
+            "| table2/a&#124;b | 90.00 % | 88.75 % | -1.25 points |  |\n",
+        ),
+        (suite(MISSED, RAISED), SOME, "- `c`: RuntimeError: out of memory\n"),
+        (suite(PASSED), changes(UNTRAINED), "- `table2/a|b`: no longer measured; 40 minutes\n"),
+    ],
+)
+def test_a_summary_begins_with_what_is_worse_or_what_broke(
+    cases: str, compared: str, first: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "junit.xml").write_text(cases)
+    (tmp_path / "changes.json").write_text(compared)
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "2026-11-02-f.md").write_text("# smallnet: a night\n")
+    (report / "README.md").write_text("the index")
+    names = {"junit": "junit.xml", "changes": "changes.json", "report": "report"}
+    given = [part for option, name in names.items() for part in (f"--{option}", tmp_path / name)]
+    written = tmp_path / "out" / "summary.md"
+    nightly.main(["outcome", "--status", "1", *map(str, given), "--summary", str(written)])
+    heading = nightly.HEADINGS[capsys.readouterr().out.strip()]
+    assert written.read_text() == f"# {heading}\n\n{first}\n# smallnet: a night\n\n"
 
 
 INNER = """
@@ -139,32 +196,44 @@ def gh(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Calls]:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "numbers", "expected"),
+    ("outcome", "compared", "numbers", "expected"),
     [
-        ("regression", [], ["label create", "issue create"]),
-        ("regression", [7], ["issue edit"]),
-        ("good", [7], ["issue close"]),
-        ("good", [], []),
-        *((outcome, numbers, []) for outcome in ("broken", "uncompared") for numbers in ([], [7])),
-        ("", [7], []),  # the job that measures broke before it could say so
+        ("regression", SOME, [], ["label create", "issue create"]),
+        ("regression", SOME, [7], ["issue edit"]),
+        ("good", NONE, [7], ["issue close"]),
+        ("good", changes({"row": "another", "change": "undecided"}), [7], ["issue close"]),
+        ("good", changes({"change": "undecided"}), [7], []),  # is it still so?
+        ("good", NONE, [], []),
+        *((name, None, own, []) for name in ("broken", "uncompared") for own in ([], [7])),
+        ("", None, [7], []),  # the job that measures broke before it could say so
     ],
 )
-def test_one_issue_is_opened_updated_and_closed_and_a_broken_run_leaves_it(
+def test_one_issue_is_opened_updated_and_closed_and_left_where_nothing_is_known(
     outcome: str,
+    compared: str | None,
     numbers: list[int],
     expected: list[str],
     gh: Callable[[str], Calls],
     tmp_path: Path,
 ) -> None:
-    calls = gh(json.dumps([{"number": number} for number in numbers]))
-    (tmp_path / "summary.md").write_text("a table" + "é" * 70_000)
+    listed = (
+        "First seen at 0 by [this run](url)\r\n\r\n| row |\n| --- |\n| table2/a&#124;b | 90 % |\n"
+        "\n# smallnet: a night\n\n| another | 1 |\n"
+    )
+    calls = gh(json.dumps([{"number": number, "body": listed} for number in numbers]))
+    if compared is not None:
+        (tmp_path / "changes.json").write_text(compared)
+    (tmp_path / "summary.md").write_text("a table\n" + "é" * 70_000)
     where = ("--summary", str(tmp_path / "summary.md"), "--url", "https://run")
-    nightly.main(["issue", "--outcome", outcome, *where])
+    read = ("--changes", str(tmp_path / "changes.json"))
+    nightly.main(["issue", "--outcome", outcome, *where, *read])
     assert [" ".join(call[:2]) for call in calls] == expected
     if expected and outcome == "regression":
         text = calls[-1][-1]
         assert "https://run" in text and "a table" in text and len(text.encode()) < 65_536
         assert numbers == [] or "7" in calls[-1]
+        first = "0 by [this run](url)" if numbers else f"{'f' * 40} by [this run](https://run)"
+        assert f"\nFirst seen at {first}\n" in text
 
 
 @pytest.mark.parametrize(
