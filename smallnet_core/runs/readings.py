@@ -185,17 +185,19 @@ def _of_timing(
 
     def part(name: str, unit: str, **fields: Any) -> Reading:
         value, label = row.get(name), f"{base.label}: {name}"
-        value = None if isinstance(value, list) else value  # a value a seed
+        value = float(value) if isinstance(value, int | float) else None  # not one a seed
         return replace(base, key=(*key, name), label=label, unit=unit, value=value, **fields)
 
     if kind == "latency":
-        found = [1000 * s for s in rounds.get(key, ())]
-        return [_timed(replace(base, value=row.get("measured")), row, found)]
+        seconds = rounds.get(key)
+        value = 1000 * statistics.median(seconds) if seconds else row.get("measured")
+        return [_timed(replace(base, value=value), row, [1000 * s for s in seconds or ()])]
     if kind == "training_speed":
         speeds = (row.get("rounds_images_per_second") or {}).get("ours")
         if not speeds:
             return [part("ratio", "")]
-        return [_timed(replace(base, unit="images/s"), row, speeds)]
+        value = statistics.median(speeds)
+        return [_timed(replace(base, unit="images/s", value=value), row, speeds)]
     if kind == "pruned network":
         accuracy = part("accuracy_percent", "%")
         run = runs.get(str(row.get("fingerprint")))
@@ -235,14 +237,12 @@ def _of_timing(
             )
         ]
     if kind == "failures":
-        return [part("accuracy_percent", "%", kind="count", lower_is_better=True)]
+        return [part("accuracy_percent", "%", kind="count")]
     return [replace(base, unit=row.get("unit") or "", value=row.get("measured"))]
 
 
 def _timed(reading: Reading, row: Row, rounds: Sequence[float] = ()) -> Reading:
     """A time or a rate, by its rounds, else by its one value; a number where it has neither."""
-    if rounds:
-        reading = replace(reading, value=statistics.median(rounds))
     if not reading.value:
         return reading
     log, within = log_median(rounds or [reading.value])
