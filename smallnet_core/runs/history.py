@@ -14,7 +14,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +115,7 @@ def _in_pairs(
     files: Sequence[RunFile], thresholds: Thresholds, across_machines: bool
 ) -> Callable[[str, Sequence[int]], dict[int, Change]]:
     """Find steps by comparing two files at a time; the level is shared by a history's steps."""
-    shared = replace(thresholds, alpha=thresholds.alpha / (len(files) - 1))
+    shared = thresholds.model_copy(update={"alpha": thresholds.alpha / (len(files) - 1)})
 
     @functools.cache
     def changes(reference: int, at: int) -> Mapping[str, Change]:
