@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import platform
@@ -312,7 +311,6 @@ class Session:
         return accept(
             compare(self.old, new, thresholds=self.thresholds, partial=self.partial),
             self.accepted,
-            today=datetime.date.today(),
             folder=self.config.rootpath,
             earlier=lambda: runs_in(self.storage)[0],
         )

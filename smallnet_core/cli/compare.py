@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import fnmatch
 import os
 import reprlib
@@ -186,17 +185,13 @@ def _compare(args: argparse.Namespace) -> int:
     entries = read_accepted(args.accepted)
     files, remarks = find_runs(args.runs, args.storage)
     if len(files) < 2:
-        raise ValueError(f"{args.runs[0]}: is one run: name another to compare it with")
+        alone = f"{args.runs[0]}: is one run: name another to compare it with"
+        raise ValueError("; ".join([alone, *remarks[:1]]))
     _check_outputs(args, files)
     if len(files) > 2:
         return _history(args, files, thresholds, entries, remarks)
     comparison = compare(*files, thresholds=thresholds, across_machines=args.across_machines)
-    comparison = accept(
-        comparison,
-        entries,
-        today=datetime.date.today(),
-        earlier=lambda: runs_in(args.storage)[0],
-    )
+    comparison = accept(comparison, entries, earlier=lambda: runs_in(args.storage)[0])
     remarks += [line for file in files for line in file.remarks]
     remarks += unused_patterns(thresholds, comparison)
     lines = [*remarks, *compare_report.terminal_lines(comparison, verbose=args.verbose)]
@@ -228,7 +223,7 @@ def _history(
     if args.json or args.html:
         raise ValueError("--json and --html are of two files; a history has --markdown")
     found = history(files, thresholds=thresholds, across_machines=args.across_machines)
-    found = accept_steps(found, entries, today=datetime.date.today())
+    found = accept_steps(found, entries)
     print("\n".join([*remarks, *compare_report.history_lines(found)]))  # noqa: T201
     if args.markdown:
         lines = compare_report.history_markdown(found)

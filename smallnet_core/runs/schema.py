@@ -10,7 +10,7 @@ import base64
 import math
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -152,14 +152,6 @@ class ClaimRow(_Measured):
                 raise ValueError(f"{value} {self.unit or self.metric}: expected {low} to {high}")
         return self
 
-    def judged(self) -> Sequence[tuple[str, Number | None]]:
-        """Return fingerprints of whole networks with their accuracies, as far as it has any."""
-        if self.metric != "accuracy_percent" or self.unit != "%" or self.details.technique:
-            return ()
-        if len(self.fingerprints) != len(self.values):
-            return ()
-        return tuple(zip(self.fingerprints, self.values, strict=True))
-
 
 class TimingRow(_Model):
     """What was timed or shown and judges no claim; fields by ``kind``."""
@@ -203,14 +195,6 @@ class TimingRow(_Model):
         row = dict(row)
         seed, machine = row.pop("seed"), row.pop("origin", None)
         return {**row, "measured_on": machine, "seeds": seed if isinstance(seed, list) else [seed]}
-
-    def judged(self) -> Sequence[tuple[str, Number | None]]:
-        """Return the fingerprint of its network with the accuracy, where it has both."""
-        if self.kind != "pruned network" or self.fingerprint is None:
-            return ()
-        if isinstance(self.accuracy_percent, list):
-            return ()
-        return ((self.fingerprint, self.accuracy_percent),)
 
 
 def _tag(row: Any) -> str:
@@ -325,6 +309,16 @@ class LearntRow(_Model):
     values: Annotated[list[Found], Field(min_length=1)]
 
 
+def _judged(row: ClaimRow | TimingRow) -> Mapping[str | None, Any]:
+    """The accuracies that a row has of whole networks, by fingerprint."""
+    if isinstance(row, TimingRow):
+        return {row.fingerprint: row.accuracy_percent} if row.kind == "pruned network" else {}
+    whole = row.metric == "accuracy_percent" and row.unit == "%" and not row.details.technique
+    if not whole or len(row.fingerprints) != len(row.values):
+        return {}
+    return dict(zip(row.fingerprints, row.values, strict=True))
+
+
 class Ours(_Model):
     """What stands under "smallnet": all rows, and the networks that were judged for them."""
 
@@ -350,9 +344,13 @@ class Ours(_Model):
         if len(runs) < len(self.runs):
             raise ValueError("a fingerprint is there twice among its runs")
         for row in self.rows:
-            for fingerprint, value in row.judged():
-                run = runs.get(fingerprint)
-                if run and value is not None and abs(value - run.accuracy_percent) > _SLACK:
+            for fingerprint, value in _judged(row).items():
+                run = runs.get(fingerprint or "")
+                if (
+                    run
+                    and type(value) in (int, float)
+                    and abs(value - run.accuracy_percent) > _SLACK
+                ):
                     raise ValueError(
                         f"{row.claim or 'a pruned network'} has {value} % where its run "
                         f"{run.name} has {run.accuracy_percent}"
