@@ -212,7 +212,7 @@ def test_pipes_and_standard_input_are_read(tmp_path: Path) -> None:
     writer = threading.Thread(target=fifo.write_bytes, args=(CURRENT.read_bytes(),))
     writer.start()
     done = subprocess.run(
-        [sys.executable, "-m", "smallnet_core.cli", "compare", fifo, "-", "--fail-on=change"],
+        [sys.executable, "-O", "-m", "smallnet_core.cli", "compare", fifo, "-", "--fail-on=change"],
         input=CURRENT.read_bytes(),
         capture_output=True,
         timeout=60,

@@ -13,7 +13,7 @@ import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,11 @@ from smallnet_core.records import Status
 from smallnet_core.runs.file import SCHEMA, Row, RunFile, check_document
 from smallnet_core.runs.machines import machines
 from smallnet_core.runs.readings import Reading, readings, timing_key
+from smallnet_core.runs.schema import Found
 from smallnet_core.system.files import replace_file
 
 FOLDER = Path("reports/reference")
 MOST = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What one network or one run has of a row."""
-
-    value: float  # percent; of a time the log of its median
-    run: str  # time and commit
-    weights: str | None = None
-    mood: float | None = None  # see readings.Process
-    gauge: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,9 +81,11 @@ def _found(file: RunFile) -> Iterator[tuple[tuple[str, ...], Found]]:
         if reading.kind == "accuracy":
             for network, value in zip(reading.runs, reading.values, strict=False):
                 weights = network["weights_sha256"] or f"{run} {network['fingerprint']}"
-                yield reading.pool, Found(value=value, run=run, weights=weights)
+                one = Found(value=value, run=run, weights=weights, mood=None, gauge=None)
+                yield reading.pool, one
         elif p := reading.process:
-            yield reading.pool, Found(value=p.log, run=run, mood=p.mood, gauge=p.gauge)
+            one = Found(value=p.log, run=run, weights=None, mood=p.mood, gauge=p.gauge)
+            yield reading.pool, one
 
 
 def reference_path(host: str | None, device: str | None, folder: Path = FOLDER) -> Path:
@@ -162,7 +154,7 @@ def _learnt_row(reading: Reading, learnt: Learnt) -> Row:
         "n": len(learnt.found),
         "mean": math.exp(mean) if timed else mean,
         "deviation": 100 * deviation if timed and deviation is not None else deviation,
-        "values": [asdict(one) for one in learnt.found],
+        "values": [one.model_dump() for one in learnt.found],
     }
 
 

@@ -285,14 +285,14 @@ def _count_bits(packed: str, num_images: int) -> int:
 
 
 class Found(_Model):
-    """A value of a reference's row, see ``reference.Found``."""
+    """What one network or one run has of a reference's row."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    value: Log
-    run: str
+    value: Log  # percent; of a time the log of its median
+    run: str  # time and commit
     weights: str | None
-    mood: Log | None
+    mood: Log | None  # see ``readings.Process``
     gauge: str | None
 
 
