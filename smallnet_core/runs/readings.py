@@ -115,45 +115,46 @@ def _readings(file: RunFile) -> Iterator[Reading]:
 def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
     claim = CLAIMS.get(row["claim"])
     unit, value, values = row["unit"], row["measured"], tuple(row["values"])
-    base = Reading(
-        key=("claim", row["claim"], row["device"] or ""),
-        label=row["claim"],
-        table=row["source"],
-        kind="number",
-        unit=unit,
-        verdict=row["verdict"],
-        reason=row["reason"],
-        recipe=row["recipe"],
-        lower_is_better=claim is not None and claim.rule is Rule.BELOW,
-        fingerprints=tuple(row["fingerprints"]),
-    )
+    fields: dict[str, Any] = {
+        "key": ("claim", row["claim"], row["device"] or ""),
+        "label": row["claim"],
+        "table": row["source"],
+        "unit": unit,
+        "verdict": row["verdict"],
+        "reason": row["reason"],
+        "recipe": row["recipe"],
+        "lower_is_better": claim is not None and claim.rule is Rule.BELOW,
+        "fingerprints": tuple(row["fingerprints"]),
+    }
     if value is None and row["verdict"] == Status.NOT_MEASURED.value:
-        return replace(base, kind="none")
+        return Reading(kind="none", **fields)
     if value is None or None in values:  # it diverged
-        return base
-    found = tuple(runs[one] for one in base.fingerprints if one in runs)
-    base = replace(
-        base,
-        value=value,
-        values=values,
-        num_images=row["num_images"],
-        interval=row["interval"] and tuple(row["interval"]),
-        runs=found if len(found) == len(base.fingerprints) == len(values) else (),
-        minuend=row["details"].get("minuend_percent"),
-    )
-    if unit == "%" and row["metric"] == "accuracy_percent" and (base.num_images or base.runs):
-        return replace(base, kind="accuracy")
+        return Reading(kind="number", **fields)
+    found = tuple(runs[one] for one in row["fingerprints"] if one in runs)
+    if not len(found) == len(row["fingerprints"]) == len(values):
+        found = ()
+    interval = row["interval"] and tuple(row["interval"])
+    fields |= {
+        "value": value,
+        "values": values,
+        "num_images": row["num_images"],
+        "interval": interval,
+        "runs": found,
+        "minuend": row["details"].get("minuend_percent"),
+    }
+    if unit == "%" and row["metric"] == "accuracy_percent" and (row["num_images"] or found):
+        return Reading(kind="accuracy", **fields)
     index = None if claim is None else claim.details.get("class_index")
-    if index is not None and row["metric"] in ("precision", "recall", "f1"):
-        matrices = [run["confusion"] for run in base.runs]
-        if matrices and all(index < len(matrix) for matrix in matrices):
+    if found and index is not None and row["metric"] in ("precision", "recall", "f1"):
+        matrices = [run["confusion"] for run in found]
+        if all(index < len(matrix) for matrix in matrices):
             sampling = statistics.fmean(_sampling(m, index, row["metric"]) for m in matrices)
-            family = f"{base.table}, {row['metric']}"
-            return replace(base, kind="class", sampling=sampling, family=family)
+            family = f"{row['source']}, {row['metric']}"
+            return Reading(kind="class", sampling=sampling, family=family, **fields)
     if unit in ("%", "points", ""):
-        wide = base.interval and base.interval[0] < base.interval[1]
-        return replace(base, kind="interval" if wide else "number")
-    return replace(base, kind="count", lower_is_better=unit in BIGGER_IS_WORSE)
+        wide = interval and interval[0] < interval[1]
+        return Reading(kind="interval" if wide else "number", **fields)
+    return Reading(kind="count", **fields | {"lower_is_better": unit in BIGGER_IS_WORSE})
 
 
 def _sampling(confusion: Sequence[Sequence[int]], index: int, metric: str) -> float:
