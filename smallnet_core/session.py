@@ -162,7 +162,7 @@ class Session:
         if given is None or self.is_worker:
             return None
         beside = self.config.getoption("benchmark_json", None)
-        folder = Path(given).expanduser() if given else Path("reports")
+        folder = Path(os.path.expanduser(given)) if given else Path("reports")
         if not given and beside is not None:
             folder = Path(beside).parent
         if given and any(folder.glob("test_*.py")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def find_run(
 
     With ``before`` a stored run comes with the one before it.
     """
-    path, stored = Path(name).expanduser(), _STORED.fullmatch(name)
+    path, stored = Path(os.path.expanduser(name)), _STORED.fullmatch(name)
     if path.is_dir():
         found, left_out = runs_in(path)
         if not found:
@@ -64,7 +65,7 @@ def find_run(
 
 def _folders(storage: str | Path) -> list[Path]:
     """List the folder of pytest-benchmark's storage, and in it one for each machine."""
-    root = Path(str(storage).removeprefix("file://")).expanduser()
+    root = Path(os.path.expanduser(str(storage).removeprefix("file://")))
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
 
 
