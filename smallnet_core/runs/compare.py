@@ -214,15 +214,15 @@ def _compared(
     if old.kind == "none":
         return replace(row, change=Change.NOT_MEASURED)
     verdicts = "" if old.verdict == new.verdict else f"{old.verdict}, now {new.verdict}"
-    row = replace(row, note=verdicts, threshold=thresholds.of(new))
-    if old.value is None or new.value is None:
+    effect = None if old.value is None or new.value is None else new.value - old.value
+    row = replace(row, note=verdicts, threshold=thresholds.of(new), effect=effect)
+    if effect is None:
         if old.value == new.value:
             return replace(row, change=Change.UNCHANGED)
         diverged = new.value is None and bool(new.verdict)
         note = "diverged" if diverged else "has a number on one side only"
         change = Change.REGRESSION if diverged else Change.NOT_JUDGED
         return replace(row, change=change, note=joined(row.note, note))
-    row = replace(row, effect=new.value - old.value)
     if old.recipe != new.recipe:
         note = f"recipes differ: {old.recipe} and {new.recipe}"
         return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))

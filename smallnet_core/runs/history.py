@@ -80,30 +80,31 @@ def history(
     found = [{r.key: r for r in readings(file)} for file in ordered]
     keys = list(dict.fromkeys(key for of_file in found for key in of_file))
     rows = {key: [of_file.get(key) for of_file in found] for key in keys}
-    first = {key: next(r for r in row if r is not None) for key, row in rows.items()}
-    families = Counter(r.table for r in first.values())
+    first = {key: next(filter(None, row)) for key, row in rows.items()}
+    families = Counter(reading.table for reading in first.values())
     at_home = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
     steps_in_pairs = _in_pairs(ordered, thresholds, across_machines)
     lines = []
     for key, row in rows.items():
-        judged = [k for k, r in enumerate(row) if r is not None and r.value is not None]
-        if first[key].kind == "rounds":
-            judged = [k for k in judged if at_home[k]]
-        if len(judged) >= _LEAST_RUNS and first[key].kind in ("accuracy", "rounds"):
-            alpha = thresholds.alpha / ((len(judged) - 1) * families[first[key].table])
-            readings_of_row = [r for k in judged if (r := row[k]) is not None]
-            steps = {
-                judged[at]: change
-                for at, change in _steps(readings_of_row, alpha, thresholds).items()
-            }
+        label, table, kind = first[key].label, first[key].table, first[key].kind
+        judged = {
+            k: reading
+            for k, reading in enumerate(row)
+            if reading and reading.value is not None and (kind != "rounds" or at_home[k])
+        }
+        if len(judged) >= _LEAST_RUNS and kind in ("accuracy", "rounds"):
+            alpha = thresholds.alpha / ((len(judged) - 1) * families[table])
+            places = list(judged)
+            changed = _steps(list(judged.values()), alpha, thresholds)
+            steps = {places[at]: change for at, change in changed.items()}
         else:
-            steps = steps_in_pairs(first[key].label, judged)
+            steps = steps_in_pairs(label, list(judged))
         lines.append(
             Line(
-                label=first[key].label,
-                table=first[key].table,
+                label=label,
+                table=table,
                 unit=first[key].unit,
-                values=tuple(None if r is None else r.value for r in row),
+                values=tuple(reading.value if reading else None for reading in row),
                 steps=tuple(steps),
                 changes=tuple(steps.values()),
             )
