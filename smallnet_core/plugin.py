@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from smallnet_core.lab.workbench import Workbench
 
-__all__ = ["claim_params"]
-
 TABLES = ("short", "all")
 MARKERS = (
     "digits: needs scikit-learn's digits only: no download, no GPU",
@@ -233,9 +231,8 @@ def judge(
         if claim.rule is Rule.FAILS and (found := recorded(request.node)):
             status = Status(found["verdict"])
             verdict = judging.held_to_record(verdict, status, found["measured"])
-        row = verdict.as_row()
-        benchmark.extra_info["smallnet"] = row
-        _record(request.node, row)
+        benchmark.extra_info["smallnet"] = row = verdict.as_row()
+        request.node.user_properties.append(("smallnet", row))
         if verdict.status is Status.MISSED:
             if verdict.expected_miss:
                 pytest.xfail(KNOWN_MISSES[claim.id])
@@ -252,15 +249,10 @@ def record_row(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[dict
     """Record a row that judges no claim: a latency, a speed."""
 
     def record_row(row: dict[str, Any]) -> None:
-        row = {"claim": None, **row}
-        benchmark.extra_info["smallnet"] = row
-        _record(request.node, row)
+        benchmark.extra_info["smallnet"] = row = {"claim": None, **row}
+        request.node.user_properties.append(("smallnet", row))
 
     return record_row
-
-
-def _record(item: pytest.Item, row: dict[str, Any]) -> None:
-    item.user_properties.append(("smallnet", row))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -285,14 +277,15 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
                     f"not measured here; recorded {value}, {found['verdict']}, "
                     f"{found['time'][:10]}, {found['trained_on']}"
                 )
-            _record(pyfuncitem, row)
+            pyfuncitem.user_properties.append(("smallnet", row))
         elif "benchmark" not in pyfuncitem.fixturenames:
             raise
         pytest.skip(text)
     except Exception as error:
         if claim is not None:
             broken = f"the test broke: {type(error).__name__}: {error}"
-            _record(pyfuncitem, judging.not_measured(claim, broken).as_row())
+            row = judging.not_measured(claim, broken).as_row()
+            pyfuncitem.user_properties.append(("smallnet", row))
         raise
 
 
@@ -353,19 +346,16 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     own = config.stash[_own]
     if not own.rows:
         return
-    terminalreporter.section("smallnet")
-    for line in own.report():
-        terminalreporter.write_line(line)
-    if own.compared:
-        terminalreporter.section("compared")
-        for line in own.compared:
-            terminalreporter.write_line(line)
-    for line in own.reported:
-        terminalreporter.write_line(line)
     json_path = config.getoption("benchmark_json", None)
     timed = config._benchmarksession.benchmarks  # type: ignore[attr-defined]
     if json_path is not None and not timed and not own.from_workers:
-        terminalreporter.write_line(f"{json_path}: not written, for nothing was timed")
+        own.reported.append(f"{json_path}: not written, for nothing was timed")
+    terminalreporter.section("smallnet")
+    terminalreporter.write_line("\n".join(own.report()))
+    if own.compared:
+        terminalreporter.section("compared")
+    for line in own.compared + own.reported:
+        terminalreporter.write_line(line)
 
 
 # pytest-benchmark
@@ -377,7 +367,9 @@ def pytest_benchmark_update_machine_info(
 ) -> None:
     own = config.stash[_own]
     if own.rows:  # not when an older run is loaded to compare with: torch is slow
-        machine_info["smallnet"] = own.environment()
+        from smallnet_core.system.machine import environment, resolve_device
+
+        machine_info["smallnet"] = environment(resolve_device(own.settings.device)).as_dict()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)

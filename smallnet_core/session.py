@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from smallnet_core.runs.compare import Comparison
     from smallnet_core.runs.rows import RowComparison, Thresholds
 
-__all__ = ["Session", "claim_of", "option_type", "recorded", "rows_of"]
-
 DATASETS = ("digits", "cifar10", "cifar100")
 CACHED = ("accuracy", "pruning", "failures")  # markers of what writes to the model cache
 # Groups of pytest-benchmark's tables: the hundreds of counted and looked-up claims have others.
@@ -47,6 +45,11 @@ TIMING_OPTIONS = (
     "--benchmark-histogram",
     "--benchmark-cprofile",
     "--benchmark-compare",
+)
+# What a row has of its claim's record, as the row of the record's own verdict has it.
+RECORDED = (
+    *("measured", "deviation", "difference", "interval", "seeds", "values", "num_images"),
+    *("verdict", "reason", "recipe", "fingerprints", "expected_miss"),
 )
 PATH_OPTIONS = ("--compare", "--data-dir", "--model-cache", "--report")
 
@@ -74,6 +77,8 @@ class Session:
         _check_rootdir(config)
         self.thresholds: Thresholds | None = None
         self.accepted: Sequence[Accepted] = ()
+        self.left_out: list[str] = []  # of the folder of --compare, a line each
+        self.storage: str = config.getoption("benchmark_storage", STORAGE)
         self.old = None if self.is_worker else self._old_run()
         self.from_workers: list[dict[str, Any]] = []
         self.compared: list[str] = []
@@ -109,41 +114,34 @@ class Session:
     def _old_run(self) -> RunFile | None:
         """The file of ``--compare`` and its thresholds, read before anything is measured."""
         name, fail_on = self.config.option.compare, self.config.option.fail_on
+        confirm = self.config.option.confirm
         if name is None:
-            for option, given in (
-                ("--fail-on", fail_on),
-                ("--confirm", self.config.option.confirm),
-            ):
-                if given:
-                    raise pytest.UsageError(f"{option} is for --compare RUN, which is not given")
+            if fail_on or confirm:
+                option = "--fail-on" if fail_on else "--confirm"
+                raise pytest.UsageError(f"{option} is for --compare RUN, which is not given")
             return None
-        if self.config.option.confirm and self.config.getoption("dist", "no") != "no":
+        if confirm and self.config.getoption("dist", "no") != "no":
             raise pytest.UsageError(
                 "--confirm: cannot time a test again under pytest-xdist, leave -n out"
             )
         from smallnet_core.runs.accepted import FILE, read_accepted
 
-        pyprojects = (self.config.inipath, self.config.rootpath / "pyproject.toml")
+        pyproject = self.config.inipath
+        if pyproject is None or pyproject.name != "pyproject.toml":
+            pyproject = self.config.rootpath / "pyproject.toml"
         try:
-            self.thresholds = read_thresholds(
-                next(
-                    (p for p in pyprojects if p and p.name == "pyproject.toml" and p.exists()), None
-                )
-            )
+            self.thresholds = read_thresholds(pyproject if pyproject.exists() else None)
             self.accepted = read_accepted(self.config.rootpath / FILE)
-            found = [self._reference()] if name == "reference" else find_run(name, self.storage)[0]
+            if name == "reference":
+                found = [self._reference()]
+            else:
+                found, self.left_out = find_run(name, self.storage)
         except (ValueError, OSError) as error:
             raise pytest.UsageError(f"--compare {error}") from error
         path = self.config.getoption("benchmark_json", None)
         if path is not None and os.path.realpath(path) == os.path.realpath(found[-1].path):
             raise pytest.UsageError(f"--benchmark-json {path} would overwrite --compare's")
         return found[-1]
-
-    @property
-    def storage(self) -> str:
-        """Where pytest-benchmark stores runs."""
-        found: str = self.config.getoption("benchmark_storage", STORAGE)
-        return found
 
     def _reference(self) -> RunFile:
         from smallnet_core.runs.reference import FOLDER, reference_path
@@ -215,6 +213,8 @@ class Session:
         items = [item for item in items if "workbench" in getattr(item, "fixturenames", ())]
         if not items and not self.settings.device.startswith("cuda"):
             return
+        from smallnet_core.data.datasets import DatasetError
+
         bench = self.workbench
         markers = {marker.name for item in items for marker in item.iter_markers()}
         if markers.intersection(CACHED):
@@ -225,21 +225,15 @@ class Session:
                     f"model cache {bench.cache.folder}: cannot be written ({error.strerror}); "
                     "name another with --model-cache or SMALLNET_CACHE"
                 ) from error
-        for name in DATASETS:
-            if name in markers:
-                self._check_dataset(name)
-
-    def _check_dataset(self, name: str) -> None:
-        from smallnet_core.data.datasets import DatasetError
-
-        try:
-            # A download shows its progress: 170 MB in silence look like a hang.
-            with self._uncaptured():
-                self.workbench.dataset(name)
-        except NotMeasured:
-            pass  # the tests that need it say so, each for its claim
-        except DatasetError as error:
-            raise pytest.UsageError(str(error)) from error
+        for name in filter(markers.__contains__, DATASETS):
+            try:
+                # A download shows its progress: 170 MB in silence look like a hang.
+                with self._uncaptured():
+                    bench.dataset(name)
+            except NotMeasured:
+                pass  # the tests that need it say so, each for its claim
+            except DatasetError as error:
+                raise pytest.UsageError(str(error)) from error
 
     # Rows
 
@@ -279,12 +273,6 @@ class Session:
         """What stands under "smallnet" in a saved run."""
         return {"schema": SCHEMA, "rows": self.rows, "runs": self.runs}
 
-    def environment(self) -> dict[str, Any]:
-        """The machine, as a saved run has it; imports torch."""
-        from smallnet_core.system.machine import environment, resolve_device
-
-        return environment(resolve_device(self.settings.device)).as_dict()
-
     def document(self) -> dict[str, Any]:
         """What --benchmark-json would save, whether it was asked for or not."""
         hook, session = self.config.hook, self.config._benchmarksession  # type: ignore[attr-defined]
@@ -302,17 +290,18 @@ class Session:
         found: dict[str, Any] = json.loads(json.dumps(document, default=str))
         return found
 
+    def _run_file(self) -> RunFile:
+        return RunFile(path=Path("this run"), document=check_document(self.document()))
+
     def _comparison(self) -> Comparison:
         """What changed since the old run; ValueError where nothing can be compared."""
         from smallnet_core.runs.accepted import accept
         from smallnet_core.runs.compare import compare
 
         assert self.old is not None, "--compare was given"
-        new = RunFile(path=Path("this run"), document=check_document(self.document()))
         return accept(
-            compare(self.old, new, thresholds=self.thresholds, partial=self.partial),
+            compare(self.old, self._run_file(), thresholds=self.thresholds, partial=self.partial),
             self.accepted,
-            today=datetime.date.today(),
             folder=self.config.rootpath,
             earlier=lambda: runs_in(self.storage)[0],
         )
@@ -362,6 +351,7 @@ class Session:
             self.compared = [f"--compare: {error}"]
             return True
         self.compared = [
+            *self.left_out,
             *self.old.remarks,
             *unused_patterns(self.thresholds, comparison),
             *compare_report.confirmed_lines(comparison, self.slower),
@@ -374,8 +364,7 @@ class Session:
         if self.report_folder is None or not self.rows:
             return
         try:
-            file = RunFile(path=Path("this run"), document=check_document(self.document()))
-            paths = write_report(file, self.report_folder, self.comparison)
+            paths = write_report(self._run_file(), self.report_folder, self.comparison)
             self.reported = [f"report: {paths[0]}"]
         except Exception as error:  # hours of measuring must not end in a traceback
             self.reported = [f"--report: {type(error).__name__}: {error}"]
@@ -398,18 +387,11 @@ class Session:
 
     def report(self) -> list[str]:
         """The report at the end, in lines."""
+        extras: Any = {"complaints": self.complaints, "known_misses": KNOWN_MISSES}
         if self.config.option.tables == "short":
-            return report.short_lines(
-                self.rows, CLAIMS, GOALS, complaints=self.complaints, known_misses=KNOWN_MISSES
-            )
-        return report.terminal_lines(
-            self.rows,
-            CLAIMS,
-            GOALS,
-            verbose=self.config.get_verbosity() > 0,
-            complaints=self.complaints,
-            known_misses=KNOWN_MISSES,
-        )
+            return report.short_lines(self.rows, CLAIMS, GOALS, **extras)
+        verbose = self.config.get_verbosity() > 0
+        return report.terminal_lines(self.rows, CLAIMS, GOALS, verbose=verbose, **extras)
 
     def timing_groups(
         self, benchmarks: Sequence[dict[str, Any]], group_by: str
@@ -428,10 +410,8 @@ class Session:
         shown = [bench for bench in benchmarks if bench["group"] in TIMED]
         if len(shown) == len(benchmarks) or group_by != "group":
             return None
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for bench in sorted(shown, key=lambda bench: bench["name"]):
-            groups.setdefault(bench["group"], []).append(bench)
-        return sorted(groups.items())
+        shown.sort(key=lambda bench: (bench["group"], bench["name"]))
+        return [(name, list(of)) for name, of in groupby(shown, lambda bench: bench["group"])]
 
 
 def _check_rootdir(config: pytest.Config) -> None:
@@ -492,11 +472,9 @@ def recorded(item: pytest.Function) -> dict[str, Any] | None:
     [verdict] = verdicts
     records = [found.record for found in bench.records.evaluated.values()]
     newest = max(records, key=lambda record: record["time"])
-    kept = ("measured", "deviation", "difference", "interval", "seeds", "values", "num_images")
     row = verdict.as_row()
     return {
-        **{name: row[name] for name in (*kept, "verdict", "reason", "recipe", "fingerprints")},
-        "expected_miss": row["expected_miss"],
+        **{name: row[name] for name in RECORDED},
         "trained_on": ", ".join(sorted({r["environment"]["device_name"] for r in records})),
         "commit": (newest["commit"] or {}).get("id"),
         "time": newest["time"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,7 @@ def file(changes: dict[str, Any] | None = None, source: Path = SCHEMA_2) -> RunF
     """The stored run, with fields of its rows changed, by claim."""
     found = json.loads(source.read_text())
     for row in found["smallnet"]["rows"]:
-        if row["claim"] is not None:
-            row.update((changes or {}).get(row["claim"], {}))
+        row.update((changes or {}).get(row["claim"], {}))
     return RunFile(path=source, document=check_document(found))
 
 
@@ -55,12 +55,27 @@ def one(percents: tuple[float, ...], run: int) -> RunFile:
     return document([[right(p, run + k, 3.0) for k, p in enumerate(percents)]], [], run)
 
 
+def changed(run: RunFile, change: Callable[[dict[str, Any]], Any]) -> RunFile:
+    """The run with what ``change`` does to its document."""
+    found = copy.deepcopy(dict(run.document))
+    change(found)
+    return RunFile(path=Path("changed.json"), document=check_document(found))
+
+
+def saved(run: RunFile, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run.document))
+    return str(path)
+
+
 def on(run: RunFile, **facts: Any) -> RunFile:
     """The run as it would be from another machine; ``host``, or what the environment has."""
-    found = copy.deepcopy(dict(run.document))
-    found["machine_info"]["node"] = facts.pop("host", found["machine_info"].get("node"))
-    found["machine_info"]["smallnet"].update(facts)
-    return RunFile(path=Path("on.json"), document=check_document(found))
+
+    def move(found: dict[str, Any]) -> None:
+        found["machine_info"]["node"] = facts.pop("host", found["machine_info"].get("node"))
+        found["machine_info"]["smallnet"].update(facts)
+
+    return changed(run, move)
 
 
 def timed(*factors: float, run: int = 0, rounds: int = 50, mood: float = 1.0) -> RunFile:

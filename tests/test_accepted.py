@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallnet_core.cli import main
 from smallnet_core.runs.accepted import read_accepted
-from smallnet_core.studies.compare_power import NUM_IMAGES, document
+from tests.saved import changed, one, saved
 
 CLAIM = "table2/resnet18_s-sgdm"
 
@@ -26,15 +23,14 @@ def git(folder, *args):
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def saved(path, percent, commit, run):
+def saved_at(path, percent, commit, run):
     """A run of three seeds at a commit."""
-    seeds = [np.arange(NUM_IMAGES) < (percent + k / 20) * NUM_IMAGES / 100 for k in range(3)]
-    found = copy.deepcopy(dict(document([seeds], [], run).document))
-    found["smallnet"]["rows"][0]["claim"] = CLAIM
-    found["commit_info"]["id"] = commit
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found))
-    return str(path)
+
+    def at_commit(found):
+        found["smallnet"]["rows"][0]["claim"] = CLAIM
+        found["commit_info"]["id"] = commit
+
+    return saved(changed(one((percent, percent + 0.05, percent + 0.1), run), at_commit), path)
 
 
 @pytest.fixture
@@ -47,7 +43,7 @@ def project(tmp_path, monkeypatch):
     for k, percent in enumerate((92.0, 90.0, 89.9, 85.0)):
         git(tmp_path, "commit", "-q", "--allow-empty", "-m", str(k))
         commits.append(git(tmp_path, "rev-parse", "HEAD").strip())
-        runs.append(saved(tmp_path / f"{k}.json", percent, commits[-1], k))
+        runs.append(saved_at(tmp_path / f"{k}.json", percent, commits[-1], k))
     return commits, runs
 
 
@@ -90,7 +86,7 @@ def test_without_a_value_the_first_stored_run_with_the_commit_tells(project):
     assert compare(runs[0], runs[3]) == 0  # nothing is known of what it was
     storage = Path(".benchmarks/machine")
     for k, percent in enumerate((92.0, 90.0)):
-        saved(storage / f"000{k}_run.json", percent, commits[k], k)
+        saved_at(storage / f"000{k}_run.json", percent, commits[k], k)
     assert compare(runs[0], runs[3]) == 1 and compare(runs[0], runs[2]) == 0
 
 
@@ -170,7 +166,7 @@ def test_any_reason_comes_back_from_the_file_or_is_refused(tmp_path_factory, rea
 
 def test_git_bisect_finds_the_commit_by_saved_runs(tmp_path):
     """As in ``smallnet compare --help``, with runs that the commits have instead of measuring."""
-    good = saved(tmp_path / "good.json", 92.0, "", 0)
+    good = saved_at(tmp_path / "good.json", 92.0, "", 0)
     project = tmp_path / "project"
     project.mkdir()
     git(project, "init", "-q")
@@ -178,7 +174,7 @@ def test_git_bisect_finds_the_commit_by_saved_runs(tmp_path):
         if k == 5:
             (project / "run.json").unlink()  # a commit whose benchmarks crash
         else:
-            saved(project / "run.json", 92.0 if k < 4 else 88.0, f"{k:040x}", k)
+            saved_at(project / "run.json", 92.0 if k < 4 else 88.0, f"{k:040x}", k)
         git(project, "add", "-A")
         git(project, "commit", "-q", "-m", f"commit {k}")
     git(project, "bisect", "start", "HEAD", "HEAD~7")

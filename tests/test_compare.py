@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from tests.saved import (
     SCHEMA_2,
     TABLE_2,
     by_label,
+    changed,
     file,
     on,
     one,
@@ -82,10 +82,9 @@ def test_a_deviation_is_learnt_from_earlier_runs() -> None:
 def test_the_same_weights_are_held_to_the_same_answers() -> None:
     """A change of the evaluation, and no chance of seeds in it."""
     old = document([[right(92.0)]], [], 0)
-    other = copy.deepcopy(dict(document([[right(91.8)]], [], 1).document))
-    other["smallnet"]["runs"][0]["weights_sha256"] = old.runs[0]["weights_sha256"]
-    new = RunFile(path=Path("b.json"), document=check_document(other))
-    row = only(compare(old, new))
+    weights = {"weights_sha256": old.runs[0]["weights_sha256"]}
+    new = document([[right(91.8)]], [], 1)
+    row = only(compare(old, changed(new, lambda d: d["smallnet"]["runs"][0].update(weights))))
     assert row.change is Change.REGRESSION and "the same weights" in row.note
     assert row.test is not None and row.test.method == "McNemar, exact"
 
@@ -110,9 +109,7 @@ def test_a_table_is_a_family() -> None:
 
 def test_other_test_images_cannot_be_compared() -> None:
     old = document([[right(92.0)]], [], 0)
-    other = copy.deepcopy(dict(old.document))
-    other["smallnet"]["runs"][0]["test_digest"] = "other"
-    new = RunFile(path=Path("b.json"), document=check_document(other))
+    new = changed(old, lambda d: d["smallnet"]["runs"][0].update(test_digest="other"))
     with pytest.raises(ComparisonError, match="different test images of cifar10"):
         compare(old, new)
     with pytest.raises(ComparisonError, match="different test images"):
@@ -132,21 +129,8 @@ def test_a_network_that_diverges_is_a_regression() -> None:
 
 
 def test_recipes_of_two_kinds_are_not_judged_against_each_other() -> None:
-    row = by_label(
-        compare(
-            file(),
-            file(
-                {
-                    TABLE_2: {
-                        "recipe": "paper",
-                        "measured": 50.0,
-                        "values": [50.0],
-                        "fingerprints": [],
-                    }
-                }
-            ),
-        )
-    )[TABLE_2]
+    paper = {"recipe": "paper", "measured": 50.0, "values": [50.0], "fingerprints": []}
+    row = by_label(compare(file(), file({TABLE_2: paper})))[TABLE_2]
     assert row.change is Change.NOT_JUDGED and "tuned and paper" in row.note
 
 
@@ -179,21 +163,16 @@ def test_rows_that_are_gone_fail_at_home_unless_they_were_not_asked_for() -> Non
 
 
 def test_a_row_is_not_taken_for_another_that_it_resembles() -> None:
-    found = json.loads(SCHEMA_2.read_text())
-    row = next(row for row in found["smallnet"]["rows"] if row["claim"] == TABLE_2)
-    row["claim"] = "table2/renamed"
-    comparison = compare(file(), RunFile(path=Path("b.json"), document=check_document(found)))
+    comparison = compare(file(), file({TABLE_2: {"claim": "table2/renamed"}}))
     assert [row.label for row in comparison.of(Change.NEW)] == ["table2/renamed"]
     assert by_label(comparison)[TABLE_2].note == "gone"
 
 
 def test_a_claim_on_two_devices_is_two_rows() -> None:
     def two(gpu: float) -> RunFile:
-        found = copy.deepcopy(dict(document([[right(92.0)]], [], 0).document))
-        rows = found["smallnet"]["rows"]
-        rows.append({**rows[0], "device": "cuda:0", "measured": gpu, "values": [gpu]})
-        rows[-1]["fingerprints"] = []
-        return RunFile(path=Path(f"{gpu}.json"), document=check_document(found))
+        run = document([[right(92.0)]], [], 0)
+        on_gpu = {"device": "cuda:0", "measured": gpu, "values": [gpu], "fingerprints": []}
+        return changed(run, lambda d: d["smallnet"]["rows"].append({**run.rows[0], **on_gpu}))
 
     rows = compare(two(92.0), two(10.0)).rows
     assert [row.change for row in rows] == [Change.UNCHANGED, Change.REGRESSION]
@@ -207,17 +186,14 @@ def test_a_difference_is_judged_by_what_its_own_network_lost() -> None:
     )
 
     def pruned(own: float, difference: float, verdict: str = "reproduced") -> RunFile:
-        return file(
-            {
-                claim: {
-                    "measured": difference,
-                    "values": [difference],
-                    "interval": [difference - 0.5, difference + 0.5],
-                    "verdict": verdict,
-                    "details": {"minuend_percent": own},
-                }
-            }
-        )
+        found = {
+            "measured": difference,
+            "values": [difference],
+            "interval": [difference - 0.5, difference + 0.5],
+            "verdict": verdict,
+            "details": {"minuend_percent": own},
+        }
+        return file({claim: found})
 
     old = pruned(90.0, -1.0)
     dense_better = by_label(compare(old, pruned(90.0, -5.0, "missed")))[claim]
@@ -299,10 +275,9 @@ def test_a_curve_is_judged_by_its_images(
     fall: tuple[float, ...], weights: str, change: Change
 ) -> None:
     def curve(percents: list[float], weights: str) -> RunFile:
-        found = copy.deepcopy(dict(document([[right(92.0)]], [], 0).document))
         row = {**CURVE, "accuracy_percent": percents, "weights_sha256": weights}
-        found["smallnet"]["rows"].append(row)
-        return RunFile(path=Path("a.json"), document=check_document(found))
+        run = document([[right(92.0)]], [], 0)
+        return changed(run, lambda d: d["smallnet"]["rows"].append(row))
 
     points = [90.0, 88.0, 86.0]
     new = curve([p - f for p, f in zip(points, fall, strict=True)], weights)

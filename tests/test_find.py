@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
 import pytest
 
 from smallnet_core.cli import main
 from smallnet_core.runs import find
 from smallnet_core.runs.file import RunFileError
 from smallnet_core.runs.find import find_run, find_runs
-from smallnet_core.studies.compare_power import NUM_IMAGES, document
+from tests.saved import one, saved
 
 PERCENTS = (92.0, 92.1, 80.0, 80.1)
 
@@ -20,11 +17,8 @@ PERCENTS = (92.0, 92.1, 80.0, 80.1)
 def storage(tmp_path):
     """Four runs, as pytest-benchmark stores them; by time, not by the order of their names."""
     folder = tmp_path / ".benchmarks" / "Linux-CPython-3.11-64bit"
-    folder.mkdir(parents=True)
     for k, percent in enumerate(PERCENTS):
-        found = document([[np.arange(NUM_IMAGES) < percent * NUM_IMAGES / 100]], [], k)
-        path = folder / f"000{k + 1}_{'dcba'[k]}.json"
-        path.write_text(json.dumps(found.document))
+        saved(one((percent,), k), folder / f"000{k + 1}_{'dcba'[k]}.json")
     return folder.parent
 
 
@@ -71,6 +65,7 @@ def test_without_a_name_for_the_storage_it_is_pytest_benchmarks_own(storage, mon
         (["0009"], "0009: .* has no such run"),
         (["latest~4"], "latest~4: .* has no such run"),
         (["earliest"], "earliest: cannot be read"),
+        (["~no-user/run.json"], "~no-user/run.json: cannot be read"),
         (["-", "-"], "standard input can be read once"),
         ([""], "has no saved run"),
     ],

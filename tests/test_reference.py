@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
@@ -13,31 +12,13 @@ from hypothesis import strategies as st
 
 from smallnet_core.cli import main
 from smallnet_core.runs.compare import compare
-from smallnet_core.runs.file import RunFile, check_document, read_run_file
+from smallnet_core.runs.file import read_run_file
 from smallnet_core.runs.reference import MOST, path_of, update
 from smallnet_core.runs.rows import Change
 from smallnet_core.studies.compare_power import NUM_IMAGES, Times, document
+from tests.saved import SCHEMA_2, changed, on, one, saved
 
-FILE = Path(__file__).parent / "files" / "run-schema-2.json"
-
-
-def one(percent, run):
-    return document([[np.arange(NUM_IMAGES) < percent * NUM_IMAGES / 100]], [], run)
-
-
-EARLIER = [one(p, k) for k, p in enumerate((92.0, 92.1, 91.9, 92.05, 91.95, 92.0))]
-
-
-def saved(run, path):
-    path.write_text(json.dumps(dict(run.document)))
-    return str(path)
-
-
-def changed(run, change):
-    """The run with what ``change`` does to its document."""
-    found = copy.deepcopy(dict(run.document))
-    change(found)
-    return RunFile(path=run.path, document=check_document(found))
+EARLIER = [one((p,), k) for k, p in enumerate((92.0, 92.1, 91.9, 92.05, 91.95, 92.0))]
 
 
 def test_a_reference_grows_with_each_update_and_later_runs_are_held_to_it(tmp_path, capsys):
@@ -46,14 +27,17 @@ def test_a_reference_grows_with_each_update_and_later_runs_are_held_to_it(tmp_pa
         path = saved(run, tmp_path / f"{k}.json")
         assert main(["reference", "update", path, folder]) == 0
     assert main(["reference", "update", path, folder]) == 0  # what it has, once
+    gpu = saved(on(run, device="cuda:0"), tmp_path / "gpu.json")
+    assert main(["reference", "update", gpu, path, folder]) == 0  # each in its own file
     assert main(["reference", "show", folder]) == 0
     printed = capsys.readouterr().out
     assert (
         "simulated/net0: 92 %, deviation 0.0707, n 6 (2026-01-01T00:00:00 000000000000" in printed
     )
-    [path] = (tmp_path / "reference").iterdir()
-    assert path.name == "simulated-cpu.json"
-    new = one(91.0, 10)
+    path, other = sorted((tmp_path / "reference").iterdir())
+    assert (path.name, other.name) == ("simulated-cpu.json", "simulated-cuda-0.json")
+    assert [row["n"] for p in (path, other) for row in read_run_file(p).learnt] == [6, 1]
+    new = one((91.0,), 10)
     assert compare(EARLIER[-1], new).rows[0].change is not Change.REGRESSION
     [row] = compare(read_run_file(path), new).rows
     assert row.change is Change.REGRESSION and row.effect == pytest.approx(-1.0)
@@ -73,7 +57,7 @@ def test_values_of_another_recipe_are_not_pooled(tmp_path):
     def other(found):
         found["smallnet"]["runs"][0]["recipe"]["optimizer"]["name"] = "adam"
 
-    reference = update([*EARLIER, changed(one(80.0, 9), other)], tmp_path / "a.json")
+    reference = update([*EARLIER, changed(one((80.0,), 9), other)], tmp_path / "a.json")
     [row] = reference.learnt
     assert row["mean"] == 80.0 and row["n"] == 1
 
@@ -84,10 +68,10 @@ def test_two_kinds_of_recipe_stay_beside_each_other(tmp_path):
         run["recipe"]["kind"] = row["recipe"] = "paper"
         run["fingerprint"] = row["fingerprints"][0] = "p"
 
-    paper = changed(one(80.0, 9), papers)
+    paper = changed(one((80.0,), 9), papers)
     reference = update([*EARLIER, paper], tmp_path / "a.json")
     assert sorted(row["mean"] for row in reference.learnt) == pytest.approx([80.0, 92.0])
-    for run, change in ((paper, Change.UNCHANGED), (one(91.0, 10), Change.REGRESSION)):
+    for run, change in ((paper, Change.UNCHANGED), (one((91.0,), 10), Change.REGRESSION)):
         [row] = compare(reference, run).rows
         assert row.change is change
 
@@ -108,19 +92,16 @@ def test_times_are_pooled_of_one_machine_and_only_the_newest_of_them(tmp_path):
     [row] = update(runs, tmp_path / "a.json").learnt
     assert row["n"] == MOST and row["mean"] == pytest.approx(5, rel=0.1) and row["unit"] == "ms"
 
-    def elsewhere(found):
-        found["machine_info"]["smallnet"]["memory_gib"] = 1.0
-
-    moved = changed(Times(num_timings=1).draw(MOST + 3, 0.0, generator), elsewhere)
+    moved = on(Times(num_timings=1).draw(MOST + 3, 0.0, generator), memory_gib=1.0)
     [row] = update([*runs, moved], tmp_path / "a.json").learnt
     assert row["n"] == 1
     assert path_of(runs[0], tmp_path) == tmp_path / "simulated-cpu.json"
 
 
 def test_a_real_run_becomes_a_reference_of_itself(tmp_path):
-    reference = update([read_run_file(FILE)], tmp_path / "a.json")
+    reference = update([read_run_file(SCHEMA_2)], tmp_path / "a.json")
     assert read_run_file(reference.path).document == reference.document
-    comparison = compare(reference, read_run_file(FILE), across_machines=True)
+    comparison = compare(reference, read_run_file(SCHEMA_2), across_machines=True)
     assert set(comparison.counts) <= {Change.UNCHANGED, Change.SIMILAR}
     assert len(reference.learnt) > 5
 

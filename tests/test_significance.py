@@ -99,16 +99,6 @@ def test_holm_as_in_the_textbooks() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_a_family_without_a_difference_raises_no_more_alarms_than_asked_for() -> None:
-    """McNemar's tests, ten to a family; exact tests stay below the level."""
-    generator = np.random.default_rng(1)
-    alarms = 0
-    for _ in range(400):
-        lost = generator.binomial(200, 0.5, 10)
-        alarms += min(holm([mcnemar(int(k), 200 - int(k)).p for k in lost])) < 0.05
-    assert alarms / 400 <= 0.05
-
-
 def test_a_median_of_few_rounds_is_assumed_to_be_uncertain() -> None:
     assert log_median([2.0])[1][0] == pytest.approx(0.01)
     steady = log_median([1.0] * 9 + [1.01] * 11)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import fnmatch
 import os
 import reprlib
 import sys
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from smallnet_core.runs.find import STORAGE, find_runs, runs_in
 
@@ -103,21 +102,28 @@ def read_thresholds(path: Path | None) -> Thresholds:
     ValueError, with the file, for what is no TOML or no threshold; OSError for a file that is named
     and cannot be read.
     """
+    from pydantic import ValidationError
+
     from smallnet_core.runs.rows import Thresholds
+    from smallnet_core.runs.schema import explain
 
     if path is None:
         path = Path("pyproject.toml")
         if not path.is_file():
             return Thresholds()
+    table: Any = {}
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         for name in ("tool", "smallnet", "compare"):
             table = table.get(name, {})
             if not isinstance(table, dict):
                 raise ValueError(f"{name} is {reprlib.repr(table)}, expected a table")
-        return Thresholds.from_table(table)
+        return Thresholds.model_validate(table)
     except RecursionError:
         raise ValueError(f"{path}: nested too deeply") from None
+    except ValidationError as error:
+        text = explain(error, table)
+        raise ValueError(f"{path}: [tool.smallnet.compare]: {text}") from error
     except ValueError as error:
         raise ValueError(f"{path}: [tool.smallnet.compare]: {error}") from error
 
@@ -164,8 +170,6 @@ def fails(comparison: Comparison, fail_on: str) -> bool:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     from smallnet_core.report import compare as compare_report
     from smallnet_core.runs.accepted import accept, read_accepted
     from smallnet_core.runs.compare import compare
@@ -175,21 +179,19 @@ def _compare(args: argparse.Namespace) -> int:
         return _bisect(args)
     thresholds = read_thresholds(args.config)
     if args.alpha is not None:
-        thresholds = replace(thresholds, alpha=args.alpha)
+        if not 0 < args.alpha < 1:
+            raise ValueError(f"--alpha {args.alpha}: expected a level between 0 and 1")
+        thresholds = thresholds.model_copy(update={"alpha": args.alpha})
     entries = read_accepted(args.accepted)
     files, remarks = find_runs(args.runs, args.storage)
     if len(files) < 2:
-        raise ValueError(f"{args.runs[0]}: is one run: name another to compare it with")
+        alone = f"{args.runs[0]}: is one run: name another to compare it with"
+        raise ValueError("; ".join([alone, *remarks[:1]]))
     _check_outputs(args, files)
     if len(files) > 2:
         return _history(args, files, thresholds, entries, remarks)
     comparison = compare(*files, thresholds=thresholds, across_machines=args.across_machines)
-    comparison = accept(
-        comparison,
-        entries,
-        today=datetime.date.today(),
-        earlier=lambda: runs_in(args.storage)[0],
-    )
+    comparison = accept(comparison, entries, earlier=lambda: runs_in(args.storage)[0])
     remarks += [line for file in files for line in file.remarks]
     remarks += unused_patterns(thresholds, comparison)
     lines = [*remarks, *compare_report.terminal_lines(comparison, verbose=args.verbose)]
@@ -221,7 +223,7 @@ def _history(
     if args.json or args.html:
         raise ValueError("--json and --html are of two files; a history has --markdown")
     found = history(files, thresholds=thresholds, across_machines=args.across_machines)
-    found = accept_steps(found, entries, today=datetime.date.today())
+    found = accept_steps(found, entries)
     print("\n".join([*remarks, *compare_report.history_lines(found)]))  # noqa: T201
     if args.markdown:
         lines = compare_report.history_markdown(found)

@@ -51,7 +51,10 @@ def _update(args: argparse.Namespace) -> int:
 
     of_machine: dict[Path, list[RunFile]] = {}
     for name in args.runs:
-        for run in find_run(name, args.storage)[0]:
+        runs, left_out = find_run(name, args.storage)
+        for line in left_out:
+            print(line)  # noqa: T201
+        for run in runs:
             of_machine.setdefault(path_of(run, args.folder), []).append(run)
     for path, runs in of_machine.items():
         if path.exists():

@@ -61,17 +61,17 @@ class Accepted(pydantic.BaseModel):
             raise ValueError("no such claim" + (f": is it {near[0]}?" if near else ""))
         return claim
 
+    @property
+    def is_over(self) -> bool:
+        return self.until is not None and datetime.date.today() > self.until
+
     def toml(self) -> str:
         """Write it as an entry of the file."""
         lines = ["[[accepted]]"]
         for name, value in self.model_dump(exclude_none=True).items():
-            text = value if isinstance(value, datetime.date) else _toml(value)
-            lines.append(f"{name} = {text}")
+            date = isinstance(value, datetime.date)
+            lines.append(f"{name} = {value if date else json.dumps(value, ensure_ascii=False)}")
         return "\n".join(lines) + "\n"
-
-
-def _toml(value: str | float) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 class _Document(pydantic.BaseModel):
@@ -152,7 +152,6 @@ def accept(
     comparison: Comparison,
     entries: Iterable[Accepted],
     *,
-    today: datetime.date,
     folder: Path = Path(),
     earlier: Callable[[], Sequence[RunFile]] = tuple,
 ) -> Comparison:
@@ -172,20 +171,18 @@ def accept(
             value = entry.value
             if value is None:
                 value = _first_value(entry, earlier(), folder)
-            if entry.until is not None and today > entry.until:
-                rows[k] = replace(row, note=joined(row.note, f"was accepted until {entry.until}"))
+            if entry.is_over:
+                note = joined(row.note, f"was accepted until {entry.until}")
             elif value is not None and _is_worse(row, value):
                 note = joined(row.note, f"worse than the {value:.4g} that were accepted")
-                rows[k] = replace(row, note=note)
             else:
                 note = joined(f"accepted ({entry.reason})", row.note)
-                rows[k] = replace(row, change=Change.ACCEPTED, note=note)
+                row = replace(row, change=Change.ACCEPTED)
+            rows[k] = replace(row, note=note)
     return replace(comparison, rows=tuple(rows))
 
 
-def accept_steps(
-    history: History, entries: Iterable[Accepted], *, today: datetime.date, folder: Path = Path()
-) -> History:
+def accept_steps(history: History, entries: Iterable[Accepted]) -> History:
     """Mark steps for the worse that are known: at the commit of an entry, give or take a run.
 
     A row that gets worse still has another step, later.
@@ -193,15 +190,13 @@ def accept_steps(
     files, lines = history.files, list(history.lines)
     for entry in entries:
         for k, line in enumerate(lines):
-            if line.label != entry.claim or (entry.until is not None and today > entry.until):
+            if line.label != entry.claim or entry.is_over:
                 continue
-            changes = [
-                Change.ACCEPTED
-                if change is Change.REGRESSION
-                and spans(entry, files[max(0, at - 2)], files[min(len(files) - 1, at + 1)], folder)
-                else change
-                for at, change in zip(line.steps, line.changes, strict=True)
-            ]
+            changes = list(line.changes)
+            for n, at in enumerate(line.steps):
+                around = files[max(0, at - 2)], files[min(len(files) - 1, at + 1)]
+                if changes[n] is Change.REGRESSION and spans(entry, *around, Path()):
+                    changes[n] = Change.ACCEPTED
             lines[k] = replace(line, changes=tuple(changes))
     return replace(history, lines=tuple(lines))
 

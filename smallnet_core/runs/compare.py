@@ -19,10 +19,9 @@ means (exit code 1; 0 without any such row, 2 for files or settings that cannot 
 | gone | any row | none | none | same machine, and not ``partial`` |
 
 Tests are two-sided, and a table's p values are adjusted by Holm to 5 % together; those of classes
-for each metric. A difference of
-two networks is a regression only by what the first of them, which the claim is about, has lost.
-*Undecided* is what would be significant but for something unknown that can explain it: the
-deviation of seeds, the machine's mood.
+for each metric. A difference of two networks is a regression only by what the first of them, which
+the claim is about, has lost. *Undecided* is what would be significant but for something unknown
+that can explain it: the deviation of seeds, the machine's mood.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def compare(
     known = (learn([old]) if old.learnt else {}) if learnt is None else learnt
     rows = []
     for a, b in pairs:
-        if only is not None and only not in (r.label for r in (a, b) if r):
+        if only not in (None, a and a.label, b and b.label):
             continue
         row = _compared(a, b, thresholds, at_home=at_home, partial=partial)
         if row.change is Change.SIMILAR and a and b:
@@ -113,8 +112,7 @@ def compare(
                 b,
                 known.get(a.pool),
                 functools.partial(process_variance, pairs, known, b),
-                found,
-                at_home,
+                "same" if at_home else found,
             )
         rows.append(_flipped(row, a, b))
     return Comparison(
@@ -215,15 +213,16 @@ def _compared(
         return replace(row, change=change, note=joined("no longer measured", new.reason))
     if old.kind == "none":
         return replace(row, change=Change.NOT_MEASURED)
-    row = replace(row, note=_verdicts(old, new), threshold=thresholds.of(new))
-    if old.value is None or new.value is None:
+    verdicts = "" if old.verdict == new.verdict else f"{old.verdict}, now {new.verdict}"
+    effect = None if old.value is None or new.value is None else new.value - old.value
+    row = replace(row, note=verdicts, threshold=thresholds.of(new), effect=effect)
+    if effect is None:
         if old.value == new.value:
             return replace(row, change=Change.UNCHANGED)
         diverged = new.value is None and bool(new.verdict)
         note = "diverged" if diverged else "has a number on one side only"
         change = Change.REGRESSION if diverged else Change.NOT_JUDGED
         return replace(row, change=change, note=joined(row.note, note))
-    row = replace(row, effect=new.value - old.value)
     if old.recipe != new.recipe:
         note = f"recipes differ: {old.recipe} and {new.recipe}"
         return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))
@@ -242,36 +241,27 @@ def _of_count(row: RowComparison) -> Change:
     return Change.REGRESSION if row.effect > (row.threshold or 0.0) else Change.IMPROVEMENT
 
 
-def _verdicts(old: Reading, new: Reading) -> str:
-    return "" if old.verdict == new.verdict else f"{old.verdict}, now {new.verdict}"
-
-
 def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> RowComparison:
     """A claim that was met and is missed is worse, whatever its numbers say."""
     if not (old and new and old.verdict in _MET and new.verdict == Status.MISSED.value):
         return row
-    if row.change is Change.NOT_JUDGED or _keeps_its_own(old, new):
+    # Of a difference: that the network it is about is as good as before.
+    kept = old.minuend is not None and new.minuend is not None and new.minuend >= old.minuend
+    if kept or row.change is Change.NOT_JUDGED:
         return row
-    return replace(row, change=Change.REGRESSION, test=None, narrow=None)
-
-
-def _keeps_its_own(old: Reading, new: Reading) -> bool:
-    """Whether the network that a difference is about is as good as before."""
-    return old.minuend is not None and new.minuend is not None and new.minuend >= old.minuend
+    return replace(row, change=Change.REGRESSION, test=None, narrow_p=None)
 
 
 def _decided(rows: Sequence[RowComparison], thresholds: Thresholds) -> list[RowComparison]:
     """With each table's p values adjusted, and what is below the level told apart."""
-    tests: dict[str, list[int]] = defaultdict(list)
+    families: dict[str, dict[int, float]] = defaultdict(dict)
     for k, row in enumerate(rows):
         if row.test is not None:
-            tests[row.family or row.table].append(k)
+            families[row.family or row.table][k] = row.test.p
     decided = list(rows)
-    for found in tests.values():
-        own = [rows[k].test for k in found]
-        adjusted = significance.holm([test.p for test in own if test])
-        for k, p in zip(found, adjusted, strict=True):
-            decided[k] = _decide(rows[k], p, len(found), thresholds)
+    for ps in families.values():
+        for k, p in zip(ps, significance.holm(list(ps.values())), strict=True):
+            decided[k] = _decide(rows[k], p, len(ps), thresholds)
     return decided
 
 
@@ -284,7 +274,7 @@ def _decide(row: RowComparison, p: float, family: int, thresholds: Thresholds) -
         change = Change.REGRESSION if worse else Change.IMPROVEMENT
     elif p < alpha:
         note = joined(note, f"real, but within the threshold of {row.threshold:g}")
-    elif beyond and row.narrow is not None and row.narrow.p * family < alpha:
+    elif beyond and row.narrow_p is not None and row.narrow_p * family < alpha:
         change = Change.UNDECIDED
     elif row.test.least_p * family >= alpha:
         note = joined(note, "could not have been significant at this number")

@@ -43,7 +43,7 @@ class _DocumentError(ValueError):
         super().__init__(" ".join(text.split())[:500])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RunFile:
     """A saved run whose document has been checked."""
 

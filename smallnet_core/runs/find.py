@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from smallnet_core.runs.file import RunFile, RunFileError, read_run_file
@@ -38,19 +39,15 @@ def find_run(
 
     With ``before`` a stored run comes with the one before it.
     """
-    path, stored = Path(name).expanduser(), _STORED.fullmatch(name)
+    path, stored = Path(os.path.expanduser(name)), _STORED.fullmatch(name)
     if path.is_dir():
-        runs, left_out = runs_in(path)
-        if not runs:
-            raise RunFileError(f"{name}: has no saved run in it")
-        return runs, left_out
+        found, left_out = runs_in(path)
+        if not found:
+            raise RunFileError("; ".join([f"{name}: has no saved run in it", *left_out[:1]]))
+        return found, left_out
     if stored is None or path.exists():
         return [read_run_file(path)], []
-    return _stored(name, int(stored["back"] or 0), storage, before)
-
-
-def _stored(name: str, back: int, storage: str, before: bool) -> tuple[list[RunFile], list[str]]:
-    left_out: list[str] = []
+    left_out, back = [], int(stored["back"] or 0)
     runs = _newest_first(storage, left_out)
     if name.isdecimal():
         paths = [p for folder in _folders(storage) for p in folder.glob(f"{name}_*.json*")]
@@ -62,14 +59,13 @@ def _stored(name: str, back: int, storage: str, before: bool) -> tuple[list[RunF
         runs = itertools.dropwhile(lambda run: run.path not in paths, runs if paths else iter(()))
     found = list(itertools.islice(runs, back, back + 1 + before))
     if not found:
-        refused = f"; {left_out[0]}" if left_out else ""
-        raise RunFileError(f"{name}: {storage} has no such run{refused}")
+        raise RunFileError("; ".join([f"{name}: {storage} has no such run", *left_out[:1]]))
     return found[::-1], left_out
 
 
 def _folders(storage: str | Path) -> list[Path]:
     """List the folder of pytest-benchmark's storage, and in it one for each machine."""
-    root = Path(str(storage).removeprefix("file://")).expanduser()
+    root = Path(os.path.expanduser(str(storage).removeprefix("file://")))
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
 
 
@@ -80,26 +76,25 @@ def _newest_first(storage: str, left_out: list[str]) -> Iterator[RunFile]:
         digits = path.name.partition("_")[0]
         return int(digits) if digits.isdecimal() else -1
 
-    def of_folder(folder: Path) -> Iterator[RunFile]:
-        for path in sorted(folder.glob("*.json*"), key=number, reverse=True):
-            try:
-                yield read_run_file(path)
-            except RunFileError as error:
-                left_out.append(f"left out: {error}")
-
-    machines = map(of_folder, _folders(storage))
+    machines = (
+        _read(sorted(folder.glob("*.json*"), key=number, reverse=True), left_out)
+        for folder in _folders(storage)
+    )
     return heapq.merge(*machines, key=lambda run: run.datetime, reverse=True)
+
+
+def _read(paths: Iterable[Path], left_out: list[str]) -> Iterator[RunFile]:
+    for path in paths:
+        try:
+            yield read_run_file(path)
+        except RunFileError as error:
+            left_out.append(f"left out: {error}")
 
 
 def runs_in(folder: str | Path) -> tuple[list[RunFile], list[str]]:
     """Read all runs of a folder and of those in it, by time; what is none gets a line."""
-    runs, left_out = [], []
-    for place in _folders(folder):
-        for path in sorted((*place.glob("*.json"), *place.glob("*.json.gz"))):
-            try:
-                run = read_run_file(path)
-            except RunFileError as error:
-                left_out.append(f"left out: {error}")
-            else:
-                runs += [] if run.learnt else [run]  # a reference is no run
+    left_out: list[str] = []
+    patterns = ("*.json", "*.json.gz")
+    paths = [p for place in _folders(folder) for pattern in patterns for p in place.glob(pattern)]
+    runs = [run for run in _read(sorted(paths), left_out) if not run.learnt]  # a reference is none
     return sorted(runs, key=lambda run: run.datetime), left_out

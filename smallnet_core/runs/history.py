@@ -14,10 +14,12 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
-from smallnet_core.runs import significance
 from smallnet_core.runs.compare import Comparison, check_same_data, compare
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.machines import machines
@@ -29,7 +31,6 @@ from smallnet_core.runs.rows import (
     ComparisonError,
     Thresholds,
 )
-from smallnet_core.runs.significance import Variance
 
 WINDOW = 7
 AFTER = 3
@@ -79,30 +80,31 @@ def history(
     found = [{r.key: r for r in readings(file)} for file in ordered]
     keys = list(dict.fromkeys(key for of_file in found for key in of_file))
     rows = {key: [of_file.get(key) for of_file in found] for key in keys}
-    first = {key: next(r for r in row if r is not None) for key, row in rows.items()}
-    families = Counter(r.table for r in first.values())
+    first = {key: next(filter(None, row)) for key, row in rows.items()}
+    families = Counter(reading.table for reading in first.values())
     at_home = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
     steps_in_pairs = _in_pairs(ordered, thresholds, across_machines)
     lines = []
     for key, row in rows.items():
-        judged = [k for k, r in enumerate(row) if r is not None and r.value is not None]
-        if first[key].kind == "rounds":
-            judged = [k for k in judged if at_home[k]]
-        if len(judged) >= _LEAST_RUNS and first[key].kind in ("accuracy", "rounds"):
-            alpha = thresholds.alpha / ((len(judged) - 1) * families[first[key].table])
-            readings_of_row = [r for k in judged if (r := row[k]) is not None]
-            steps = {
-                judged[at]: change
-                for at, change in _steps(readings_of_row, alpha, thresholds).items()
-            }
+        label, table, kind = first[key].label, first[key].table, first[key].kind
+        judged = {
+            k: reading
+            for k, reading in enumerate(row)
+            if reading and reading.value is not None and (kind != "rounds" or at_home[k])
+        }
+        if len(judged) >= _LEAST_RUNS and kind in ("accuracy", "rounds"):
+            alpha = thresholds.alpha / ((len(judged) - 1) * families[table])
+            places = list(judged)
+            changed = _steps(list(judged.values()), alpha, thresholds)
+            steps = {places[at]: change for at, change in changed.items()}
         else:
-            steps = steps_in_pairs(first[key].label, judged)
+            steps = steps_in_pairs(label, list(judged))
         lines.append(
             Line(
-                label=first[key].label,
-                table=first[key].table,
+                label=label,
+                table=table,
                 unit=first[key].unit,
-                values=tuple(None if r is None else r.value for r in row),
+                values=tuple(reading.value if reading else None for reading in row),
                 steps=tuple(steps),
                 changes=tuple(steps.values()),
             )
@@ -114,7 +116,7 @@ def _in_pairs(
     files: Sequence[RunFile], thresholds: Thresholds, across_machines: bool
 ) -> Callable[[str, Sequence[int]], dict[int, Change]]:
     """Find steps by comparing two files at a time; the level is shared by a history's steps."""
-    shared = replace(thresholds, alpha=thresholds.alpha / (len(files) - 1))
+    shared = thresholds.model_copy(update={"alpha": thresholds.alpha / (len(files) - 1)})
 
     @functools.cache
     def changes(reference: int, at: int) -> Mapping[str, Change]:
@@ -143,31 +145,28 @@ def _in_pairs(
 
 def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict[int, Change]:
     """Steps of a row by the run at which it had changed; the surest first, then on both sides."""
-    timed = row[0].kind == "rounds"
-    gauges = {r.process.gauge if r.process else None for r in row}
-    referred = timed and len(gauges) == 1 and None not in gauges
-    series, assumed = [], ASSUMED_SEED_DEVIATION**2
-    if timed:
+    processes = [reading.process for reading in row if reading.process is not None]
+    if timed := row[0].kind == "rounds":
+        gauges = {process.gauge for process in processes}
+        referred = len(gauges) == 1 and None not in gauges
+        series = [p.log - (p.mood or 0.0) * referred for p in processes]
         assumed = ASSUMED_PROCESS_DEVIATION**2 + (0 if referred else ASSUMED_MOOD_DEVIATION**2)
-    for reading in row:
-        if timed:
-            assert reading.process is not None
-            mood = (reading.process.mood or 0.0) if referred else 0.0
-            series.append(reading.process.log - mood)
-        else:
-            assert reading.value is not None
-            series.append(reading.value)
+    else:
+        series = [reading.value for reading in row if reading.value is not None]
+        assumed = ASSUMED_SEED_DEVIATION**2
     weights = [tuple(run["weights_sha256"] for run in r.runs) for r in row]
-    same = [bool(a) and a == b for a, b in itertools.pairwise(weights)]
+    other = np.array([not a or a != b for a, b in itertools.pairwise(weights)])
     steps: list[int] = []
-    while True:
-        best = _surest(series, steps, same, assumed)
-        if best is None or best[0] >= alpha:
+    while len(steps) < len(series) - 1:
+        p, at = _surest(np.array(series), steps, other, assumed)
+        if p >= alpha:
             break
-        steps.append(best[1])
+        steps.append(at)
     found = {}
     for at in sorted(steps):
-        effect = _effect(series, at, steps)
+        start = max([0, at - WINDOW, *(step for step in steps if step < at)])
+        end = min([len(series), at + AFTER, *(step for step in steps if step > at)])
+        effect = statistics.fmean(series[at:end]) - statistics.fmean(series[start:at])
         shown = 100 * math.expm1(min(effect, 500.0)) if timed else effect
         if abs(shown) > thresholds.of(row[0]):
             worse = (effect > 0) == row[0].lower_is_better
@@ -175,44 +174,39 @@ def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict
     return found
 
 
-def _windows(
-    series: Sequence[float], at: int, steps: Sequence[int]
-) -> tuple[Sequence[float], Sequence[float]]:
-    start = max([0, *(s for s in steps if s < at)])
-    end = min([len(series), *(s for s in steps if s > at)])
-    return series[max(start, at - WINDOW) : at], series[at : min(end, at + AFTER)]
-
-
-def _effect(series: Sequence[float], at: int, steps: Sequence[int]) -> float:
-    before, after = _windows(series, at, steps)
-    return statistics.fmean(after) - statistics.fmean(before)
-
-
 def _surest(
-    series: Sequence[float], steps: Sequence[int], same: Sequence[bool], assumed: float
-) -> tuple[float, int] | None:
-    """The p value and the place of the surest step that is not known yet."""
-    squares = [(b - a) ** 2 / 2 for a, b in itertools.pairwise(series)]
-    best: tuple[float, int] | None = None
-    for at in range(1, len(series)):
-        if at in steps:
-            continue
-        between = [
-            s for k, s in enumerate(squares, 1) if k != at and k not in steps and not same[k - 1]
-        ]
-        # Neighbours overlap: of n differences two thirds are worth one (von Neumann, 1941).
-        degrees = 2 * len(between) / 3
-        variance: Variance = (assumed, 30.0)
-        if degrees >= 5:
-            variance = max(statistics.fmean(between), assumed / 4), degrees
-        before, after = _windows(series, at, steps)
-        share = 1 / len(before) + 1 / len(after)
-        test, _ = significance.t_test(
-            _effect(series, at, steps), [(variance[0] * share, variance[1])], ""
-        )
-        if best is None or test.p < best[0]:
-            best = test.p, at
-    return best
+    series: npt.NDArray[np.float64],
+    steps: Sequence[int],
+    other: npt.NDArray[np.bool_],
+    assumed: float,
+) -> tuple[float, int]:
+    """The p value and the place of the surest step that is not among ``steps``.
+
+    ``other`` says for each run but the first whether its weights are other ones than before.
+    """
+    from scipy.special import stdtr
+
+    at = np.setdiff1d(np.arange(1, len(series)), steps)
+    edges = np.array([0, *sorted(steps), len(series)])
+    following = np.searchsorted(edges, at, side="right")
+    start = np.maximum(edges[following - 1], at - WINDOW)
+    end = np.minimum(edges[following], at + AFTER)
+    sums = np.cumsum(np.concatenate([[0.0], series - series.mean()]))
+    effect = (sums[end] - sums[at]) / (end - at) - (sums[at] - sums[start]) / (at - start)
+    counted = other.copy()
+    counted[np.array(steps, int) - 1] = False
+    squares = np.where(counted, np.diff(series) ** 2 / 2, 0.0)
+    # Of neighbours in time, but for the two at the step.
+    num = counted.sum() - counted[at - 1]
+    between = (squares.sum() - squares[at - 1]) / np.maximum(num, 1)
+    # Neighbours overlap: of n differences two thirds are worth one (von Neumann, 1941).
+    degrees = 2 * num / 3
+    known = degrees >= 5
+    variance = np.where(known, np.maximum(between, assumed / 4), assumed)
+    error = np.sqrt(variance * (1 / (at - start) + 1 / (end - at)))
+    p = 2 * stdtr(np.where(known, degrees, 30.0), -abs(effect) / error)
+    surest = int(np.argmin(p))
+    return float(p[surest]), int(at[surest])
 
 
 def bisect_status(comparison: Comparison, label: str) -> int:

@@ -12,6 +12,7 @@ from smallnet_core.runs.file import RunFile
 
 # Without these two machines cannot be told apart.
 _NEEDED = ("host", "processor", "memory_gib", "num_threads")
+_OURS = ("memory_gib", "device", "device_name", "num_threads")
 _CLOCK_CHANGE = 1.1
 BUSY = 1.25  # processes a core
 
@@ -64,16 +65,12 @@ def warnings(old: RunFile, new: RunFile) -> tuple[str, ...]:
 
 def num_cores(file: RunFile) -> int | None:
     """Tell how many cores the run's machine had; its threads where the file has no cores."""
-    processor = _mapping(file.document["machine_info"].get("cpu"))
-    for found in (processor.get("count"), file.machine.get("num_threads")):
-        if isinstance(found, int) and found > 0:
-            return found
-    return None
+    return _processor(file).get("count") or file.machine.get("num_threads")
 
 
 def _recorded(file: RunFile, name: str) -> list[float]:
-    values = [row.get(name) for row in file.rows if row["claim"] is None]
-    return [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    found = [row.get(name) for row in file.rows if row["claim"] is None]
+    return [value for value in found if value is not None]
 
 
 def _text(value: Any) -> str | None:
@@ -82,34 +79,30 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _processor(file: RunFile) -> Mapping[str, Any]:
+    return file.document["machine_info"].get("cpu") or {}
 
 
 def _machine(file: RunFile) -> dict[str, str | None]:
-    whole, ours = file.document["machine_info"], file.machine
-    processor = _mapping(whole.get("cpu"))
-    flags = processor.get("flags")
-    return {
-        "host": _text(whole.get("node")),
-        "processor": _text(processor.get("brand_raw") or whole.get("processor")),
-        "flags": _text(sorted(map(str, flags)) if isinstance(flags, list) else None),
-        "cache": _text(processor.get("l3_cache_size")),
-        "memory_gib": _text(ours.get("memory_gib")),
-        "device": _text(ours.get("device")),
-        "device_name": _text(ours.get("device_name")),
-        "num_threads": _text(ours.get("num_threads")),
+    whole, processor = file.document["machine_info"], _processor(file)
+    facts = {
+        "host": whole.get("node"),
+        "processor": processor.get("brand_raw") or whole.get("processor"),
+        "flags": sorted(processor.get("flags", ())),
+        "cache": processor.get("l3_cache_size"),
+        **{name: file.machine.get(name) for name in _OURS},
     }
+    return {name: _text(value) for name, value in facts.items()}
 
 
 def _environment(file: RunFile) -> dict[str, str | None]:
     machine = _machine(file)
     if machine["flags"]:
         machine["flags"] = f"{machine['flags'].count(',') + 1} flags"
-    return {
-        "commit": _text(file.commit.get("id")),
-        "python": _text(file.machine.get("python")),
-        "system": _text(file.machine.get("system")),
-        **{name: _text(v) for name, v in _mapping(file.machine.get("versions")).items()},
-        **machine,
+    facts = {
+        "commit": file.commit.get("id"),
+        "python": file.machine.get("python"),
+        "system": file.machine.get("system"),
+        **file.machine.get("versions", {}),
     }
+    return {name: _text(value) for name, value in facts.items()} | machine

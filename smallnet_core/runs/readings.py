@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from smallnet_core.claims import CLAIMS
 from smallnet_core.records import Rule, Status
@@ -64,7 +66,7 @@ class Reading:
     weights: str | None = None  # of a curve
     minuend: float | None = None  # of a difference: what the claim is about
 
-    @property
+    @functools.cached_property
     def pool(self) -> tuple[str, ...]:
         """The key of what its values can be pooled with: by the same recipe but for the seed."""
         recipes = {json.dumps({**run["recipe"], "seed": 0}, sort_keys=True) for run in self.runs}
@@ -74,85 +76,89 @@ class Reading:
         return (*self.key[:3], digest[:12])
 
 
-def readings(file: RunFile) -> list[Reading]:
-    """Read all rows of a file, each under a label of its own."""
+_read: WeakKeyDictionary[RunFile, tuple[Reading, ...]] = WeakKeyDictionary()
+
+
+def readings(file: RunFile) -> tuple[Reading, ...]:
+    """Read all rows of a file, each under a label of its own; once, however often it is asked."""
+    if file not in _read:
+        _read[file] = tuple(_readings(file))
+    return _read[file]
+
+
+def _readings(file: RunFile) -> Iterator[Reading]:
     runs = {run["fingerprint"]: run for run in file.runs}
     rounds = {
-        timing_key(row): tuple(seconds)
+        timing_key(row): seconds
         for row, seconds in file.rounds
         if row["claim"] is None and row["kind"] == "latency"
     }
     cores = num_cores(file)
-    found: dict[tuple[str, ...], Reading] = {}
-    labels: set[str] = set()
+    keys, labels = set(), set()
     for row in file.rows:
-        timing = row["claim"] is None
-        for reading in _of_timing(row, runs, rounds) if timing else [_of_claim(row, runs)]:
-            if reading.process and row["device"] == "cpu":
-                crowd = replace(reading.process, crowd=_crowd(row.get("load_average"), cores))
-                reading = replace(reading, process=crowd)
-            if reading.key in found:  # the same by another recipe
-                recipe = str(reading.recipe)
-                reading = replace(reading, key=(*reading.key, recipe))
+        of_claim = row["claim"] is not None
+        for reading in [_of_claim(row, runs)] if of_claim else _of_timing(row, runs, rounds):
+            if reading.process and row["device"] == "cpu" and cores:
+                crowd = math.log(max(1.0, (row.get("load_average") or 0.0) / cores))
+                reading = replace(reading, process=replace(reading.process, crowd=crowd))
+            if reading.key in keys:  # the same by another recipe
+                reading = replace(reading, key=(*reading.key, str(reading.recipe)))
             if reading.label in labels:
                 label = f"{reading.label} ({', '.join(filter(None, reading.key[-2:]))})"
                 reading = replace(reading, label=label)
             labels.add(reading.label)
-            found.setdefault(reading.key, reading)
-    return list(found.values())
+            if reading.key not in keys:
+                yield reading
+            keys.add(reading.key)
 
 
 def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
     claim = CLAIMS.get(row["claim"])
-    unit = row["unit"]
-    base = Reading(
-        key=("claim", row["claim"], row["device"] or ""),
-        label=row["claim"],
-        table=row["source"],
-        kind="none",
-        unit=unit,
-        verdict=row["verdict"],
-        reason=row["reason"],
-        recipe=row["recipe"],
-        lower_is_better=claim is not None and claim.rule is Rule.BELOW,
-        fingerprints=tuple(row["fingerprints"]),
-    )
-    value, values = row["measured"], tuple(row["values"])
-    if row["verdict"] == Status.NOT_MEASURED.value and value is None:
-        return base
+    unit, value, values = row["unit"], row["measured"], tuple(row["values"])
+    fields: dict[str, Any] = {
+        "key": ("claim", row["claim"], row["device"] or ""),
+        "label": row["claim"],
+        "table": row["source"],
+        "unit": unit,
+        "verdict": row["verdict"],
+        "reason": row["reason"],
+        "recipe": row["recipe"],
+        "lower_is_better": claim is not None and claim.rule is Rule.BELOW,
+        "fingerprints": tuple(row["fingerprints"]),
+    }
+    if value is None and row["verdict"] == Status.NOT_MEASURED.value:
+        return Reading(kind="none", **fields)
     if value is None or None in values:  # it diverged
-        return replace(base, kind="number")
-    own = [runs.get(one) for one in row["fingerprints"]]
-    found = tuple(run for run in own if run is not None)
-    interval = tuple(row["interval"]) if row["interval"] else None
-    base = replace(
-        base,
-        value=value,
-        values=values,
-        num_images=row["num_images"],
-        interval=interval,
-        runs=found if found and len(found) == len(own) == len(values) else (),
-        minuend=_finite(row["details"].get("minuend_percent")),
-    )
-    if unit == "%" and row["metric"] == "accuracy_percent" and (base.num_images or base.runs):
-        return replace(base, kind="accuracy")
+        return Reading(kind="number", **fields)
+    found = tuple(runs[one] for one in row["fingerprints"] if one in runs)
+    if not len(found) == len(row["fingerprints"]) == len(values):
+        found = ()
+    interval = row["interval"] and tuple(row["interval"])
+    fields |= {
+        "value": value,
+        "values": values,
+        "num_images": row["num_images"],
+        "interval": interval,
+        "runs": found,
+        "minuend": row["details"].get("minuend_percent"),
+    }
+    if unit == "%" and row["metric"] == "accuracy_percent" and (row["num_images"] or found):
+        return Reading(kind="accuracy", **fields)
     index = None if claim is None else claim.details.get("class_index")
-    if base.runs and index is not None and row["metric"] in ("precision", "recall", "f1"):
-        variances = [_sampling(run["confusion"], index, row["metric"]) for run in base.runs]
-        if None not in variances:
-            sampling = statistics.fmean(filter(None, variances))
-            family = f"{base.table}, {row['metric']}"
-            return replace(base, kind="class", sampling=sampling, family=family)
+    if found and index is not None and row["metric"] in ("precision", "recall", "f1"):
+        matrices = [run["confusion"] for run in found]
+        if all(index < len(matrix) for matrix in matrices):
+            sampling = statistics.fmean(_sampling(m, index, row["metric"]) for m in matrices)
+            family = f"{row['source']}, {row['metric']}"
+            return Reading(kind="class", sampling=sampling, family=family, **fields)
     if unit in ("%", "points", ""):
-        wide = interval is not None and interval[0] < interval[1]
-        return replace(base, kind="interval" if wide else "number")
-    return replace(base, kind="count", lower_is_better=unit in BIGGER_IS_WORSE)
+        wide = interval and interval[0] < interval[1]
+        return Reading(kind="interval" if wide else "number", **fields)
+    return Reading(kind="count", **fields | {"lower_is_better": unit in BIGGER_IS_WORSE})
 
 
-def _sampling(confusion: Sequence[Sequence[int]], index: int, metric: str) -> float | None:
+def _sampling(confusion: Sequence[Sequence[int]], index: int, metric: str) -> float:
     """Estimate the variance of a class's number that another draw of the images would make."""
-    if index >= len(confusion):
-        return None
     hits, support = confusion[index][index], sum(confusion[index])
     predicted = sum(row[index] for row in confusion)
     if metric != "f1":
@@ -173,81 +179,74 @@ def timing_label(row: Row) -> str:
 
 
 def _of_timing(
-    row: Row, runs: Mapping[str, Row], rounds: Mapping[tuple[str, ...], tuple[float, ...]]
+    row: Row, runs: Mapping[str, Row], rounds: Mapping[tuple[str, ...], Sequence[float]]
 ) -> list[Reading]:
     kind, key = row["kind"], timing_key(row)
     base = Reading(key=key, label=timing_label(row), table=kind, kind="number", unit="ms")
 
-    def part(name: str, unit: str, kind: str = "number") -> Reading:
-        return replace(
-            base,
-            key=(*key, name),
-            label=f"{base.label}: {name}",
-            unit=unit,
-            value=_finite(row.get(name)),
-            kind=kind,
-            lower_is_better=kind == "count",
-        )
+    def part(name: str, unit: str, **fields: Any) -> Reading:
+        value, label = row.get(name), f"{base.label}: {name}"
+        value = float(value) if isinstance(value, int | float) else None  # not one a seed
+        return replace(base, key=(*key, name), label=label, unit=unit, value=value, **fields)
 
     if kind == "latency":
-        seconds = rounds.get(key, ())
-        value = 1000 * statistics.median(seconds) if seconds else _finite(row.get("measured"))
-        return [_timed(replace(base, value=value), row, [1000 * s for s in seconds])]
+        seconds = rounds.get(key)
+        value = 1000 * statistics.median(seconds) if seconds else row.get("measured")
+        return [_timed(replace(base, value=value), row, [1000 * s for s in seconds or ()])]
     if kind == "training_speed":
-        by_loop = row.get("rounds_images_per_second")
-        speeds = _numbers(by_loop.get("ours")) if isinstance(by_loop, Mapping) else ()
+        speeds = (row.get("rounds_images_per_second") or {}).get("ours")
         if not speeds:
             return [part("ratio", "")]
         value = statistics.median(speeds)
         return [_timed(replace(base, unit="images/s", value=value), row, speeds)]
     if kind == "pruned network":
-        fingerprint = str(row.get("fingerprint", ""))
         accuracy = part("accuracy_percent", "%")
-        if fingerprint in runs and accuracy.value is not None:
+        run = runs.get(str(row.get("fingerprint")))
+        if run is not None and accuracy.value is not None:
             accuracy = replace(
                 accuracy,
                 kind="accuracy",
                 values=(accuracy.value,),
-                num_images=runs[fingerprint]["num_images"],
-                runs=(runs[fingerprint],),
-                fingerprints=(fingerprint,),
+                num_images=run["num_images"],
+                runs=(run,),
+                fingerprints=(run["fingerprint"],),
             )
+        counts = {
+            "num_params": "parameters",
+            "num_nonzeros": "parameters",
+            "multiply_adds": "multiply-adds",
+            "dense_bytes": "bytes",
+        }
         return [
-            part("num_params", "parameters", "count"),
-            part("num_nonzeros", "parameters", "count"),
-            part("multiply_adds", "multiply-adds", "count"),
-            part("dense_bytes", "bytes", "count"),
+            *(part(n, unit, kind="count", lower_is_better=True) for n, unit in counts.items()),
             _timed(part("latency_ms", "ms"), row),
             _timed(part("images_per_second", "images/s"), row),
             accuracy,
         ]
     if kind == "pruning curve":
-        percents = _numbers(row.get("accuracy_percent"))
-        images = row.get("num_images")
+        percents = row.get("accuracy_percent")
+        points = tuple(percents) if isinstance(percents, list) and None not in percents else ()
         return [
             replace(
                 base,
-                kind="curve" if percents else "none",
+                kind="curve" if points else "none",
                 unit="%",
-                value=statistics.fmean(percents) if percents else None,
-                values=percents,
-                num_images=images if type(images) is int and images > 0 else _LEAST_IMAGES,
+                value=statistics.fmean(points) if points else None,
+                values=points,
+                num_images=row.get("num_images") or _LEAST_IMAGES,
                 weights=row.get("weights_sha256"),
             )
         ]
     if kind == "failures":
-        return [replace(part("accuracy_percent", "%"), kind="count")]
-    unit = str(row.get("unit", ""))
-    return [replace(base, unit=unit, value=_finite(row.get("measured")))]
+        return [part("accuracy_percent", "%", kind="count")]
+    return [replace(base, unit=row.get("unit") or "", value=row.get("measured"))]
 
 
 def _timed(reading: Reading, row: Row, rounds: Sequence[float] = ()) -> Reading:
     """A time or a rate, by its rounds, else by its one value; a number where it has neither."""
-    if not rounds and reading.value is not None:
-        rounds = (reading.value,)
-    if not rounds or statistics.median(rounds) <= 0:
+    if not reading.value:
         return reading
-    log, within = log_median(rounds)
+    log, within = log_median(rounds or [reading.value])
     mood, gauge = _mood(row)
     is_time = reading.unit == "ms"
     if mood is not None and not is_time:
@@ -256,32 +255,11 @@ def _timed(reading: Reading, row: Row, rounds: Sequence[float] = ()) -> Reading:
     return replace(reading, kind="rounds", process=process, lower_is_better=is_time)
 
 
-def _crowd(load_average: Any, cores: int | None) -> float:
-    load = _finite(load_average) or 0.0
-    return math.log(max(1.0, load / cores)) if cores else 0.0
-
-
 def _mood(row: Row) -> tuple[float | None, str | None]:
     """Log of the seconds that the reference timings took beside this row, and their names."""
-    seconds = row.get("reference_seconds")
-    found = dict(seconds) if isinstance(seconds, Mapping) else {}
-    if not found and (rate := _finite(row.get("matmul_gflops"))):
-        found["matmul"] = 1 / rate
-    if not found or not all((_finite(s) or 0.0) > 0 for s in found.values()):
+    found = row.get("reference_seconds") or {}
+    if not found and (rate := row.get("matmul_gflops")):
+        found = {"matmul": 1 / rate}
+    if not found or not all(0 < seconds < math.inf for seconds in found.values()):
         return None, None
     return statistics.fmean(map(math.log, found.values())), " ".join(sorted(found))
-
-
-def _numbers(values: Any) -> tuple[float, ...]:
-    """Read a list of finite numbers; empty for anything else."""
-    found = [_finite(value) for value in values] if isinstance(values, list) else []
-    return tuple(value for value in found if value is not None) if None not in found else ()
-
-
-def _finite(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond any float
-        return None

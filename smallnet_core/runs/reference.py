@@ -12,30 +12,20 @@ import math
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smallnet_core.records import Status
-from smallnet_core.runs.file import Row, RunFile, check_document
+from smallnet_core.runs.file import SCHEMA, Row, RunFile, check_document
 from smallnet_core.runs.machines import machines
-from smallnet_core.runs.readings import readings, timing_key
+from smallnet_core.runs.readings import Reading, readings, timing_key
+from smallnet_core.runs.schema import Found
 from smallnet_core.system.files import replace_file
 
 FOLDER = Path("reports/reference")
 MOST = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What one network or one run has of a row."""
-
-    value: float  # percent; of a time the log of its median
-    run: str  # time and commit
-    weights: str | None = None
-    mood: float | None = None  # see readings.Process
-    gauge: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,22 +61,31 @@ def learn(files: Sequence[RunFile]) -> dict[tuple[str, ...], Learnt]:
     found: dict[tuple[str, ...], dict[str, Found]] = defaultdict(dict)
     for file in sorted(files, key=lambda file: (not file.learnt, file.datetime)):
         at_home = machines(newest, file) == "same"
-        run = f"{file.datetime[:19]} {str(file.commit.get('id') or '')[:12]}".strip()
-        for row in file.learnt:
-            if at_home or not row["timed"]:
-                values = [Found(**one) for one in row["values"]]
-                found[tuple(row["key"])] |= {one.weights or one.run: one for one in values}
-        for reading in () if file.learnt else readings(file):
-            own = found[reading.pool]
-            if reading.kind == "accuracy":
-                for network, value in zip(reading.runs, reading.values, strict=False):
-                    weights = network["weights_sha256"] or f"{run} {network['fingerprint']}"
-                    own.pop(weights, None)  # what is judged again is the newest
-                    own[weights] = Found(value=value, run=run, weights=weights)
-            elif reading.process and at_home:
-                p = reading.process
-                own[run] = Found(value=p.log, run=run, mood=p.mood, gauge=p.gauge)
-    return {key: Learnt(tuple(own.values())[-MOST:]) for key, own in found.items() if own}
+        for key, one in _found(file):
+            if one.weights is not None:
+                found[key].pop(one.weights, None)  # what is judged again is the newest
+                found[key][one.weights] = one
+            elif at_home:
+                found[key][one.run] = one
+    return {key: Learnt(tuple(own.values())[-MOST:]) for key, own in found.items()}
+
+
+def _found(file: RunFile) -> Iterator[tuple[tuple[str, ...], Found]]:
+    for row in file.learnt:
+        for one in row["values"]:
+            yield tuple(row["key"]), Found(**one)
+    if file.learnt:
+        return
+    run = f"{file.datetime[:19]} {(file.commit.get('id') or '')[:12]}".strip()
+    for reading in readings(file):
+        if reading.kind == "accuracy":
+            for network, value in zip(reading.runs, reading.values, strict=False):
+                weights = network["weights_sha256"] or f"{run} {network['fingerprint']}"
+                one = Found(value=value, run=run, weights=weights, mood=None, gauge=None)
+                yield reading.pool, one
+        elif p := reading.process:
+            one = Found(value=p.log, run=run, weights=None, mood=p.mood, gauge=p.gauge)
+            yield reading.pool, one
 
 
 def reference_path(host: str | None, device: str | None, folder: Path = FOLDER) -> Path:
@@ -98,7 +97,7 @@ def reference_path(host: str | None, device: str | None, folder: Path = FOLDER) 
 def path_of(file: RunFile, folder: Path = FOLDER) -> Path:
     """Name the file of the machine that a run is from."""
     host = file.document["machine_info"].get("node")
-    return reference_path(str(host or ""), file.machine.get("device"), folder)
+    return reference_path(host, file.machine.get("device"), folder)
 
 
 def update(files: Sequence[RunFile], path: Path) -> RunFile:
@@ -121,14 +120,12 @@ def update(files: Sequence[RunFile], path: Path) -> RunFile:
                 timed.setdefault(timing_key(row), benchmark)
     measured = {row["claim"] for row in rows.values() if not _is_empty(row)}
     kept = [row for row in rows.values() if not _is_empty(row) or row["claim"] not in measured]
-    ours = {"schema": 2, "rows": kept, "runs": list(runs.values())}
+    ours = {"schema": SCHEMA, "rows": kept, "runs": list(runs.values())}
     benchmarks = list(timed.values())
     document = {**newest_first[0].document, "benchmarks": benchmarks, "smallnet": ours}
     made = {reading.pool: reading for reading in readings(RunFile(path=path, document=document))}
     ours["learnt"] = [
-        {"key": key, "label": made[key].label, "unit": made[key].unit, **_facts(row)}
-        for key, row in learn(files).items()
-        if key in made
+        _learnt_row(made[key], learnt) for key, learnt in learn(files).items() if key in made
     ]
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     reference = RunFile(path=path, document=check_document(json.loads(text)))
@@ -144,17 +141,20 @@ def _is_empty(row: Row) -> bool:
     return row.get("verdict") == Status.NOT_MEASURED.value
 
 
-def _facts(row: Learnt) -> Mapping[str, Any]:
-    """Number, mean and deviation for whoever reads the file; of times the deviation in percent."""
-    timed = row.found[0].weights is None
-    mean = statistics.fmean(one.value for one in row.found)
-    deviation = statistics.stdev(row.values) if len(row.values) > 1 else None
+def _learnt_row(reading: Reading, learnt: Learnt) -> Row:
+    """With number, mean and deviation for whoever reads it; of times the deviation in percent."""
+    timed = reading.process is not None
+    mean = statistics.fmean(one.value for one in learnt.found)
+    deviation = statistics.stdev(learnt.values) if len(learnt.found) > 1 else None
     return {
+        "key": reading.pool,
+        "label": reading.label,
+        "unit": reading.unit,
         "timed": timed,
-        "n": len(row.found),
+        "n": len(learnt.found),
         "mean": math.exp(mean) if timed else mean,
         "deviation": 100 * deviation if timed and deviation is not None else deviation,
-        "values": [asdict(one) for one in row.found],
+        "values": [one.model_dump() for one in learnt.found],
     }
 
 

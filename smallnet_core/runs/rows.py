@@ -8,11 +8,12 @@ import fnmatch
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
@@ -60,42 +61,21 @@ class Change(enum.StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """The least that counts: beyond ``alpha``, an effect in points or percent."""
+_Least = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
-    alpha: float = 0.05
-    accuracy_points: float = 0.1
-    time_percent: float = 10.0
-    claims: Mapping[str, float] = field(default_factory=dict)  # by pattern, in the row's own unit
 
-    def __post_init__(self) -> None:
-        if not 0 < self.alpha < 1:
-            raise ValueError(f"alpha is {self.alpha}, expected a level between 0 and 1")
-        values = {
-            "accuracy_points": self.accuracy_points,
-            "time_percent": self.time_percent,
-            **self.claims,
-        }
-        for name, value in values.items():
-            if not 0 <= value < math.inf:
-                raise ValueError(f"threshold of {name} is {value}, expected 0 or more")
+class Thresholds(BaseModel):
+    """The least that counts: beyond ``alpha``, an effect in points or percent.
 
-    @classmethod
-    def from_table(cls, table: Any) -> Thresholds:
-        """Read ``[tool.smallnet.compare]`` of a pyproject.toml; ValueError for what it is not."""
-        if not isinstance(table, Mapping):
-            raise ValueError(f"{table!r}: expected a table")
-        known = {"alpha", "accuracy_points", "time_percent", "claims"}
-        if unknown := sorted(table.keys() - known):
-            raise ValueError(f"{', '.join(unknown)}: expected of {', '.join(sorted(known))}")
-        claims = table.get("claims", {})
-        if not isinstance(claims, Mapping):
-            raise ValueError(f"claims is {claims!r}, expected a table of patterns")
-        for name, value in {**table, **claims}.items():
-            if name != "claims" and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise ValueError(f"{name} is {value!r}, expected a number")
-        return cls(**table)
+    ``[tool.smallnet.compare]`` of a pyproject.toml.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    accuracy_points: _Least = 0.1
+    time_percent: _Least = 10.0
+    claims: dict[str, _Least] = {}  # by pattern, in the row's own unit
 
     def of(self, reading: Reading) -> float:
         """Give what the effect has to be above; the first pattern that fits decides."""
@@ -125,7 +105,7 @@ class RowComparison:
     interval: tuple[float, float] | None = None  # 95 %, of the effect
     threshold: float | None = None
     test: Test | None = None
-    narrow: Test | None = None  # without what is unknown: undecided where it alone is significant
+    narrow_p: float | None = None  # without what is unknown: undecided where it alone is below
     p_adjusted: float | None = None  # Holm, over the table
     note: str = ""
     lower_is_better: bool = False
@@ -142,8 +122,8 @@ def tested(
     learnt: Learnt | None,
     process: Callable[[], Variance],
     found: str,
-    at_home: bool,
 ) -> RowComparison:
+    """The row with the test that its kind has, or decided where there is none."""
     kinds = {old.kind, new.kind}
     if kinds == {"accuracy"}:
         return _accuracy(row, old, new, learnt)
@@ -153,10 +133,10 @@ def tested(
         return _curve(row, old, new)
     if kinds == {"rounds"}:
         row = _time(row, old, new, learnt, process())
-        if at_home:
+        if found == "same":
             return row
-        note = joined(row.note, "another machine" if found == "another" else "unknown machine")
-        return replace(row, change=Change.NOT_JUDGED, test=None, narrow=None, note=note)
+        note = joined(row.note, f"{found} machine")
+        return replace(row, change=Change.NOT_JUDGED, test=None, narrow_p=None, note=note)
     if kinds <= {"interval", "accuracy"} and old.interval and new.interval:
         return _intervals(row, old, new)
     return replace(row, change=Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
@@ -196,7 +176,7 @@ def _accuracy(
         )
     )
     note = joined(note, "fewer than three seeds: their deviation is assumed")
-    return replace(wide, note=note, narrow=narrow.test)
+    return replace(wide, note=note, narrow_p=narrow.test.p if narrow.test else None)
 
 
 def _by_seeds(
@@ -269,30 +249,30 @@ def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     if len(old.values) != len(new.values):
         return replace(row, change=Change.NOT_JUDGED, note="other proportions")
     same = old.weights is not None and old.weights == new.weights
-    found: list[tuple[float, float, Test, Test, tuple[float, float]]] = []
+    points = len(old.values)
+    found = []
     for k, (a, b) in enumerate(zip(old.values, new.values, strict=True)):
-        images = [
+        assert old.num_images and new.num_images
+        images = sum(
             1e4 * significance.share_variance(round(v / 100 * n), n)
             for v, n in ((a, old.num_images), (b, new.num_images))
-            if n is not None
-        ]
-        parts: list[Variance] = [(sum(images), 1e9)]
+        )
+        parts: list[Variance] = [(images, 1e9)]
         narrow, _ = significance.t_test(b - a, parts, "")
         if not same:
-            step = abs(old.values[min(k + 1, len(old.values) - 1)] - old.values[max(k - 1, 0)]) / 2
+            step = abs(old.values[min(k + 1, points - 1)] - old.values[max(k - 1, 0)]) / 2
             parts.append((2 * (WIDE_SEED_DEVIATION**2 + step**2), _ASSUMED_DEGREES))
         test, interval = significance.t_test(b - a, parts, "two shares of the images")
-        found.append((test.p, b - a, test, narrow, interval))
-    _, effect, test, narrow, interval = min(found, key=lambda each: each[0])
-    points = len(found)
-    return replace(
-        row,
-        effect=effect,
-        interval=interval,
-        test=replace(test, p=min(1.0, points * test.p)),
-        narrow=None if same else replace(narrow, p=min(1.0, points * narrow.p)),
-        note=joined(row.note, "" if same else "other weights"),
-    )
+        at_point = replace(
+            row,
+            effect=b - a,
+            interval=interval,
+            test=replace(test, p=min(1.0, points * test.p)),
+            narrow_p=None if same else min(1.0, points * narrow.p),
+            note=joined(row.note, "" if same else "other weights"),
+        )
+        found.append((test.p, k, at_point))
+    return min(found)[2]
 
 
 def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
@@ -317,17 +297,14 @@ def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     )
 
 
-def _moods(old: Process, new: Process) -> tuple[float, float] | None:
-    """What the machine's mood did to both, where the same reference timing tells."""
+def _difference(old: Process, new: Process) -> tuple[float, float | None]:
+    """New - old of the logs of a time, without what the machine's mood did to it; and that.
+
+    None where no reference timing tells.
+    """
     if old.mood is None or new.mood is None or old.gauge != new.gauge:
-        return None
-    return old.mood, new.mood
-
-
-def _difference(old: Process, new: Process) -> float:
-    """New - old of the logs of a time, without the machine's mood where that is known."""
-    before, after = _moods(old, new) or (0.0, 0.0)
-    return (new.log - after) - (old.log - before)
+        return new.log - old.log, None
+    return (new.log - new.mood) - (old.log - old.mood), new.mood - old.mood
 
 
 def process_variance(
@@ -347,7 +324,7 @@ def process_variance(
     if len(both) < 10 or windows:
         return known
     seen = significance.spread(
-        tuple(_difference(a.process, b.process) for a, b in both if a.process and b.process)
+        tuple(_difference(a.process, b.process)[0] for a, b in both if a.process and b.process)
     )
     return max(known[0], seen / 2), known[1]
 
@@ -357,20 +334,16 @@ def _time(
 ) -> RowComparison:
     assert old.process and new.process
     a, b = old.process, new.process
-    num_old, moods, difference = 1, _moods(a, b), _difference(a, b)
+    num_old, (difference, shift) = 1, _difference(a, b)
     if learnt and learnt.gauge == b.gauge:
-        num_old, moods = len(learnt.values), None
-        if learnt.gauge is not None:
-            moods = learnt.mood, b.mood or 0.0
+        num_old = len(learnt.values)
+        shift = None if learnt.gauge is None else (b.mood or 0.0) - learnt.mood
         difference = b.log - (b.mood or 0.0) - statistics.fmean(learnt.values)
     # What processes differ by has been seen in their medians: only rounds that tell less count.
-    (before_variance, of_before), (after_variance, of_after) = (
-        max(process, within) for within in (a.within, b.within)
-    )
-    parts = [(before_variance / num_old, of_before), (after_variance, of_after)]
+    variance, degrees = max(process, a.within)
+    parts = [(variance / num_old, degrees), max(process, b.within)]
     narrow, _ = significance.t_test(difference, parts, "")
-    if moods:
-        shift = moods[1] - moods[0]
+    if shift is not None:
         parts.append(((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES))
         method = "t between processes, against the reference timing"
         note = f"the reference timing changed by {100 * math.expm1(abs(shift)):.0f} %"
@@ -388,6 +361,6 @@ def _time(
         effect=effect,
         interval=(ends[0], ends[1]),
         test=test,
-        narrow=narrow,
+        narrow_p=narrow.p,
         note=joined(row.note, note),
     )

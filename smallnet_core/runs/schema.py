@@ -10,7 +10,7 @@ import base64
 import math
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import pydantic
@@ -32,28 +32,12 @@ from smallnet_core.runs.file import SCHEMA
 
 _UNIT_RANGES = {"%": (0, 100), "points": (-100, 100)}  # all others: 0 or more, and shares 0 to 1
 _SHARES = ("precision", "recall", "f1", "accuracy", "lost_at_proportion")  # metrics of no unit
-_KNOWN = f"an older schema: this version reads 1 to {SCHEMA}; a newer one is needed for others"
 _SLACK = 1e-6  # that sums in another order make in a percentage
 
 
 def _number(value: Any) -> Any:
-    if type(value) not in (int, float) or not math.isfinite(value):  # True is no 1
+    if type(value) not in (int, float):  # True is no 1
         raise ValueError("expected a number")
-    return value
-
-
-def _between(low: float, high: float, expected: str) -> AfterValidator:
-    def check(value: float) -> float:
-        if not low <= value <= high:
-            raise ValueError(f"expected {expected}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _is_verdict(value: str) -> str:
-    if value not in list(Status):
-        raise ValueError(f"expected one of {', '.join(Status)}")
     return value
 
 
@@ -63,12 +47,20 @@ def _ordered(ends: list[float]) -> list[float]:
     return ends
 
 
+def _known(schema: int) -> int:
+    if not 1 <= schema <= SCHEMA:
+        raise ValueError(f"this version reads 1 to {SCHEMA}; a newer one is needed for others")
+    return schema
+
+
 Number = Annotated[int | float, PlainValidator(_number)]
-NonNegative = Annotated[Number, _between(0, math.inf, "0 or more")]
-Percent = Annotated[Number, _between(0, 100, "0 to 100 %")]
+NonNegative = Annotated[Number, Field(ge=0)]
+Percent = Annotated[Number, Field(ge=0, le=100)]
+Log = Annotated[Number, Field(ge=-1000, le=1000)]  # or a percentage, of a value
 Interval = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+Verdict = Annotated[str, Field(pattern=f"^({'|'.join(Status)})$")]
 # Where a trained network comes from.
-Origin = Annotated[str, Field(pattern=r"^(?:(?:zoo|cache|trained|recorded)$|diverged)")]
+Origin = Annotated[str, Field(pattern=r"^((zoo|cache|trained|recorded)$|diverged)")]
 
 
 class _Model(pydantic.BaseModel):
@@ -96,12 +88,13 @@ class Details(_Model):
     technique: str | None = None
     measured_on: str | None = None  # a processor's name
     measured_at_commit: str | None = None
+    minuend_percent: Number | None = None  # of a difference: the accuracy that it is about
 
 
 class _Measured(_Model):
     """What was measured for a claim, here or in an earlier run."""
 
-    verdict: Annotated[str, AfterValidator(_is_verdict)]
+    verdict: Verdict
     reason: str
     measured: Number | None
     deviation: NonNegative | None
@@ -159,14 +152,6 @@ class ClaimRow(_Measured):
                 raise ValueError(f"{value} {self.unit or self.metric}: expected {low} to {high}")
         return self
 
-    def judged(self) -> Sequence[tuple[str, Number | None]]:
-        """Return fingerprints of whole networks with their accuracies, as far as it has any."""
-        if self.metric != "accuracy_percent" or self.unit != "%" or self.details.technique:
-            return ()
-        if len(self.fingerprints) != len(self.values):
-            return ()
-        return tuple(zip(self.fingerprints, self.values, strict=True))
-
 
 class TimingRow(_Model):
     """What was timed or shown and judges no claim; fields by ``kind``."""
@@ -180,10 +165,26 @@ class TimingRow(_Model):
     measured: NonNegative | None = None
     accuracy_percent: Percent | list[Percent | None] | None = None
     fingerprint: str | None = None
+    load_average: NonNegative | None = None
+    clock_mhz: Number | None = None
+    reference_seconds: dict[str, Number] | None = None  # of the reference timings beside it
+    matmul_gflops: Number | None = None
+    # Of a pruned network.
+    num_params: NonNegativeInt | None = None
+    num_nonzeros: NonNegativeInt | None = None
+    multiply_adds: NonNegativeInt | None = None
+    dense_bytes: NonNegativeInt | None = None
+    latency_ms: NonNegative | None = None
+    images_per_second: NonNegative | None = None
+    # Of a speed of training.
+    ratio: Number | None = None
+    rounds_images_per_second: dict[str, list[NonNegative]] | None = None  # a list a loop
     # Of a pruning curve.
     origin: Origin | None = None
     measured_on: str | None = None
     seeds: list[int] = []
+    num_images: PositiveInt | None = None
+    weights_sha256: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -194,14 +195,6 @@ class TimingRow(_Model):
         row = dict(row)
         seed, machine = row.pop("seed"), row.pop("origin", None)
         return {**row, "measured_on": machine, "seeds": seed if isinstance(seed, list) else [seed]}
-
-    def judged(self) -> Sequence[tuple[str, Number | None]]:
-        """Return the fingerprint of its network with the accuracy, where it has both."""
-        if self.kind != "pruned network" or self.fingerprint is None:
-            return ()
-        if isinstance(self.accuracy_percent, list) or self.accuracy_percent is None:
-            return ()
-        return ((self.fingerprint, self.accuracy_percent),)
 
 
 def _tag(row: Any) -> str:
@@ -292,14 +285,14 @@ def _count_bits(packed: str, num_images: int) -> int:
 
 
 class Found(_Model):
-    """A value of a reference's row, see ``reference.Found``."""
+    """What one network or one run has of a reference's row."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    value: Annotated[Number, _between(-1000, 1000, "percent or a log")]
-    run: str
+    value: Log  # percent; of a time the log of its median
+    run: str  # time and commit
     weights: str | None
-    mood: Annotated[Number, _between(-1000, 1000, "a log")] | None
+    mood: Log | None  # see ``readings.Process``
     gauge: str | None
 
 
@@ -316,10 +309,20 @@ class LearntRow(_Model):
     values: Annotated[list[Found], Field(min_length=1)]
 
 
+def _judged(row: ClaimRow | TimingRow) -> Mapping[str | None, Any]:
+    """The accuracies that a row has of whole networks, by fingerprint."""
+    if isinstance(row, TimingRow):
+        return {row.fingerprint: row.accuracy_percent} if row.kind == "pruned network" else {}
+    whole = row.metric == "accuracy_percent" and row.unit == "%" and not row.details.technique
+    if not whole or len(row.fingerprints) != len(row.values):
+        return {}
+    return dict(zip(row.fingerprints, row.values, strict=True))
+
+
 class Ours(_Model):
     """What stands under "smallnet": all rows, and the networks that were judged for them."""
 
-    schema_: Annotated[int, _between(1, SCHEMA, _KNOWN)] = Field(alias="schema")
+    schema_: Annotated[int, AfterValidator(_known)] = Field(alias="schema")
     rows: Annotated[list[Row], FailFast()]
     runs: Annotated[list[Run], FailFast()]
     learnt: Annotated[list[LearntRow], FailFast()] = []
@@ -341,9 +344,13 @@ class Ours(_Model):
         if len(runs) < len(self.runs):
             raise ValueError("a fingerprint is there twice among its runs")
         for row in self.rows:
-            for fingerprint, value in row.judged():
-                run = runs.get(fingerprint)
-                if run and value is not None and abs(value - run.accuracy_percent) > _SLACK:
+            for fingerprint, value in _judged(row).items():
+                run = runs.get(fingerprint or "")
+                if (
+                    run
+                    and type(value) in (int, float)
+                    and abs(value - run.accuracy_percent) > _SLACK
+                ):
                     raise ValueError(
                         f"{row.claim or 'a pruned network'} has {value} % where its run "
                         f"{run.name} has {run.accuracy_percent}"
@@ -354,13 +361,23 @@ class Ours(_Model):
 class Environment(_Model):
     device: str | None = None
     device_name: str | None = None
-    num_threads: int | None = None
+    num_threads: PositiveInt | None = None
     versions: dict[str, Any] = {}
+
+
+class Processor(_Model):
+    """What py-cpuinfo says; nothing where it is missing."""
+
+    brand_raw: str | None = None
+    count: NonNegativeInt | None = None
+    flags: list[str] = []
+    l3_cache_size: int | str | None = None
 
 
 class MachineInfo(_Model):
     """What pytest-benchmark says of the machine, and what we do."""
 
+    cpu: Processor | None = None
     smallnet: Environment = Field(default_factory=Environment)
 
 

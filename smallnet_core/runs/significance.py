@@ -121,10 +121,9 @@ def spread(values: tuple[float, ...]) -> float:
 
 def holm(ps: Sequence[float]) -> list[float]:
     """Adjust the p values of a family of tests (Holm, 1979), in its order."""
-    order = sorted(range(len(ps)), key=lambda k: ps[k])
-    adjusted = [0.0] * len(ps)
-    worst = 0.0
-    for rank, k in enumerate(order):
-        worst = max(worst, min(1.0, (len(ps) - rank) * ps[k]))
-        adjusted[k] = worst
-    return adjusted
+    order = np.argsort(ps, kind="stable")
+    adjusted = np.empty(len(ps))
+    factors = np.arange(len(ps), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * np.array(ps)[order]))
+    found: list[float] = adjusted.tolist()
+    return found

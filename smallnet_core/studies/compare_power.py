@@ -1,16 +1,18 @@
 """How often comparisons raise a false alarm, and what they find: simulated runs.
 
-``python -m smallnet_core.studies.compare_power OUT_DIR [--minutes 5]`` writes power.md: a table
-whose rows go through ``compare`` and ``history`` as whole saved documents. The truths they are
-drawn from are wider than what the tests assume: deviations of seeds of 0.1 to 0.8 points; times
-with a factor that a run has in common, which a network follows by 0.6 to 1.4 times what the
-reference timing does; correlated rounds; neighbours that slow one timing of a run by 10 to 30 %.
+``python -m smallnet_core.studies.compare_power OUT_DIR [--minutes 5] [--only '30 nights*']`` writes
+power.md: a table whose rows go through ``compare`` and ``history`` as whole saved documents. The
+truths they are drawn from are wider than what the tests assume: deviations of seeds of 0.1 to 0.8
+points; times with a factor that a run has in common, which a network follows by 0.6 to 1.4 times
+what the reference timing does; correlated rounds; neighbours that slow one timing of a run by 10 to
+30 %.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import fnmatch
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -196,21 +198,18 @@ class Times:
         slowed = np.zeros(self.num_timings)
         if generator.random() < self.neighbour:
             slowed[generator.integers(self.num_timings)] = np.log(generator.uniform(1.1, 1.3))
-        timings, references = [], []
-        for k in range(self.num_timings):
-            noise = generator.standard_normal(self.num_rounds)
-            for r in range(1, self.num_rounds):
-                noise[r] *= np.sqrt(1 - self.correlation**2)
-                noise[r] += self.correlation * noise[r - 1]
-            felt = mood + slowed[k]
-            log = np.log(0.005) + self.process * generator.standard_normal() + felt
-            log += np.log1p(worse_by / 100) if k == 0 else 0.0
-            timings.append(np.exp(log + ROUND_DEVIATION * noise).tolist())
-            follows = generator.uniform(0.6, 1.4)
-            references.append(
-                float(np.exp(follows * felt + 0.007 * generator.standard_normal()) / 1000)
-            )
-        return document([], timings, run, references if self.referred else ())
+        felt = mood + slowed
+        noise = generator.standard_normal((self.num_timings, self.num_rounds))
+        for r in range(1, self.num_rounds):
+            noise[:, r] *= np.sqrt(1 - self.correlation**2)
+            noise[:, r] += self.correlation * noise[:, r - 1]
+        logs = np.log(0.005) + self.process * generator.standard_normal(self.num_timings) + felt
+        logs[0] += np.log1p(worse_by / 100)
+        timings = np.exp(logs[:, None] + ROUND_DEVIATION * noise).tolist()
+        follows = generator.uniform(0.6, 1.4, self.num_timings)
+        beside = follows * felt + 0.007 * generator.standard_normal(self.num_timings)
+        references = (np.exp(beside) / 1000).tolist() if self.referred else []
+        return document([], timings, run, references)
 
 
 Truth = Accuracy | Times
@@ -347,10 +346,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="OUT_DIR")
     parser.add_argument("--minutes", type=float, default=5.0, help="in all. Default: 5")
     parser.add_argument("--pairs", type=int, default=2000, help="a setting at most. Default: 2000")
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="settings of such a name: '30 nights*'"
+    )
     parser.add_argument("--machine", default="", help="what to say of the machine")
     parser.add_argument("--commit", default="", help="what was simulated")
     args = parser.parse_args(argv)
-    settings = _settings()
+    settings = [
+        (seed, setting)
+        for seed, setting in enumerate(_settings())
+        if fnmatch.fnmatchcase(setting.what, args.only)
+    ]
+    if not settings:
+        parser.error(f"--only {args.only}: no setting has such a name")
     lines = [
         "# False alarms and power of comparisons",
         "",
@@ -364,8 +372,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "| --- | ---: | --- | --- | ---: | ---: |",
     ]
     end = time.perf_counter() + 60 * args.minutes
-    for seed, setting in enumerate(settings):
-        share = (end - time.perf_counter()) / (len(settings) - seed)
+    for k, (seed, setting) in enumerate(settings):
+        share = (end - time.perf_counter()) / (len(settings) - k)
         lines.append(_line(setting, *rate(setting, args.pairs, share, seed), seed))
         print(lines[-1], flush=True)  # noqa: T201 - a command
     replace_file(args.folder / "power.md", ("\n".join(lines) + "\n").encode())

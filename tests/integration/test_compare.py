@@ -55,6 +55,18 @@ def test_what_became_worse_is_said_at_the_end_and_fails_where_it_is_told_to(run,
     assert run(90.9, 91.0, 91.1, options=("--compare", old)).ret == pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.mark.parametrize(("name", "left_out"), [("runs", True), ("latest", False)])
+def test_a_folder_or_the_storage_names_its_newest_run(run, old, suite, name, left_out):
+    folder = suite.pytester.mkdir("runs")
+    (folder / "0001_old.json").write_bytes(old.read_bytes())
+    (folder / "cut.json").write_text("{")
+    options = (f"--compare={name}", f"--benchmark-storage={folder}", "--fail-on=regression")
+    result = run(90.9, 91.0, 91.1, options=options)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["left out: *cut.json: broken JSON*"] * left_out)
+    result.stdout.fnmatch_lines(["Regressions: 1"])
+
+
 def test_what_did_not_change_is_silent(run, old):
     result = run(92.0, 92.1, 92.2, options=("--compare", old, "--fail-on=change"))
     assert result.ret == pytest.ExitCode.OK
