@@ -159,6 +159,11 @@ def test_data_dir_from_the_environment_and_by_default(
 # What is refused
 
 
+def test_an_unknown_name_says_what_there_is() -> None:
+    with pytest.raises(ValueError, match="'cifar11': choose one of cifar10, cifar100, digits"):
+        load_dataset("cifar11")
+
+
 def test_absent_and_offline(ten: Tiny, tmp_path: Path) -> None:
     message = refusal(ten.spec, tmp_path, DatasetNotFound)
     assert message == (

@@ -106,6 +106,7 @@ def test_the_environment_holds_this_machines_facts() -> None:
     assert set(PACKAGES) <= set(found.versions)
     assert found.versions["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
+    assert found.fp32_precision is None, "a CPU has no TF32"
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,23 @@ def test_it_converges(build: Build) -> None:
     assert loss.item() < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        *((kind, name, -0.1) for kind in (AdaBound, Muon) for name in ("lr", "weight_decay")),
+        *((AdaBound, name, math.nan) for name in ("lr", "eps", "final_lr")),
+        *((AdaBound, name, 0.0) for name in ("lr", "gamma")),
+        *((AdaBound, "betas", betas) for betas in ((1.0, 0.9), (0.9, -0.1))),
+        (Muon, "momentum", -0.1),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(kind: Any, name: str, value: Any) -> None:
+    for groups, setup in ((draw(), {name: value}), ([{"params": draw(), name: value}], {})):
+        with pytest.raises(ValueError, match=rf"{name} (is|are) .*: expected"):
+            kind(groups, **setup)
+    Muon(draw(), lr=0.0)
+
+
 @pytest.mark.parametrize("build", [capturable, muon])
 def test_what_a_graph_holds_fetches_nothing_from_the_device(build: Build) -> None:
     """A tensor on "meta" has no numbers: whatever fetches one to the host raises."""
@@ -185,6 +202,12 @@ def test_adabound_agrees_with_the_package(
             optimizer.step()
     assert_agree(ours, theirs, tolerance)
     assert all((p - start).abs().max() > 1e-3 for p, start in zip(ours, draw(), strict=True))
+
+
+def test_a_state_of_the_package_is_refused_when_it_is_loaded() -> None:
+    theirs = adabound.AdaBound(draw()).state_dict()
+    with pytest.raises(ValueError, match=r"no base_lr, capturable: .*package adabound"):
+        AdaBound(draw()).load_state_dict(theirs)
 
 
 def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr() -> None:
