@@ -25,22 +25,13 @@ from smallnet_core.lab.cache import (
     write_entry,
 )
 from smallnet_core.recipes import Recipe, find_recipe
-from smallnet_core.records import Environment
+from smallnet_core.system.machine import environment
 from smallnet_core.training.checkpoints import Interruption
 from smallnet_core.training.loop import Trained
 from tests.tiny import as_if_trained
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
-ENVIRONMENT = Environment(
-    device="cpu",
-    device_name="a processor",
-    machine="x86_64",
-    system="Linux 6",
-    python="3.11.7",
-    num_threads=2,
-    memory_gib=8.0,
-    versions={"torch": "2.11.0"},
-)
+ENVIRONMENT = environment(torch.device("cpu"))
 DIGESTS = {"train": "ab" * 32, "test": "cd" * 32}
 COMMIT = {"id": "f" * 40, "dirty": False}
 

@@ -26,10 +26,6 @@ DIGEST = "07ba9246771c7d4d112d925cf545c35c00ab353e96eb18871f83f9aef77a9de9"
 TABLE_1_ONLY = {"vit_h_14", "lanet", "densenet_bc_190"}
 
 
-def value(claim_id: str) -> float:
-    return CLAIMS[claim_id].paper_value
-
-
 def sides(claim: Claim) -> list[dict[str, Any]]:
     """Every network that a claim's details name to be evaluated, ``best_of`` resolved."""
     details = claim.details
@@ -37,30 +33,6 @@ def sides(claim: Claim) -> list[dict[str, Any]]:
     if "best_of" in details:
         found.append({"best_of": details["best_of"]})
     return [one for side in found for one in side.get("best_of", (side,))]
-
-
-def curve(technique: str) -> list[tuple[float, float]]:
-    """Proportion and accuracy, by Tables 6 and 7."""
-    found = (claim.details for claim in by_source("Table 6", "Table 7"))
-    return [(d["proportion"], d["paper_percent"]) for d in found if d["technique"] == technique]
-
-
-def accuracy_of(side: dict[str, Any]) -> float:
-    """A side's accuracy by the paper's tables."""
-    if "best_of" in side:
-        return max(accuracy_of(one) for one in side["best_of"])
-    if side.get("proportion") == "mean":
-        percents = [percent for _, percent in curve(side["technique"])]
-        return sum(percents) / len(percents)
-    if "technique" in side:
-        return dict(curve(side["technique"]))[side["proportion"]]
-    [found] = [
-        claim.paper_value
-        for claim in by_source(*(f"Table {n}" for n in range(2, 6)))
-        if (claim.dataset, claim.network, claim.optimizer)
-        == (side["dataset"], side["network"], side["optimizer"])
-    ]
-    return found
 
 
 # --- all claims ---------------------------------------------------------------------------------
@@ -75,36 +47,25 @@ def test_no_claim_changes_unnoticed() -> None:
     assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
 
 
-def test_ids_are_well_formed_and_begin_with_their_place() -> None:
-    for claim_id, claim in CLAIMS.items():
-        assert claim_id == claim.id
+def test_every_claim_has_the_id_of_its_place_and_a_sentence_of_its_own():
+    for claim_id, claim in (CLAIMS | GOALS).items():
         place, _, name = claim_id.partition("/")
         slug = re.sub(r"^(table|figure) ", r"\1", claim.source.lower()).replace(" ", "-")
-        assert place == slug
-        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name), claim_id
-
-
-def test_statements_are_sentences_and_said_once_in_a_place() -> None:
-    for claim in CLAIMS.values():
-        assert re.fullmatch(r"[A-Z][^\n]+\.", claim.statement), claim.id
-        assert not claim.remark or claim.remark.endswith("."), claim.id
-        assert not re.search(r"  |[.]$|\n", claim.not_measured), claim.id
-    said = Counter((claim.source, claim.statement) for claim in CLAIMS.values())
+        assert claim_id == claim.id and re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name), claim_id
+        assert place == (slug if claim_id in CLAIMS else slug.partition("-")[0])
+        assert re.fullmatch(r"[A-Z][^\n]+\.", claim.statement, re.I), claim_id
+        assert not claim.remark or claim.remark.endswith("."), claim_id
+        assert not re.search(r"  |[.]$|\n", claim.not_measured), claim_id
+        assert (claim.rule is not Rule.ROUNDED) or claim.resolution > 0, claim_id
+    said = Counter((claim.source, claim.statement) for claim in (CLAIMS | GOALS).values())
     assert [what for what, times in said.items() if times > 1] == []
+    assert not CLAIMS.keys() & GOALS.keys()
+    assert tuple(dict.fromkeys(claim.source for claim in GOALS.values())) == GOAL_SOURCES
 
 
 def test_the_networks_of_claims_are_those_of_models() -> None:
     assert set(NETWORK_NAMES) - TABLE_1_ONLY == set(MODEL_NAMES) - set(OWN_MODEL_NAMES)
     assert {claim.network for claim in CLAIMS.values() if claim.network} == set(NETWORK_NAMES)
-
-
-def test_a_value_is_printed_at_its_resolution() -> None:
-    for claim in CLAIMS.values():
-        assert (claim.rule is not Rule.ROUNDED) or claim.resolution > 0, claim.id
-        # The figure prints none: its resolution is the step between two proportions.
-        if claim.resolution > 0 and claim.metric != "lost_at_proportion":
-            digits = claim.paper_value / claim.resolution
-            assert digits == pytest.approx(round(digits), abs=1e-6), claim.id
 
 
 # --- choosing -----------------------------------------------------------------------------------
@@ -150,41 +111,7 @@ def test_a_choice_of_nothing_raises() -> None:
 # --- the paper's arithmetic ---------------------------------------------------------------------
 
 
-COMPARISONS = [
-    claim.id
-    for claim in by_source("Section", "Figure 17", metric="accuracy_difference_points")
-    if "paper_difference" in claim.details  # the paper tests no lottery ticket
-]
-
-
-@pytest.mark.parametrize("claim_id", COMPARISONS)
-def test_a_comparison_holds_by_the_papers_own_tables(claim_id: str) -> None:
-    claim = CLAIMS[claim_id]
-    assert {side["dataset"] for side in sides(claim)} == {claim.dataset}
-    difference = accuracy_of(claim.details["minuend"]) - accuracy_of(claim.details["subtrahend"])
-    if "pruning" in claim_id:  # the dense network of Table 6, not that of Table 2
-        difference = value("table7/global_unstructured-0.8")
-    digits = 0.005 if claim.source == "Figure 17" else 0  # a mean of 21
-    assert claim.details["paper_difference"] == pytest.approx(difference, abs=digits + 1e-9)
-    if claim.rule is Rule.BELOW:
-        assert difference < claim.paper_value
-    elif claim.rule is Rule.ABOVE:
-        assert difference > claim.paper_value
-    else:
-        assert difference >= claim.paper_value - 1e-9
-
-
 # --- goals and known misses ---------------------------------------------------------------------
-
-
-def test_goals_have_sources_of_their_own_and_ids_that_begin_with_them() -> None:
-    assert tuple(dict.fromkeys(claim.source for claim in GOALS.values())) == GOAL_SOURCES
-    assert not set(GOAL_SOURCES) & {claim.source for claim in CLAIMS.values()}
-    for claim_id, claim in GOALS.items():
-        assert claim_id == claim.id and claim_id not in CLAIMS
-        assert claim_id.partition("/")[0] == claim.source.lower().partition(" ")[0]
-        assert re.fullmatch(r"[A-Z][^\n]+\.", claim.statement, re.I), claim_id
-    assert len({claim.statement for claim in GOALS.values()}) == len(GOALS)
 
 
 def test_every_recipe_that_a_claim_names_is_one() -> None:

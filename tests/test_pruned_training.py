@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core.data.datasets import CLASS_NAMES, Dataset
 from smallnet_core.lab.cache import CachedModel, ModelCache, in_dtype, read_entry, write_entry
 from smallnet_core.lab.publish import put_into_zoo
 from smallnet_core.lab.settings import Settings
@@ -17,41 +16,18 @@ from smallnet_core.lab.workbench import Workbench
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
-from smallnet_core.records import Environment
+from smallnet_core.system.machine import environment
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.loop import Trained, train
 from smallnet_core.training.start import Source, network_of
+from tests.test_checkpoints import Killed, Killer
+from tests.tiny import tiny
 
 CPU = torch.device("cpu")
-ENVIRONMENT = Environment(
-    device="cpu",
-    device_name="some processor",
-    machine="x86_64",
-    system="Linux",
-    python="3.11",
-    num_threads=1,
-    memory_gib=1.0,
-    versions={},
-)
 
 
-def made_up() -> Dataset:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (48, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    labels = torch.arange(48) % 10
-    return Dataset(
-        name="cifar10",
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
-        class_names=CLASS_NAMES["cifar10"],
-        digests={"train": "a", "test": "b"},
-        source="made up",
-    )
-
-
-DATA = made_up()
+ENVIRONMENT = environment(CPU)
+DATA = tiny("cifar10", 48)
 DENSE = replace(
     find_recipe("tuned", "cifar10", "resnet18_s", "sgdm"),
     epochs=3,
@@ -153,28 +129,13 @@ def test_fresh_weights_have_the_shape_and_nothing_else_of_the_pruned_network():
 
 
 @pytest.mark.parametrize("structure", ["weights", "channels"])
-def test_a_cut_training_ends_as_the_uninterrupted(structure, tmp_path, monkeypatch):
+def test_a_cut_training_ends_as_the_uninterrupted(structure, tmp_path):
     recipe = pruned(structure=structure)
     sources = {DENSE: source(trained(DENSE))}
 
-    class Cut(Exception):  # noqa: N818
-        pass
-
-    class CutAfter:
-        steps = 0
-
-        def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
-        def note(self, line: str) -> None: ...
-        def epoch(self, result: Any) -> None: ...
-        def close(self) -> None: ...
-        def step(self) -> None:
-            self.steps += 1
-            if self.steps == 5:  # of 6: in the second epoch
-                raise Cut
-
     path = tmp_path / "checkpoint"
-    with pytest.raises(Cut):
-        train(recipe, DATA, CPU, sources=sources, checkpoint=path, progress=CutAfter())
+    with pytest.raises(Killed):  # in the second epoch
+        train(recipe, DATA, CPU, sources=sources, checkpoint=path, progress=Killer(5))
     assert path.exists()
     resumed = train(recipe, DATA, CPU, sources=sources, checkpoint=path)
     assert resumed.interruptions and same(resumed, trained(recipe))
