@@ -23,21 +23,16 @@ from smallnet_core.figures.__main__ import main
 from smallnet_core.figures.records import read_run
 from smallnet_core.figures.style import COLOURS, Panel
 from smallnet_core.recipes import find_recipe
+from tests.drawn import SVG, lines, said, texts
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "smallnet_core" / "zoo"
-SVG = "{http://www.w3.org/2000/svg}"
 
 # Which table's accuracies each figure leads to, and whether it is drawn an optimizer at a time.
 TABLE_OF = {8: 2, 9: 2, 10: 3, 11: 3, 13: 4, 14: 4, 15: 5, 16: 5}
 BY_LETTER = {"a": "SGDM", "b": "ADAM", "c": "AdaBound"}
 BY_OPTIMIZER = {9, 11, 13, 16}
 WRONG_CAPTIONS = {13, 16}
-CURRENT_NAMES = {
-    find_recipe("tuned", "cifar10", network, optimizer).name
-    for network in ("resnet18", "resnet18_s", "vgg16", "vgg16_s", "vit", "vit_s")
-    for optimizer in OPTIMIZER_NAMES
-}
 ROWS_OF = {
     2: ("cifar10", ("resnet18", "resnet18_s")),
     3: ("cifar100", ("resnet18", "resnet18_s")),
@@ -83,25 +78,6 @@ def paper_figures(records: Sequence[Any], **fields: Any) -> dict[str, str]:
     return training.paper_figures(
         [read_run(json.dumps(record).encode()) for record in records], **fields
     )
-
-
-def texts(svg: str) -> list[str]:
-    """The visible texts."""
-    return [found.text or "" for found in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-
-
-def said(svg: str) -> str:
-    """What screen readers say after the title."""
-    return ElementTree.fromstring(svg).findtext(f"{SVG}desc") or ""
-
-
-def lines(svg: str, colour: int) -> list[str]:
-    """The lines of this colour inside the panels."""
-    return [
-        found.attrib["d"]
-        for found in ElementTree.fromstring(svg).iter(f"{SVG}path")
-        if "clip-path" in found.attrib and f"stroke: {COLOURS[colour][0]}" in found.attrib["style"]
-    ]
 
 
 def drawn(y: Sequence[float | None], label: str = "a line", **texts: str) -> str:
@@ -172,16 +148,11 @@ def test_lines_and_text_stand_out_from_their_paper(theme: int) -> None:
     assert all(contrast(pair[theme], paper) >= 3 for pair in COLOURS)
 
 
-def test_lines_differ_without_their_colour_too() -> None:
-    looks = [style.line(number) for number in range(len(COLOURS))]
-    assert len({look["color"] for look in looks}) == len({look["marker"] for look in looks}) == 9
-
-
 @pytest.mark.parametrize("missing", [math.nan, math.inf, 1e308, None])
 def test_a_point_that_was_not_measured_is_skipped(missing: float | None) -> None:
-    (line,) = lines(drawn([1, missing, 4, missing, missing]), 0)
+    (line,) = lines(drawn([1, missing, 4, missing, missing]), COLOURS[0][0])
     assert (line.count("M"), line.count("L")) == (1, 1)
-    assert lines(drawn([missing, missing]), 0) == []
+    assert lines(drawn([missing, missing]), COLOURS[0][0]) == []
 
 
 # The paper's figures
@@ -202,7 +173,7 @@ def test_a_figure_shows_its_tables_networks_and_accuracies(number: int) -> None:
             assert any(re.fullmatch(rf"{paper:g}[.0]*(, did not learn)?", text) for text in shown)
             assert f"test accuracy from 40.00 to 80.00 % (paper: {paper:g}" in said(figure)
     for optimizer in range(3):
-        assert len(lines(figure, optimizer)) == 2 * 3
+        assert len(lines(figure, COLOURS[optimizer][0])) == 2 * 3
     heads = [text for text in shown if text.lower().endswith("test accuracy")]
     if number in BY_OPTIMIZER:
         assert heads == [f"({letter}) {name}: test accuracy" for letter, name in BY_LETTER.items()]
@@ -235,12 +206,7 @@ def test_what_is_not_trained_is_said_and_its_rows_left_out() -> None:
 
 @pytest.mark.parametrize(
     "records",
-    [
-        [],
-        [record("resnet18_s", "adam", "digits", kind="quick")],
-        [record(holdout=5000)],
-        [record(test=())],
-    ],
+    [[], [record(dataset="digits", kind="quick")], [record(holdout=5000)], [record(test=())]],
     ids=["none", "digits", "held out", "no epoch"],
 )
 def test_without_a_curve_of_the_test_set_there_is_no_figure(records: list[Any]) -> None:
@@ -271,7 +237,7 @@ def test_the_current_recipe_counts_or_else_the_latest() -> None:
 def test_every_seed_is_drawn_once() -> None:
     runs = [record(seed=seed, test=[50.0 + seed, 60.0 + seed]) for seed in (0, 1, 2, 1)]
     figure = paper_figures(runs)["figure-08"]
-    assert len(lines(figure, 1)) == 3 * 3
+    assert len(lines(figure, COLOURS[1][0])) == 3 * 3
     assert {"ResNet18_S ADAM (3 seeds)", "61.00"} <= set(texts(figure)), "and their mean"
     assert "seed 2: 2 epochs" in said(figure)
 
@@ -285,7 +251,7 @@ def test_smoothed_labels_are_owned_up_to() -> None:
 def test_a_run_evaluated_now_and_then_or_diverged_is_drawn_where_it_was_measured() -> None:
     figure = paper_figures([record(test=[30.0, None, 40.0, None, math.nan])])["figure-08"]
     assert "from 30.00 to 40.00 %" in said(figure)
-    points = [line.count("L") + line.count("M") for line in lines(figure, 1)]
+    points = [line.count("L") + line.count("M") for line in lines(figure, COLOURS[1][0])]
     assert points == [5, 5, 2]
 
 
@@ -305,28 +271,18 @@ def test_what_is_no_record_is_a_value_error(broken: Any) -> None:
 # Files
 
 
-def zoo_records() -> list[dict[str, Any]]:
-    return [json.loads(path.read_text("utf-8")) for path in sorted(ZOO.glob("*.json"))]
-
-
-def test_the_command_writes_the_zoos_figures_in_any_process_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_the_zoos_figures_in_any_process_the_same(tmp_path, capsys):
     """Draws all twice, which takes some seconds."""
-    out = tmp_path / "new" / "folder"
+    out, other = tmp_path / "new" / "folder", tmp_path / "other"
     assert main([str(out)]) == 0
     shown = capsys.readouterr()
     assert "warning" not in shown.err
     assert sorted(Path(text) for text in shown.out.splitlines()) == sorted(out.iterdir())
     others = {"figure-17", "figure-17-small", "figure-accuracy-parameters"}
     assert {"figure-08", "figure-09", "figure-12", *others} <= {path.stem for path in out.iterdir()}
-    text = " ".join(said(path.read_text("utf-8")) for path in out.iterdir())
-    for path in ZOO.glob("cifar10*-tuned-*.json"):
-        found = json.loads(path.read_bytes())
-        if found["name"] in CURRENT_NAMES:
-            last = found["curve"][-1]["test_accuracy_percent"]
-            assert f"to {last:.2f} %" in text, found["name"]
-    other = tmp_path / "other"
+    current = find_recipe("tuned", "cifar10", "resnet18_s", "sgdm").name
+    last = json.loads((ZOO / f"{current}.json").read_bytes())["curve"][-1]["test_accuracy_percent"]
+    assert f"to {last:.2f} %" in said((out / "figure-08.svg").read_text("utf-8"))
     subprocess.run(
         [sys.executable, "-m", "smallnet_core.figures", str(other)],
         cwd=ROOT,
@@ -374,24 +330,17 @@ def test_files_that_are_no_records_are_skipped_with_a_line_each(
     ]
 
 
-@pytest.mark.parametrize("which", ["out is a file", "no records folder", "records is a file"])
-def test_an_unusable_folder_is_one_line_and_status_2(
-    which: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "file"
-    file.write_text("", "utf-8")
-    arguments = {
-        "out is a file": [file],
-        "no records folder": [tmp_path / "out", tmp_path / "absent"],
-        "records is a file": [tmp_path / "out", file],
-    }[which]
-    assert main([str(argument) for argument in arguments]) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    (text,) = shown.err.splitlines()
-    assert text.startswith(str(arguments[-1])) and text.endswith("expected a folder")
-
-
-def test_no_curve_at_all_is_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "out"), str(tmp_path)]) == 1
-    assert "none of 0 records" in capsys.readouterr().err
+def test_unusable_folders_and_no_curve_at_all_are_one_line(tmp_path, capsys):
+    file, out = tmp_path / "file", tmp_path / "out"
+    file.touch()
+    (tmp_path / "empty").mkdir()
+    for arguments, status, expected in (
+        ([file], 2, f"{file}: expected a folder"),
+        ([out, tmp_path / "absent"], 2, f"{tmp_path / 'absent'}: expected a folder"),
+        ([out, file], 2, f"{file}: expected a folder"),
+        ([out, tmp_path / "empty"], 1, "none of 0 records"),
+    ):
+        assert main([str(argument) for argument in arguments]) == status
+        shown = capsys.readouterr()
+        (text,) = shown.err.splitlines()
+        assert shown.out == "" and all(part in text for part in expected.split(": "))

@@ -27,6 +27,7 @@ from smallnet_core.records import NotMeasured
 from smallnet_core.system.machine import environment
 from smallnet_core.training.progress import LogLines
 from smallnet_core.training.start import network_of
+from tests.test_pruning_curves import curve
 from tests.tiny import as_if_trained, tiny
 
 SMALL = find_recipe("quick", "digits", "resnet18_s", "adam")
@@ -114,34 +115,20 @@ def test_a_zoo_that_is_full_takes_nothing_more(shop: Shop, monkeypatch: pytest.M
     assert not shop.cache.zoo.exists()
 
 
-def curve_of(recipe: Recipe, weights_sha256: str) -> Curve:
-    return Curve(
-        technique="l1_unstructured",
-        proportions=(0.0, 1.0),
-        num_zeros=(0, 10),
-        hits=(18, 2),
-        num_images=20,
-        num_weights=10,
-        seed=0,
-        network=recipe.name,
-        weights_sha256=weights_sha256,
-        environment={},
-        commit=CLEAN,
-        dataset_digests={"test": "b"},
-        seconds=1.0,
-    )
+def curve_of_zoo(weights_sha256: str) -> Curve:
+    return curve(network=SMALL.name, weights_sha256=weights_sha256)
 
 
 def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop: Shop) -> None:
     shop.train(SMALL)
     trained = json.loads((shop.cache.folder / f"{SMALL.name}.json").read_text())["weights_sha256"]
-    write_curve(shop.cache.folder, curve_of(SMALL, trained))
+    write_curve(shop.cache.folder, curve_of_zoo(trained))
     shop.publish(SMALL)
     assert not (shop.cache.zoo / "curves").exists()
     assert any("of other weights than the zoo's, left out: 1" in line for line in shop.lines)
     record = shop.cache.recorded(SMALL)
     assert record is not None
-    measured = curve_of(SMALL, record["weights_sha256"])
+    measured = curve_of_zoo(record["weights_sha256"])
     path = write_curve(shop.cache.folder, measured)
     assert shop.publish(SMALL) == 0
     assert f"{path.name}: published" in shop.lines
