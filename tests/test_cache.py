@@ -95,9 +95,6 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
     )
 
 
-# What is written comes back
-
-
 def test_what_is_stored_comes_back_bit_for_bit(cache):
     assert cache.load(RECIPE) is None and cache.complaints == []
     kept = cache.store(trained(), ENVIRONMENT, DIGESTS, COMMIT)
@@ -158,16 +155,9 @@ def test_the_zoos_half_precision_comes_back_as_float32(cache, zoo):
     assert same(found.state_dict, in_dtype(half, torch.float32))
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        replace(RECIPE, seed=1),
-        replace(RECIPE, optimizer=replace(RECIPE.optimizer, lr=RECIPE.optimizer.lr * 2)),
-    ],
-    ids=["seed", "learning rate"],
-)
-def test_a_recipe_that_differs_in_anything_does_not_load(cache, other):
+def test_a_recipe_that_differs_in_anything_does_not_load(cache):
     store(cache)
+    other = replace(RECIPE, optimizer=replace(RECIPE.optimizer, lr=RECIPE.optimizer.lr * 2))
     assert cache.load(other) is None
     assert cache.complaints == []
     # Not even under its name: the record says whose the weights are.
@@ -175,9 +165,6 @@ def test_a_recipe_that_differs_in_anything_does_not_load(cache, other):
         path.rename(path.with_name(path.name.replace(RECIPE.name, other.name)))
     assert cache.load(other) is None
     assert "another recipe" in cache.complaints[0]
-
-
-# Nothing half written
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, function: str, at: int, error: BaseException) -> None:
@@ -246,9 +233,6 @@ def test_an_entry_that_is_replaced_while_it_is_read_is_not_taken_for_damaged(cac
     assert cache.complaints == []
 
 
-# Damage
-
-
 def flip(folder: Path) -> None:
     content = bytearray(weights_path(folder).read_bytes())
     content[-1] ^= 1
@@ -282,12 +266,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         "another recipe",
     ),
 }
-damaged = pytest.mark.parametrize(
-    ("damage", "said"), [pytest.param(*value, id=name) for name, value in DAMAGES.items()]
-)
 
 
-@damaged
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
 def test_damage_is_named_put_aside_and_never_loaded(cache, zoo, damage, said):
     """Behind it stands the zoo, which comes after what is whole."""
     write(zoo, state_dict(1))
@@ -313,16 +294,15 @@ def test_damage_is_named_put_aside_and_never_loaded(cache, zoo, damage, said):
     assert "damaged-2" in cache.complaints[-1] and len(files(cache.folder)) == len(was) + 2
 
 
-@damaged
-def test_a_damaged_zoo_is_ignored_and_left_as_it_is(cache, zoo, damage, said):
+def test_a_damaged_zoo_is_ignored_and_left_as_it_is(cache, zoo):
     write(zoo, state_dict(1))
-    damage(zoo)
+    flip(zoo)
     was = files(zoo)
     for _ in range(3):  # every test that asks
         assert cache.load(RECIPE) is None
     assert files(zoo) == was
     [complaint] = cache.complaints
-    assert complaint.startswith("damaged zoo entry ignored: ") and said in complaint
+    assert complaint.startswith("damaged zoo entry ignored: ") and "sha256" in complaint
 
 
 def test_damage_that_cannot_be_moved_is_not_loaded_either(cache, monkeypatch):
@@ -349,16 +329,10 @@ def test_what_cannot_be_read_is_named_and_does_not_raise(cache, zoo, place):
     assert "cannot be read" in cache.complaints[0]
 
 
-# Places that cannot be written
-
-
-def test_a_writable_place_is_left_as_it_was(tmp_path):
+def test_a_writable_place_is_left_as_it_was_and_another_an_oserror(tmp_path):
     for folder in (tmp_path, tmp_path / "not" / "yet"):
         ModelCache(folder).check_writable()
     assert list(tmp_path.rglob("*")) == []
-
-
-def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     places = [tmp_path / "file", tmp_path / "file" / "below"]
     if Path("/proc/self").exists():
@@ -369,15 +343,13 @@ def test_a_place_that_cannot_be_written_is_an_oserror(tmp_path):
         assert caught.value.strerror
 
 
-def test_lock_files_are_for_other_users_too(cache: ModelCache) -> None:
+def test_lock_files_are_for_other_users_too(cache):
     with cache.lock(RECIPE):
         [path] = cache.folder.glob("*.lock")
         assert path.stat().st_mode & 0o777 == 0o666
 
 
-def test_a_file_system_without_locks_is_a_complaint(
-    cache: ModelCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_system_without_locks_is_a_complaint(cache, monkeypatch):
     def flock(*_: Any) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 

@@ -37,9 +37,6 @@ EVERYTHING = replace(
 )
 
 
-# --- SIGKILL ------------------------------------------------------------------------------------
-
-
 # --- What is kept, and what it costs -------------------------------------------------------------
 
 
@@ -83,9 +80,7 @@ def same(a: Trained, b: Trained) -> None:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("between", [0.0, 1000.0], ids=["every-step", "at-the-end"])
 @pytest.mark.parametrize("optimizer", ["sgdm", "adam", "adabound", "muon"])
-def test_cut_off_at_any_step_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, between: float
-) -> None:
+def test_cut_off_at_any_step_it_goes_on(tmp_path, monkeypatch, optimizer, between):
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", between)
     recipe = replace(EVERYTHING, optimizer=Optimizer(name=optimizer, lr=1e-3, weight_decay=1e-2))
     whole = train(recipe, synthetic(), CPU)
@@ -107,7 +102,7 @@ def test_cut_off_at_any_step_it_goes_on(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path: Path) -> None:
+def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path):
     path = tmp_path / "checkpoint"
     (tmp_path / ".checkpoint.xyz").write_bytes(b"half a file of a writer that was killed")
     (tmp_path / ".other.xyz").write_bytes(b"of another training")
@@ -136,7 +131,7 @@ def test_interruptions_add_up_and_cost_the_time_since_the_last_checkpoint(tmp_pa
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_training_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_gives_signs_of_life(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "_SIGN_OF_LIFE_SECONDS", 0.0)
     path = tmp_path / "checkpoint"
     touched: list[Path] = []
@@ -146,9 +141,7 @@ def test_a_training_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_full_disk_does_not_end_a_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch):
     def full(source: Any, target: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -163,16 +156,13 @@ def test_a_full_disk_does_not_end_a_training(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path: Path) -> None:
+def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path):
     path = tmp_path / "checkpoint"
     recipe = exploding()
     with pytest.raises(Diverged, match="diverged at step 6 of 16"):
         train(recipe, synthetic(), CPU, checkpoint=path)
     with pytest.raises(Diverged, match="diverged at step 6 of 16"):  # from the first epoch's
         train(recipe, synthetic(), CPU, checkpoint=path)
-
-
-# --- Whose checkpoint it is ----------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("tiny")
@@ -205,7 +195,7 @@ def file_at(path: Path) -> CheckpointFile:
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damage_is_never_restored(tmp_path: Path, data: st.DataObject) -> None:
+def test_damage_is_never_restored(tmp_path, data):
     path = tmp_path / "checkpoint"
     file_at(path).write({"a": torch.arange(50.0)}, {"time": 0.0})
     content = bytearray(path.read_bytes())
@@ -222,7 +212,7 @@ def test_damage_is_never_restored(tmp_path: Path, data: st.DataObject) -> None:
         file_at(path).read()
 
 
-def test_tensors_of_every_kind_and_layout_come_back(tmp_path: Path) -> None:
+def test_tensors_of_every_kind_and_layout_come_back(tmp_path):
     tensors: dict[str, Tensor] = {
         "image": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
         "count": torch.tensor(7),

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,10 +34,7 @@ def sides(claim: Claim) -> list[dict[str, Any]]:
     return [one for side in found for one in side.get("best_of", (side,))]
 
 
-# --- all claims ---------------------------------------------------------------------------------
-
-
-def test_no_claim_changes_unnoticed() -> None:
+def test_no_claim_changes_unnoticed():
     claims = [
         {**vars(claim), "details": dict(claim.details), "resolution": float(claim.resolution)}
         for claim in (*CLAIMS.values(), *GOALS.values())
@@ -63,26 +59,23 @@ def test_every_claim_has_the_id_of_its_place_and_a_sentence_of_its_own():
     assert tuple(dict.fromkeys(claim.source for claim in GOALS.values())) == GOAL_SOURCES
 
 
-def test_the_networks_of_claims_are_those_of_models() -> None:
+def test_the_networks_of_claims_are_those_of_models():
     assert set(NETWORK_NAMES) - TABLE_1_ONLY == set(MODEL_NAMES) - set(OWN_MODEL_NAMES)
     assert {claim.network for claim in CLAIMS.values() if claim.network} == set(NETWORK_NAMES)
 
 
-# --- choosing -----------------------------------------------------------------------------------
-
-
-def test_an_id_given_twice_raises() -> None:
+def test_an_id_given_twice_raises():
     claim = CLAIMS["table2/resnet18-sgdm"]
     with pytest.raises(ValueError, match="table2/resnet18-sgdm"):
         assemble([claim], [claim])
 
 
-def test_claims_come_in_the_papers_order_and_from_it_only() -> None:
+def test_claims_come_in_the_papers_order_and_from_it_only():
     late, early = CLAIMS["table7/l1_structured-1"], CLAIMS["abstract/vgg16_s-under_1m"]
     assert list(assemble([late], [early])) == [early.id, late.id]
 
 
-def test_a_prefix_takes_in_its_subsections_only() -> None:
+def test_a_prefix_takes_in_its_subsections_only():
     appendix = [f"Appendix D.{n}" for n in (1, 2, 3, 4)]
     assert list(dict.fromkeys(claim.source for claim in by_source("Appendix D"))) == appendix
     inner = {"Section 3.2.1", "Section 3.2.2", "Section 3.2.3"}
@@ -91,7 +84,7 @@ def test_a_prefix_takes_in_its_subsections_only() -> None:
     assert by_source() == list(CLAIMS.values())
 
 
-def test_filters_narrow_the_choice() -> None:
+def test_filters_narrow_the_choice():
     chosen = by_source("Table 2", "Table 3", network="resnet18_s", dataset="cifar100")
     assert [claim.id for claim in chosen] == [
         "table3/resnet18_s-sgdm",
@@ -103,18 +96,15 @@ def test_filters_narrow_the_choice() -> None:
     assert len(by_source("Appendix", metric="num_params")) == 49 + 38 + 73 + 3 * 3
 
 
-def test_a_choice_of_nothing_raises() -> None:
+def test_a_choice_of_nothing_raises():
     with pytest.raises(ValueError, match="Table 7"):
         by_source("Table 8")
-
-
-# --- the paper's arithmetic ---------------------------------------------------------------------
 
 
 # --- goals and known misses ---------------------------------------------------------------------
 
 
-def test_every_recipe_that_a_claim_names_is_one() -> None:
+def test_every_recipe_that_a_claim_names_is_one():
     named = {
         name
         for claim in (*CLAIMS.values(), *GOALS.values())
@@ -126,21 +116,18 @@ def test_every_recipe_that_a_claim_names_is_one() -> None:
     assert named and named <= set(PRUNED_NAMES)
 
 
-def test_known_misses_are_claims_each_with_its_reason_in_a_line() -> None:
+def test_known_misses_are_claims_each_with_its_reason_in_a_line():
     for claim_id, reason in KNOWN_MISSES.items():
         assert claim_id in CLAIMS or claim_id in GOALS
         assert reason == " ".join(reason.split()) != ""
 
 
-def test_a_known_miss_is_known_up_to_a_few_images() -> None:
+def test_a_known_miss_is_known_up_to_a_few_images():
     """ResNet18's 94.13 is known to be missed at 89.46; 12 % would be another miss."""
     claim = CLAIMS["table2/resnet18-adabound"]
     assert all(is_known(claim, value) for value in (89.36, 89.46, 90.0))
     assert not any(is_known(claim, value) for value in (89.35, 12.0, 99.0))
     assert not is_known(CLAIMS["table2/resnet18-adam"], 89.46)
-
-
-# --- data files ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,9 +146,7 @@ def test_a_known_miss_is_known_up_to_a_few_images() -> None:
         ('depth = "18"', (18, Rule.EXACT, 0)),
     ],
 )
-def test_the_printed_number_gives_value_rule_and_resolution(
-    tmp_path: Path, written: str, expected: tuple[float, Rule, float]
-) -> None:
+def test_the_printed_number_gives_value_rule_and_resolution(tmp_path, written, expected):
     path = tmp_path / "text.toml"
     path.write_text(f'["section-1/vgg19-adam-new"]\nsays = """\nSo\nit is."""\n{written}\n')
     [claim] = load_claims(str(path))
@@ -190,9 +175,7 @@ COUNT = f'{CLAIM}num_params = "1M"\n'
         ("says", "Expected '='"),
     ],
 )
-def test_a_mistake_in_a_data_file_is_one_line_with_file_and_claim(
-    tmp_path: Path, text: str, said: str
-) -> None:
+def test_a_mistake_in_a_data_file_is_one_line_with_file_and_claim(tmp_path, text, said):
     path = tmp_path / "text.toml"
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"text\.toml: .*{said}") as caught:
@@ -214,7 +197,7 @@ remarks.vit-adam = "Indeed."
 """
 
 
-def test_a_table_is_read_as_it_is_printed(tmp_path: Path) -> None:
+def test_a_table_is_read_as_it_is_printed(tmp_path):
     path = tmp_path / "accuracy.toml"
     path.write_text(TABLE)
     chance, learns = load_tables(str(path), tables.accuracy)
@@ -235,7 +218,7 @@ def test_a_table_is_read_as_it_is_printed(tmp_path: Path) -> None:
         ("[table2]", "[table9]", "table9/vit-sgdm: unknown source 'table9'"),
     ],
 )
-def test_a_mistake_in_a_table_names_its_row(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_mistake_in_a_table_names_its_row(tmp_path, old, new, said):
     path = tmp_path / "accuracy.toml"
     path.write_text(TABLE.replace(old, new))
     with pytest.raises(ValueError, match=rf"accuracy\.toml: {said}"):

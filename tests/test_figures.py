@@ -88,10 +88,7 @@ def drawn(y: Sequence[float | None], label: str = "a line", **texts: str) -> str
     return style.svg([[panel]], **{"title": "t", "description": "d", "note": "", **texts})
 
 
-# Style
-
-
-def test_screen_readers_get_one_image_with_a_name_and_a_description() -> None:
+def test_screen_readers_get_one_image_with_a_name_and_a_description():
     label = "$a$ <line> & more"
     svg = drawn([1, 2], label, title="<A> & name", description="Words.", note="A note.")
     root = ElementTree.fromstring(svg)
@@ -103,7 +100,7 @@ def test_screen_readers_get_one_image_with_a_name_and_a_description() -> None:
     assert root.attrib["aria-labelledby"] not in drawn([1, 2]), "one page may hold two figures"
 
 
-def test_every_colour_turns_where_dark_is_preferred() -> None:
+def test_every_colour_turns_where_dark_is_preferred():
     figure = paper_figures(records_of_table(2))["figure-08"].replace("\n", "")
     sheet = "".join(
         found.text or "" for found in ElementTree.fromstring(figure).iter(f"{SVG}style")
@@ -117,7 +114,7 @@ def test_every_colour_turns_where_dark_is_preferred() -> None:
     assert rules and all(rule.startswith(".snf ") for rule in rules), "and nothing outside"
 
 
-def test_nothing_in_it_runs_or_comes_from_elsewhere() -> None:
+def test_nothing_in_it_runs_or_comes_from_elsewhere():
     figure = paper_figures(records_of_table(2))["figure-08"]
     root = ElementTree.fromstring(figure)
     assert figure.startswith("<svg ") and root.get("viewBox") is not None
@@ -141,7 +138,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_lines_and_text_stand_out_from_their_paper(theme: int) -> None:
+def test_lines_and_text_stand_out_from_their_paper(theme):
     paper = style.PAPER[theme]
     assert contrast(style.INK[theme], paper) >= 7
     assert contrast(style.MUTED[theme], paper) >= 4.5
@@ -149,17 +146,14 @@ def test_lines_and_text_stand_out_from_their_paper(theme: int) -> None:
 
 
 @pytest.mark.parametrize("missing", [math.nan, math.inf, 1e308, None])
-def test_a_point_that_was_not_measured_is_skipped(missing: float | None) -> None:
+def test_a_point_that_was_not_measured_is_skipped(missing):
     (line,) = lines(drawn([1, missing, 4, missing, missing]), COLOURS[0][0])
     assert (line.count("M"), line.count("L")) == (1, 1)
     assert lines(drawn([missing, missing]), COLOURS[0][0]) == []
 
 
-# The paper's figures
-
-
 @pytest.mark.parametrize("number", TABLE_OF)
-def test_a_figure_shows_its_tables_networks_and_accuracies(number: int) -> None:
+def test_a_figure_shows_its_tables_networks_and_accuracies(number):
     table = TABLE_OF[number]
     figures = paper_figures(records_of_table(table))
     assert figures.keys() == {f"figure-{n:02}" for n, t in TABLE_OF.items() if t == table}
@@ -184,7 +178,7 @@ def test_a_figure_shows_its_tables_networks_and_accuracies(number: int) -> None:
     assert ("caption names" in said(figure)) == (number in WRONG_CAPTIONS)
 
 
-def test_vgg_is_held_against_not_learning() -> None:
+def test_vgg_is_held_against_not_learning():
     figures = paper_figures([record("vgg16_s", "sgdm")])
     assert figures.keys() == {"figure-12"}
     assert "did not learn" in texts(figures["figure-12"])
@@ -193,7 +187,7 @@ def test_vgg_is_held_against_not_learning() -> None:
     assert "Not trained here" not in said(whole)
 
 
-def test_what_is_not_trained_is_said_and_its_rows_left_out() -> None:
+def test_what_is_not_trained_is_said_and_its_rows_left_out():
     figures = paper_figures([record("resnet18_s", "adam")])
     assert figures.keys() == {"figure-08", "figure-09"}
     lacking = "Not trained here: ResNet18 with SGDM, ADAM and AdaBound; ResNet18_S with SGDM and "
@@ -209,11 +203,11 @@ def test_what_is_not_trained_is_said_and_its_rows_left_out() -> None:
     [[], [record(dataset="digits", kind="quick")], [record(holdout=5000)], [record(test=())]],
     ids=["none", "digits", "held out", "no epoch"],
 )
-def test_without_a_curve_of_the_test_set_there_is_no_figure(records: list[Any]) -> None:
+def test_without_a_curve_of_the_test_set_there_is_no_figure(records):
     assert paper_figures(records) == {}
 
 
-def test_recipes_of_two_kinds_are_not_mixed() -> None:
+def test_recipes_of_two_kinds_are_not_mixed():
     tuned, paper = record(optimizer="adam"), record(optimizer="sgdm", kind="paper")
     more = [tuned, record(optimizer="adabound"), paper]
     text = said(paper_figures(more)["figure-08"])
@@ -225,7 +219,7 @@ def test_recipes_of_two_kinds_are_not_mixed() -> None:
     assert "Ours: paper recipes" in chosen and "ResNet18_S ADAM" not in chosen
 
 
-def test_the_current_recipe_counts_or_else_the_latest() -> None:
+def test_the_current_recipe_counts_or_else_the_latest():
     current = record(test=[11.0])
     old = record(test=[22.0], epochs=3, time="2027-01-01T00:00:00Z")
     older = record(test=[33.0], epochs=4, time="2025-01-01T00:00:00Z")
@@ -234,7 +228,7 @@ def test_the_current_recipe_counts_or_else_the_latest() -> None:
     assert "from 22.00 to 22.00 %" in said(paper_figures([older, old])["figure-08"])
 
 
-def test_every_seed_is_drawn_once() -> None:
+def test_every_seed_is_drawn_once():
     runs = [record(seed=seed, test=[50.0 + seed, 60.0 + seed]) for seed in (0, 1, 2, 1)]
     figure = paper_figures(runs)["figure-08"]
     assert len(lines(figure, COLOURS[1][0])) == 3 * 3
@@ -242,13 +236,13 @@ def test_every_seed_is_drawn_once() -> None:
     assert "seed 2: 2 epochs" in said(figure)
 
 
-def test_smoothed_labels_are_owned_up_to() -> None:
+def test_smoothed_labels_are_owned_up_to():
     smoothed = paper_figures([record()])["figure-08"]
     assert "Their loss is of labels smoothed by 0.1." in said(smoothed)
     assert "smoothed" not in said(paper_figures([record(kind="paper")])["figure-08"])
 
 
-def test_a_run_evaluated_now_and_then_or_diverged_is_drawn_where_it_was_measured() -> None:
+def test_a_run_evaluated_now_and_then_or_diverged_is_drawn_where_it_was_measured():
     figure = paper_figures([record(test=[30.0, None, 40.0, None, math.nan])])["figure-08"]
     assert "from 30.00 to 40.00 %" in said(figure)
     points = [line.count("L") + line.count("M") for line in lines(figure, COLOURS[1][0])]
@@ -263,12 +257,9 @@ def test_a_run_evaluated_now_and_then_or_diverged_is_drawn_where_it_was_measured
         {**record(), "recipe": {**record()["recipe"], "seed": math.inf}},
     ],
 )
-def test_what_is_no_record_is_a_value_error(broken: Any) -> None:
+def test_what_is_no_record_is_a_value_error(broken):
     with pytest.raises(ValueError, match="not a record of a training"):
         read_run(json.dumps(broken).encode())
-
-
-# Files
 
 
 def test_the_command_writes_the_zoos_figures_in_any_process_the_same(tmp_path, capsys):
@@ -295,9 +286,7 @@ def test_the_command_writes_the_zoos_figures_in_any_process_the_same(tmp_path, c
         assert path.read_bytes() == (other / path.name).read_bytes(), path.name
 
 
-def test_without_matplotlib_a_line_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_matplotlib_a_line_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -308,9 +297,7 @@ def test_without_matplotlib_a_line_says_how_to_get_it(
     assert "pip install 'smallnet[figures]'" in line
 
 
-def test_files_that_are_no_records_are_skipped_with_a_line_each(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_are_no_records_are_skipped_with_a_line_each(tmp_path, capsys):
     folder = tmp_path / "records"
     folder.mkdir()
     (folder / "good.json").write_text(json.dumps(record()), "utf-8")

@@ -56,9 +56,7 @@ def prepared(
 
 @pytest.mark.parametrize("sides", [(32,), (20, 32)], ids=["one-shape", "two-shapes"])
 @pytest.mark.parametrize("optimizer", ["adabound", "muon"])
-def test_replayed_steps_are_the_steps(
-    monkeypatch: pytest.MonkeyPatch, optimizer: str, sides: tuple[int, ...]
-) -> None:
+def test_replayed_steps_are_the_steps(monkeypatch, optimizer, sides):
     """Weights, running statistics, optimizer state and dropout masks: as without recording."""
     recipe = replace(
         RECIPE,
@@ -88,9 +86,7 @@ def test_replayed_steps_are_the_steps(
     assert all(torch.equal(weights[name], plain_weights[name]) for name in weights)
 
 
-def test_the_caller_may_change_its_batch_and_must_not_keep_the_outputs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_caller_may_change_its_batch_and_must_not_keep_the_outputs(monkeypatch):
     model, built, step, batches = prepared(
         replace(RECIPE, optimizer=Optimizer(name="adabound", lr=1e-3, weight_decay=0.0)),
         monkeypatch,
@@ -104,7 +100,7 @@ def test_the_caller_may_change_its_batch_and_must_not_keep_the_outputs(
     assert first.item() != kept
 
 
-def test_state_outside_tensors_is_refused() -> None:
+def test_state_outside_tensors_is_refused():
     """A count that Python keeps would stand still in every replay."""
     model = nn.Linear(2, 2)
     optimizer = build_optimizer(Optimizer(name="adabound", lr=1e-3, weight_decay=0.0), model)
@@ -119,7 +115,7 @@ def test_state_outside_tensors_is_refused() -> None:
         GraphedStep(step, model, optimizer, Recorder())(torch.ones(1, 2), torch.ones(1))
 
 
-def test_a_step_that_cannot_be_recorded_runs_eagerly_and_says_so() -> None:
+def test_a_step_that_cannot_be_recorded_runs_eagerly_and_says_so():
     """As when another thread's call breaks the recording; but lack of memory is one."""
     model = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

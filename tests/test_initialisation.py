@@ -10,9 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallnet_core.models import build_model
-from smallnet_core.models.initialisation import (
-    initialise,
-)
+from smallnet_core.models.initialisation import initialise
 
 # The network that each is for.
 NETWORKS = {
@@ -37,56 +35,38 @@ def fresh(network: str, initialisation: str = "default", **overrides: Any) -> An
     return model
 
 
-# --- All of them --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_seed_gives_the_same_weights_and_others_than_the_default(name: str) -> None:
-    states = [fresh(NETWORKS[name], name).state_dict() for _ in range(2)]
-    default = fresh(NETWORKS[name]).state_dict()
+def test_a_seed_gives_the_same_weights_and_others_than_the_default(name):
+    model, again = (fresh(NETWORKS[name], name) for _ in range(2))
+    default = fresh(NETWORKS[name])
+    states = [network.state_dict() for network in (model, again, default)]
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
-    assert any(not torch.equal(value, default[key]) for key, value in states[0].items())
+    assert any(not torch.equal(value, states[2][key]) for key, value in states[0].items())
     assert all(value.isfinite().all() for value in states[0].values())
+    trainable = [
+        {key: p.requires_grad for key, p in m.named_parameters()} for m in (model, default)
+    ]
+    assert trainable[0] == trainable[1] and all(p.is_leaf for p in model.parameters())
 
-
-@pytest.mark.parametrize("network", NETWORKS.values())
-def test_the_default_leaves_weights_and_random_state_alone(network: str) -> None:
-    model = build_model(network)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
     random_state = torch.get_rng_state()
-    initialise(model, "default")
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    initialise(default, "default")
+    assert all(torch.equal(value, states[2][key]) for key, value in default.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_what_was_trainable_stays_so_and_nothing_else(name: str) -> None:
-    model = build_model(NETWORKS[name])
-    before = {key: p.requires_grad for key, p in model.named_parameters()}
-    initialise(model, name, noise(5))
-    after = dict(model.named_parameters())
-    assert {key: p.requires_grad for key, p in after.items()} == before
-    assert all(p.is_leaf for p in after.values())
-
-
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_name_and_missing_images_are_refused():
     with pytest.raises(
         ValueError, match=r"'orthogonal'; known: default, zero_residual, .*whitened"
     ):
         initialise(nn.Linear(1, 1), "orthogonal")
-
-
-def test_missing_images_are_asked_for() -> None:
     with pytest.raises(ValueError, match="'whitened' is computed from training images"):
         initialise(build_model("speednet"), "whitened")
 
 
-# --- zero_residual ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("network", ["resnet18_s", "resnet50"])
-def test_each_block_is_its_shortcut(network: str) -> None:
-    overrides: dict[str, Any] = {"width": 8} if network == "resnet50" else {}
+@pytest.mark.parametrize(
+    ("network", "overrides"), [("resnet18_s", {}), ("resnet50", {"width": 8})], ids=["18", "50"]
+)
+def test_each_block_is_its_shortcut(network, overrides):
     model = fresh(network, "zero_residual", **overrides)
     blocks = [block for stage in model.stages for block in stage]
     assert len(blocks) == {"resnet18_s": 8, "resnet50": 16}[network]
@@ -103,7 +83,7 @@ def test_each_block_is_its_shortcut(network: str) -> None:
     assert not torch.equal(default.stages[0](x), model.stages[0](x))
 
 
-def test_the_branches_of_zero_residual_still_learn() -> None:
+def test_the_branches_of_zero_residual_still_learn():
     """The scale has a gradient at once; the convolutions behind it have one from then on."""
     model = fresh("resnet18_s", "zero_residual").train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -112,9 +92,6 @@ def test_the_branches_of_zero_residual_still_learn() -> None:
         F.cross_entropy(model(noise(8)), torch.arange(8)).backward()
         optimizer.step()
     assert all(p.grad.any() for p in model.parameters())
-
-
-# --- delta_orthogonal ---------------------------------------------------------------------------
 
 
 def norms_through(model: Any, x: Tensor) -> list[float]:
@@ -137,14 +114,14 @@ def one_colour() -> Tensor:
     return noise(6)[:, :, :1, :1].expand(-1, -1, 32, 32)
 
 
-def test_delta_orthogonal_keeps_the_norm_of_an_image_of_one_colour_through_13_relus() -> None:
+def test_delta_orthogonal_keeps_the_norm_of_an_image_of_one_colour_through_13_relus():
     """There the max pools do nothing; the default's signal is a fraction at the end."""
     kept = norms_through(fresh("vgg16_s", "delta_orthogonal"), one_colour())
     assert kept == pytest.approx([1.0] * 13, rel=1e-5)
     assert norms_through(fresh("vgg16_s"), one_colour())[-1] < 0.5
 
 
-def test_delta_orthogonal_keeps_angles_too() -> None:
+def test_delta_orthogonal_keeps_angles_too():
     """An isometry: two images are as far apart after the convolutions as before."""
     model, (first, second) = fresh("vgg16_s", "delta_orthogonal"), one_colour()[:2]
     features = model.features(torch.stack((first, second))).flatten(1)
@@ -154,9 +131,6 @@ def test_delta_orthogonal_keeps_angles_too() -> None:
     assert (positions[0] - positions[1]).norm().item() == pytest.approx(
         (first - second)[:, 0, 0].norm().item(), rel=1e-4
     )
-
-
-# --- convolutional ------------------------------------------------------------------------------
 
 
 def mean_attentions(model: Any, x: Tensor) -> list[Tensor]:
@@ -189,7 +163,7 @@ def neighbours(offset: tuple[int, int], side: int = 8) -> tuple[Tensor, Tensor]:
 OFFSETS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
 
-def test_each_heads_attention_peaks_at_its_neighbour() -> None:
+def test_each_heads_attention_peaks_at_its_neighbour():
     attentions = mean_attentions(fresh("vit_s", "convolutional"), noise(16))
     assert len(attentions) == 4
     for attention in attentions:
@@ -202,7 +176,7 @@ def test_each_heads_attention_peaks_at_its_neighbour() -> None:
             assert attention[head, here, there].mean() > 0.1, offset
 
 
-def test_convolutional_changes_queries_and_keys_alone() -> None:
+def test_convolutional_changes_queries_and_keys_alone():
     default, ours = (fresh("vit_s", name).state_dict() for name in ("default", "convolutional"))
     for key, value in ours.items():
         rows = slice(2 * 192, None) if "to_qkv" in key else slice(None)
@@ -210,10 +184,7 @@ def test_convolutional_changes_queries_and_keys_alone() -> None:
         assert ("to_qkv" in key) != torch.equal(value, default[key]), key
 
 
-# --- whitened -----------------------------------------------------------------------------------
-
-
-def test_whitening_is_that_of_the_covariance_by_numpy() -> None:
+def test_whitening_is_that_of_the_covariance_by_numpy():
     """The filters' Gram matrix V (D + eps)^-1 V^T does not depend on signs or order."""
     images = noise(40)
     weight = fresh_whitening(images)[:12].flatten(1).double()
@@ -236,7 +207,7 @@ def fresh_whitening(images: Tensor) -> Tensor:
     return model.whitening.weight
 
 
-def test_whitening_filters_are_sorted_signed_and_mirrored() -> None:
+def test_whitening_filters_are_sorted_signed_and_mirrored():
     weight = fresh_whitening(noise(40))
     assert torch.equal(weight[12:], -weight[:12])
     sizes = weight[:12].flatten(1).norm(dim=1)  # the strongest direction has the smallest filter
@@ -246,7 +217,7 @@ def test_whitening_filters_are_sorted_signed_and_mirrored() -> None:
     assert not weight.requires_grad
 
 
-def test_whitening_depends_on_neither_memory_format_nor_order() -> None:
+def test_whitening_depends_on_neither_memory_format_nor_order():
     images = noise(600)  # more than one chunk
     expected = fresh_whitening(images)
     for same in (images.contiguous(memory_format=torch.channels_last), images.flip(0)):

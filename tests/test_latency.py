@@ -28,9 +28,7 @@ class Recorder(nn.Module):
 
 
 @pytest.mark.parametrize("batch_size", [1, 256])
-def test_a_target_is_one_forward_pass_in_evaluation_mode(
-    monkeypatch: pytest.MonkeyPatch, batch_size: int
-) -> None:
+def test_a_target_is_one_forward_pass_in_evaluation_mode(monkeypatch, batch_size):
     recorder, waits = Recorder(), []
     monkeypatch.setattr(latency, "synchronize", waits.append)
     state = torch.get_rng_state()
@@ -51,9 +49,7 @@ def test_a_target_is_one_forward_pass_in_evaluation_mode(
     ("seconds", "rounds"),
     [(1e-6, MAX_ROUNDS), (0.0049, MAX_ROUNDS), (0.01, 100), (0.3, 3), (0.9, 1), (7.0, 1)],
 )
-def test_rounds_fill_about_a_second(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
-) -> None:
+def test_rounds_fill_about_a_second(monkeypatch, seconds, rounds):
     now, calls = [0.0], []
 
     def target() -> None:
@@ -65,9 +61,7 @@ def test_rounds_fill_about_a_second(
     assert len(calls) == 1
 
 
-def test_the_reference_timing_is_taken_between_rounds_but_not_between_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_reference_timing_is_taken_between_rounds_but_not_between_all(monkeypatch):
     now = [0.0]
 
     def clock() -> float:

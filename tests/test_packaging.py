@@ -71,7 +71,7 @@ def repository_files() -> list[Path]:
     return [path for name in listed.split("\0") if name and (path := ROOT / name).is_file()]
 
 
-def test_the_version_has_one_source_and_the_changelog_knows_it() -> None:
+def test_the_version_has_one_source_and_the_changelog_knows_it():
     assert PYPROJECT["project"]["dynamic"] == ["version"]
     source = PYPROJECT["tool"]["setuptools"]["dynamic"]["version"]
     assert source == {"attr": "smallnet_core.__version__"}
@@ -80,7 +80,7 @@ def test_the_version_has_one_source_and_the_changelog_knows_it() -> None:
     assert released[0] == smallnet_core.__version__
 
 
-def test_every_dependency_has_a_lower_and_an_upper_bound() -> None:
+def test_every_dependency_has_a_lower_and_an_upper_bound():
     project = PYPROJECT["project"]
     extras = project["optional-dependencies"].values()
     for requirement in [*project["dependencies"], *(name for extra in extras for name in extra)]:
@@ -93,14 +93,14 @@ def test_every_module_says_what_it_is_for():
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-def test_the_registered_markers_are_the_promised_ones_each_with_its_meaning() -> None:
+def test_the_registered_markers_are_the_promised_ones_each_with_its_meaning():
     registered = dict(marker.split(": ", 1) for marker in plugin.MARKERS)
     assert registered.keys() == MARKERS
     assert all(registered.values())
     assert {"--strict-markers", "--strict-config"} <= set(INI["addopts"])
 
 
-def test_benchmarks_use_registered_markers_only_and_every_file_uses_some() -> None:
+def test_benchmarks_use_registered_markers_only_and_every_file_uses_some():
     files = [path for path in python_files(ROOT / "benchmarks") if path.name.startswith("test_")]
     assert files
     for path in files:
@@ -110,7 +110,7 @@ def test_benchmarks_use_registered_markers_only_and_every_file_uses_some() -> No
         assert used <= MARKERS, f"{path.name}: unknown {used - MARKERS}"
 
 
-def test_only_the_ci_script_knows_the_folder_beside_the_checkout() -> None:
+def test_only_the_ci_script_knows_the_folder_beside_the_checkout():
     needle = b"../" + b"shared"
     naming = {
         path.relative_to(ROOT).as_posix()
@@ -121,7 +121,7 @@ def test_only_the_ci_script_knows_the_folder_beside_the_checkout() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LIGHT_MODULES))
-def test_loading_leaves_torch_alone(name: str) -> None:
+def test_loading_leaves_torch_alone(name):
     """Each in an interpreter of its own: a second of torch is a second of ``pytest --help``."""
     heavy = ("torch", "torchvision", "vit_pytorch", "torch_pruning", "sklearn", "scipy.stats")
     heavy += ("matplotlib",)
@@ -129,7 +129,7 @@ def test_loading_leaves_torch_alone(name: str) -> None:
     assert run_python(code) == ""
 
 
-def test_help_shows_every_option_and_comes_without_torch() -> None:
+def test_help_shows_every_option_and_comes_without_torch():
     """The root conftest and the plugin together, as ``pytest --help`` loads them."""
     shown = run_python(
         "import pytest, sys\n"
@@ -161,7 +161,7 @@ def test_make_passes_arguments_on_and_skips_pip_once_installed(target, tmp_path)
     assert shown == f'{tmp_path}/bin/python -m pytest {folder} -m "cifar10 and accuracy" -x\n'
 
 
-def test_the_zoo_and_data_files_ship_with_the_package() -> None:
+def test_the_zoo_and_data_files_ship_with_the_package():
     patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["smallnet_core"]
     unshipped = {
         path.name

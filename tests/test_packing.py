@@ -23,7 +23,7 @@ def sparse(count: int, share: float, seed: int = 0) -> torch.Tensor:
     seed=st.integers(0, 9),
     half=st.booleans(),
 )
-def test_every_tensor_comes_back(count: int, share: float, seed: int, half: bool) -> None:
+def test_every_tensor_comes_back(count, share, seed, half):
     tensor = sparse(count, share, seed)
     tensor = tensor.half() if half else tensor
     tensors, shapes = pack({"w": tensor, "n": torch.tensor(3)})
@@ -34,7 +34,7 @@ def test_every_tensor_comes_back(count: int, share: float, seed: int, half: bool
     assert ("w" in shapes) == (count >= PACKED_FROM and kept < count / 2)
 
 
-def test_shapes_and_channels_last_come_back() -> None:
+def test_shapes_and_channels_last_come_back():
     weight = sparse(64 * 32 * 9, 0.1).view(64, 32, 3, 3).to(memory_format=torch.channels_last)
     tensors, shapes = pack({"conv.weight": weight})
     assert shapes == {"conv.weight": [64, 32, 3, 3]}
@@ -42,7 +42,7 @@ def test_shapes_and_channels_last_come_back() -> None:
     assert torch.equal(unpack(tensors, shapes)["conv.weight"], weight)
 
 
-def test_what_is_not_a_number_is_not_taken_for_zero() -> None:
+def test_what_is_not_a_number_is_not_taken_for_zero():
     weight = torch.zeros(PACKED_FROM)
     weight[7] = torch.nan
     tensors, shapes = pack({"w": weight})
@@ -59,14 +59,14 @@ def test_what_is_not_a_number_is_not_taken_for_zero() -> None:
         (lambda t: t.update({"w.values": t["w.values"][:-1]}), "values for"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, said) -> None:
+def test_what_does_not_fit_is_refused(change, said):
     tensors, shapes = pack({"w": sparse(2048, 0.2)})
     change(tensors)
     with pytest.raises((LookupError, ValueError), match=said):
         unpack(tensors, shapes)
 
 
-def test_bytes_are_those_of_the_files() -> None:
+def test_bytes_are_those_of_the_files():
     found = stored_bytes({"w": sparse(100_000, 0.1)})
     assert 400_000 < found["dense_bytes"] < 400_200
     # A bit an entry, and four bytes for each of the ten thousand that are left.

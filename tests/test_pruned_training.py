@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,25 +166,17 @@ def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
     assert size < 0.33 * 4 * SIZE
 
 
-def test_packed_half_precision_comes_back_whole(tmp_path):
-    result = trained(pruned(max_params=SIZE // 4))
-    cache = ModelCache(tmp_path)
-    model = cache.store(result, ENVIRONMENT, {}, None)
-    write_entry(
-        tmp_path / "zoo", result.recipe, in_dtype(result.state_dict, torch.float16), model.record
-    )
-    entry = read_entry(tmp_path / "zoo", result.recipe)
-    assert entry is not None
-    for name, tensor in entry[0].items():
-        assert torch.equal(
-            tensor, in_dtype(result.state_dict, torch.float16)[name].to(tensor.dtype)
-        ), name
-
-
-def test_a_damaged_plan_or_packing_is_put_aside(tmp_path):
+def test_packed_half_precision_comes_back_whole_and_damage_is_put_aside(tmp_path):
     result = trained(pruned(max_params=SIZE // 4))
     cache = ModelCache(tmp_path, zoo=tmp_path / "zoo")
-    cache.store(result, ENVIRONMENT, {}, None)
+    model = cache.store(result, ENVIRONMENT, {}, None)
+    half = in_dtype(result.state_dict, torch.float16)
+    write_entry(tmp_path / "half", result.recipe, half, model.record)
+    entry = read_entry(tmp_path / "half", result.recipe)
+    assert entry is not None
+    assert all(
+        torch.equal(tensor, half[name].to(tensor.dtype)) for name, tensor in entry[0].items()
+    )
     record = tmp_path / f"{result.recipe.name}.json"
     record.write_text(record.read_text().replace('"packed": {', '"packed": {"nothing": [3],'))
     assert cache.load(result.recipe) is None
@@ -215,7 +206,7 @@ def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(
     assert asked[-1] is None or asked.count(None) >= 1
 
 
-def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path: Path):
+def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path):
     result = trained(pruned(structure="channels"))
     bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))
     bench.cache.zoo = tmp_path / "zoo"

@@ -93,10 +93,7 @@ def marks(svg: str, colour: str, filling: str) -> int:
     )
 
 
-# Pruning in one shot
-
-
-def test_figure_17_has_a_line_for_each_technique_and_the_papers_63_values() -> None:
+def test_figure_17_has_a_line_for_each_technique_and_the_papers_63_values():
     figure = one_shot_figures(all_curves())["figure-17"]
     text = said(figure)
     printed = [c.details for c in (*by_source("Table 6"), *by_source("Table 7"))]
@@ -118,14 +115,14 @@ def test_figure_17_has_a_line_for_each_technique_and_the_papers_63_values() -> N
 
 
 @pytest.mark.parametrize("curves", [[], [curve(optimizer="sgdm")]], ids=["none", "of SGDM"])
-def test_without_curves_the_papers_values_stand_alone(curves: list[Curve]) -> None:
+def test_without_curves_the_papers_values_stand_alone(curves):
     figures = one_shot_figures(curves)
     assert figures.keys() == {"figure-17"}
     assert "Not measured here: the paper's values stand alone." in said(figures["figure-17"])
     assert not set(texts(figures["figure-17"])) & set(TECHNIQUE_NAMES.values())
 
 
-def test_what_is_not_measured_is_said() -> None:
+def test_what_is_not_measured_is_said():
     figures = one_shot_figures([curve("l1_structured"), curve(network="vit_s", optimizer="adam")])
     lacking = "Not measured here: L1 unstructured, Global unstructured and Random unstructured."
     assert lacking in said(figures["figure-17"])
@@ -134,7 +131,7 @@ def test_what_is_not_measured_is_said() -> None:
     assert "ViT_S ADAM" in texts(small) and "VGG16_S SGDM" not in texts(small)
 
 
-def test_each_small_network_has_a_panel_with_its_techniques() -> None:
+def test_each_small_network_has_a_panel_with_its_techniques():
     curves = [found for network in SMALL.items() for found in all_curves(*network)]
     figure = one_shot_figures(curves)["figure-17-small"]
     names = {"ResNet18_S AdaBound", "VGG16_S SGDM", "ViT_S ADAM", *TECHNIQUE_NAMES.values()}
@@ -142,7 +139,7 @@ def test_each_small_network_has_a_panel_with_its_techniques() -> None:
     assert [len(lines(figure, COLOURS[number][0])) for number in range(4)] == [3, 3, 3, 3]
 
 
-def test_random_pruning_is_the_mean_of_its_seeds() -> None:
+def test_random_pruning_is_the_mean_of_its_seeds():
     seeds = [
         curve(
             "random_unstructured",
@@ -158,7 +155,7 @@ def test_random_pruning_is_the_mean_of_its_seeds() -> None:
     assert "the mean of 3 draws" in text
 
 
-def test_of_several_networks_the_suites_own_is_drawn() -> None:
+def test_of_several_networks_the_suites_own_is_drawn():
     own = curve(network="resnet18_s", hits=(9000,) * 21)
     others = [
         curve(network="resnet18_s", run=1, hits=(8000,) * 21),
@@ -172,9 +169,6 @@ def test_of_several_networks_the_suites_own_is_drawn() -> None:
         assert "Unpruned: ResNet18_S AdaBound 90.00 %." in said(small)
 
 
-# Accuracy against size
-
-
 def size_figure(records: Sequence[Any]) -> str | None:
     return sizes.size_figure(read_run(json.dumps(record).encode()) for record in records)
 
@@ -183,7 +177,7 @@ def size_text(records: Sequence[Any]) -> str:
     return said(size_figure(records) or "")
 
 
-def test_every_network_has_its_mark_its_accuracy_and_its_size() -> None:
+def test_every_network_has_its_mark_its_accuracy_and_its_size():
     records = [tuned(network, 90.0) for network in DENSE]
     records += [tuned("speednet", 94.0)]
     records += [pruned(name, 80.0 + k / 2) for k, name in enumerate(PRUNED_NAMES)]
@@ -211,7 +205,7 @@ def test_every_network_has_its_mark_its_accuracy_and_its_size() -> None:
     assert {f"ours, {how}" for how in hows} <= set(shown)
 
 
-def test_a_pruned_network_is_linked_with_what_it_was_pruned_from() -> None:
+def test_a_pruned_network_is_linked_with_what_it_was_pruned_from():
     def links(*records: dict[str, Any]) -> int:
         return len(lines(size_figure(records) or "", f"{AXIS[0]}; stroke-linecap: square")) // 2
 
@@ -223,14 +217,14 @@ def test_a_pruned_network_is_linked_with_what_it_was_pruned_from() -> None:
     assert links(pruned("ticket-50", 88.0), pruned("ticket-dense", 88.5)) == 1
 
 
-def test_seeds_are_averaged_and_counted() -> None:
+def test_seeds_are_averaged_and_counted():
     records = [tuned("vgg16_s", 80.0 + run, run) for run in (0, 1, 2, 1)]
     text = size_text(records)
     assert "VGG16_S (ours, dense): 81.00 %, 955,098 parameters, 3 seeds." in text
     assert "the mean of up to 3 seeds each" in text
 
 
-def test_what_was_judged_gives_the_size() -> None:
+def test_what_was_judged_gives_the_size():
     judged = {"num_params": 990_000, "num_nonzeros": 987_654}
     text = size_text([pruned("resnet18-1m-channels", 92.5) | {"judged": judged}])
     assert "ResNet18 (ours, channels removed): 92.50 %, 987,654 parameters." in text
@@ -250,11 +244,11 @@ def test_what_was_judged_gives_the_size() -> None:
         [record(replace(find_pruned("ticket-5"), epochs=99), 90.0)],
     ],
 )
-def test_without_accuracies_of_the_test_set_there_is_no_such_figure(records: list[Any]) -> None:
+def test_without_accuracies_of_the_test_set_there_is_no_such_figure(records):
     assert size_figure(records) is None
 
 
-def test_the_current_recipe_counts_or_else_the_latest() -> None:
+def test_the_current_recipe_counts_or_else_the_latest():
     current = find_recipe("tuned", "cifar10", "vit_s", "adam")
     records = [
         record(current, 70.0),
@@ -266,7 +260,7 @@ def test_the_current_recipe_counts_or_else_the_latest() -> None:
     assert "ViT_S (ours, dense): 60.00 %" in size_text(records[1:])
 
 
-def test_the_sizes_are_the_networks_own() -> None:
+def test_the_sizes_are_the_networks_own():
     import torch
 
     from smallnet_core.models import build_model
@@ -277,12 +271,7 @@ def test_the_sizes_are_the_networks_own() -> None:
     assert found == NUM_PARAMS
 
 
-# Files
-
-
-def test_the_command_reads_curves_and_records_and_names_bad_files(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_reads_curves_and_records_and_names_bad_files(tmp_path, capsys):
     folder, out = tmp_path / "in", tmp_path / "out"
     write_curve(folder, curve("l1_structured"))
     write_curve(folder / "curves", curve(network="vgg16_s", optimizer="sgdm"))
@@ -302,7 +291,7 @@ def test_the_command_reads_curves_and_records_and_names_bad_files(
     assert all(text.startswith("warning: ") and "skipped, " in text for text in warnings)
 
 
-def test_the_order_of_what_is_found_changes_nothing_and_the_files_are_small() -> None:
+def test_the_order_of_what_is_found_changes_nothing_and_the_files_are_small():
     records = [tuned(network, 90.0) for network in (*DENSE, "speednet")]
     records += [pruned(name, 80.0 + k / 2) for k, name in enumerate(PRUNED_NAMES)]
     curves = [found for network in SMALL.items() for found in all_curves(*network)]

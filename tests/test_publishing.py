@@ -69,7 +69,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return Shop(tmp_path)
 
 
-def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop: Shop) -> None:
+def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop):
     shop.train(SMALL)
     assert shop.publish(SMALL) == 0
     assert shop.files() == {".json", ".safetensors"}
@@ -85,7 +85,7 @@ def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop: Shop)
     assert {path: path.read_bytes() for path in shop.cache.zoo.iterdir()} == before
 
 
-def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop: Shop) -> None:
+def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop):
     shop.train(LARGE)
     assert shop.publish(LARGE) == 0
     assert shop.files() == {".json"}
@@ -95,19 +95,16 @@ def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop: Shop) ->
     assert to_do({LARGE: state_of(elsewhere, LARGE)}) == {}
 
 
-def test_what_is_not_trained_is_counted(shop: Shop) -> None:
+def test_a_network_of_changed_files_is_refused_and_an_untrained_one_counted(shop):
     assert shop.publish(SMALL) == 0
     assert shop.lines == ["0 published, 0 in the zoo already, 1 not trained, 0 refused"]
-
-
-def test_a_network_of_changed_files_is_refused(shop: Shop) -> None:
     shop.train(SMALL, CLEAN | {"dirty": True})
     assert shop.publish(SMALL) == 1
     assert not shop.cache.zoo.exists()
     assert shop.lines[0].startswith(f"{SMALL}: not published: it was trained from changed files")
 
 
-def test_a_zoo_that_is_full_takes_nothing_more(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zoo_that_is_full_takes_nothing_more(shop, monkeypatch):
     monkeypatch.setattr(module, "MAX_ZOO_BYTES", 2**20)
     shop.train(SMALL)
     assert shop.publish(SMALL) == 1
@@ -119,7 +116,7 @@ def curve_of_zoo(weights_sha256: str) -> Curve:
     return curve(network=SMALL.name, weights_sha256=weights_sha256)
 
 
-def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop: Shop) -> None:
+def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop):
     shop.train(SMALL)
     trained = json.loads((shop.cache.folder / f"{SMALL.name}.json").read_text())["weights_sha256"]
     write_curve(shop.cache.folder, curve_of_zoo(trained))
@@ -139,9 +136,6 @@ def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop
         weights_sha256=record["weights_sha256"],
     )
     assert found == measured
-
-
-# Weights that ship, and what their records say
 
 
 ROW = {"dataset": "digits", "network": "resnet18_s", "optimizer": "adam"}
@@ -170,7 +164,7 @@ def edit_judged(shop: Shop, **changes: Any) -> None:
     path.write_text(json.dumps(record))
 
 
-def test_a_record_says_of_a_network_what_judging_it_says(published: Shop) -> None:
+def test_a_record_says_of_a_network_what_judging_it_says(published):
     bench = elsewhere(published)
     [live] = bench.evaluate([SMALL])
     [recorded] = bench.records.evaluate(bench.records.recipes_of(ROW))
@@ -178,7 +172,7 @@ def test_a_record_says_of_a_network_what_judging_it_says(published: Shop) -> Non
     assert replace(live, record={}, origin="") == replace(recorded, record={}, origin="")
 
 
-def test_every_recorded_seed_answers_and_no_other(published: Shop) -> None:
+def test_every_recorded_seed_answers_and_no_other(published):
     third = replace(SMALL, seed=2)
     published.train(third)
     published.publish(third)
@@ -188,7 +182,7 @@ def test_every_recorded_seed_answers_and_no_other(published: Shop) -> None:
         records.recipes_of(ROW | {"optimizer": "sgdm"})
 
 
-def test_weights_that_are_not_as_good_as_their_record_are_named(published: Shop) -> None:
+def test_weights_that_are_not_as_good_as_their_record_are_named(published):
     [found] = elsewhere(published).evaluate([SMALL])
     right = [[2 * (k == j) for j in range(10)] for k in range(10)]
     bits = base64.b64encode(np.packbits([1] * 20).tobytes()).decode()
@@ -198,16 +192,14 @@ def test_weights_that_are_not_as_good_as_their_record_are_named(published: Shop)
         elsewhere(published).evaluate([SMALL])
 
 
-def test_a_record_of_another_test_set_is_named(
-    published: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_of_another_test_set_is_named(published, monkeypatch):
     other = tiny(digests={"test": "other"})
     monkeypatch.setattr(workbench, "load_dataset", lambda name, **_: other)
     with pytest.raises(WrongWeights, match="recorded on a test set of digest b, and this one's"):
         elsewhere(published).evaluate([SMALL])
 
 
-def test_a_record_alone_is_recorded_and_no_network_to_measure(published: Shop) -> None:
+def test_a_record_alone_is_recorded_and_no_network_to_measure(published):
     bench = elsewhere(published)
     accuracy = put_into_zoo(bench, bench.model(SMALL), with_weights=False)
     assert published.files() == {".json"}
@@ -230,9 +222,7 @@ def test_a_record_alone_is_recorded_and_no_network_to_measure(published: Shop) -
         ({"num_images": "20"}, "str"),
     ],
 )
-def test_a_damaged_record_is_a_complaint_and_not_recorded(
-    published: Shop, changes: dict[str, Any], complaint: str
-) -> None:
+def test_a_damaged_record_is_a_complaint_and_not_recorded(published, changes, complaint):
     edit_judged(published, **changes)
     bench = elsewhere(published)
     assert bench.records.missing([SMALL]) == [SMALL]

@@ -46,14 +46,12 @@ def all_recipes() -> dict[tuple[str, ...], Recipe]:
     return found
 
 
-# --- Every recipe -------------------------------------------------------------------------------
-
 # Stored models are found by these. Whoever changes a recipe or TRAINING_VERSION on purpose pins the
 # digest anew; the paper's recipes have no reason to change at all.
 ALL_FINGERPRINTS = "cf538a7fc46530f69956005ab448280e5ee0e0f38e9afa55a33cc6504ecff8b8"
 
 
-def test_all_fingerprints_are_pinned() -> None:
+def test_all_fingerprints_are_pinned():
     found = {" ".join(row): recipe.fingerprint() for row, recipe in all_recipes().items()}
     for row in itertools.product(PRUNED_NAMES, ("cifar10", "cifar100")):
         found[" ".join(row)] = find_pruned(*row).fingerprint()
@@ -63,7 +61,7 @@ def test_all_fingerprints_are_pinned() -> None:
     assert TUNED.name == f"cifar10-resnet18_s-sgdm-tuned-seed0-{TUNED.fingerprint()}"
 
 
-def test_every_recipe_is_what_was_asked_for_under_a_name_of_its_own() -> None:
+def test_every_recipe_is_what_was_asked_for_under_a_name_of_its_own():
     recipes = all_recipes()
     for (kind, dataset, network, optimizer), recipe in recipes.items():
         asked = ("tuned" if kind == "equal" else kind, dataset, network, optimizer)
@@ -77,7 +75,7 @@ def test_every_recipe_is_what_was_asked_for_under_a_name_of_its_own() -> None:
     assert len(different) > 50 and len({recipe.name for recipe in different}) == len(different)
 
 
-def test_seeds_follow_on_the_first_and_change_nothing_else() -> None:
+def test_seeds_follow_on_the_first_and_change_nothing_else():
     for kind, first in (("paper", 42), ("tuned", 0)):
         found = [find_recipe(kind, "cifar10", "resnet18_s", "adabound", seed) for seed in range(3)]
         assert [recipe.seed for recipe in found] == [first, first + 1, first + 2]
@@ -85,7 +83,7 @@ def test_seeds_follow_on_the_first_and_change_nothing_else() -> None:
         assert len({recipe.fingerprint() for recipe in found}) == 3
 
 
-def test_recipes_of_equal_effort_differ_in_nothing_but_the_optimizer() -> None:
+def test_recipes_of_equal_effort_differ_in_nothing_but_the_optimizer():
     found = [find_recipe("equal", "cifar10", "resnet18_s", name) for name in OPTIMIZERS]
     assert len({replace(recipe, optimizer=found[0].optimizer) for recipe in found}) == 1
     assert found[0] == TUNED
@@ -95,20 +93,18 @@ def test_recipes_of_equal_effort_differ_in_nothing_but_the_optimizer() -> None:
 @pytest.mark.parametrize(
     ("kind", "dataset"), [("paper", "digits"), ("quick", "cifar10"), ("quick", "cifar100")]
 )
-def test_a_row_without_a_recipe_is_not_measured(kind: str, dataset: str) -> None:
+def test_a_row_without_a_recipe_is_not_measured(kind, dataset):
     reason = f"no {kind} recipe for resnet18_s with sgdm on {dataset}"
     with pytest.raises(NotMeasured, match=reason):
         find_recipe(kind, dataset, "resnet18_s", "sgdm")
 
 
-def test_unknown_kinds_and_optimizers_are_named() -> None:
+def test_unknown_kinds_and_optimizers_are_named():
     with pytest.raises(ValueError, match="unknown recipe 'best'; known: tuned, long, equal, paper"):
         find_recipe("best", "cifar10", "resnet18_s", "sgdm")
     with pytest.raises(ValueError, match="unknown optimizer 'lion'"):
         find_recipe("tuned", "cifar10", "resnet18_s", "lion")
 
-
-# --- The record ---------------------------------------------------------------------------------
 
 # Values that are no default, where another of the same type will not do.
 OTHER: dict[str, Any] = {
@@ -159,9 +155,7 @@ FIELDS = [(own, field) for own, part in PARTS.items() for field in dataclasses.f
 @pytest.mark.parametrize(
     ("own", "field"), FIELDS, ids=[f"{own or 'recipe'}.{field.name}" for own, field in FIELDS]
 )
-def test_every_field_changes_the_fingerprint_and_none_at_its_default_leaves_a_trace(
-    own: str | None, field: Any
-) -> None:
+def test_every_field_changes_the_fingerprint_and_none_at_its_default_leaves_a_trace(own, field):
     """So that a field added later, with a default that means "as before", renames nothing."""
     change = {field.name: another(PARTS[own], field)}
     changed = replace(PLAIN, **({own: replace(PARTS[own], **change)} if own else change))
@@ -174,7 +168,7 @@ def test_every_field_changes_the_fingerprint_and_none_at_its_default_leaves_a_tr
     assert (field.name in without) == (field.default is dataclasses.MISSING)
 
 
-def test_raising_the_training_version_renames_every_model() -> None:
+def test_raising_the_training_version_renames_every_model():
     """The version is a default too, and would be left out of the fingerprint like any other."""
     source = Path(module.__file__).read_text(encoding="utf-8")
     line = f"\nTRAINING_VERSION = {module.TRAINING_VERSION}\n"
@@ -196,12 +190,9 @@ print([name for name in ("torch", "numpy", "sklearn") if name in sys.modules])
 
 
 @pytest.mark.parametrize("field", ["precision", "selection"])
-def test_an_unknown_choice_is_named(field: str) -> None:
+def test_an_unknown_choice_is_named(field):
     with pytest.raises(ValueError, match=f"unknown {field} 'x'"):
         replace(PLAIN, **{field: "x"})
-
-
-# --- Schedules ----------------------------------------------------------------------------------
 
 
 def factors(name: str, total_steps: int = 100, **setup: Any) -> list[float]:
@@ -212,9 +203,7 @@ def factors(name: str, total_steps: int = 100, **setup: Any) -> list[float]:
 @pytest.mark.parametrize("name", ["linear", "cosine"])
 @pytest.mark.parametrize("final_factor", [0.0, 0.1])
 @pytest.mark.parametrize("warmup", [0, 20])
-def test_a_schedule_rises_to_one_and_falls_to_its_end(
-    name: str, final_factor: float, warmup: int
-) -> None:
+def test_a_schedule_rises_to_one_and_falls_to_its_end(name, final_factor, warmup):
     found = factors(name, warmup_fraction=warmup / 100, final_factor=final_factor)
     assert found[:warmup] == pytest.approx([(step + 1) / warmup for step in range(warmup)])
     last = 99 - warmup
@@ -227,18 +216,16 @@ def test_a_schedule_rises_to_one_and_falls_to_its_end(
 
 @pytest.mark.parametrize("total_steps", [1, 2, 3])
 @pytest.mark.parametrize("warmup_fraction", [0.0, 0.5, 1.0])
-def test_a_schedule_of_few_steps_stays_in_its_range(
-    total_steps: int, warmup_fraction: float
-) -> None:
+def test_a_schedule_of_few_steps_stays_in_its_range(total_steps, warmup_fraction):
     found = factors("linear", total_steps, warmup_fraction=warmup_fraction)
     assert max(found) == 1.0 and min(found) >= 0.0
 
 
-def test_constant_is_one_after_its_warm_up() -> None:
+def test_constant_is_one_after_its_warm_up():
     assert factors("constant", warmup_fraction=0.02) == [0.5] + [1.0] * 99
 
 
-def test_multistep_is_torchs_stepped_once_an_epoch() -> None:
+def test_multistep_is_torchs_stepped_once_an_epoch():
     """Beyond its end it stays at one: the paper's CIFAR-100 runs end at the first milestone."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
     reference = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[4, 7], gamma=0.1)
@@ -251,6 +238,6 @@ def test_multistep_is_torchs_stepped_once_an_epoch() -> None:
     assert set(factors("multistep", milestones=(10, 15))) == {1.0}
 
 
-def test_an_unknown_schedule_is_refused() -> None:
+def test_an_unknown_schedule_is_refused():
     with pytest.raises(ValueError, match="unknown schedule 'step'; known: multistep, linear"):
         Schedule(name="step")

@@ -88,9 +88,7 @@ def archive(tiny: Tiny) -> bytes:
     return buffer.getvalue()
 
 
-def test_download_after_wrong_and_interrupted_ones(
-    ten: Tiny, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_download_after_wrong_and_interrupted_ones(ten, server, tmp_path, capfd):
     right = archive(ten)
     spec = replace(ten.spec, url=server.url, archive_md5=md5(right))
     root = tmp_path / "data"
@@ -118,9 +116,7 @@ def test_download_after_wrong_and_interrupted_ones(
     assert socket.getdefaulttimeout() is None
 
 
-def test_download_into_the_default_folder_by_two_at_once(
-    ten: Tiny, server: Server, tmp_path: Path
-) -> None:
+def test_download_into_the_default_folder_by_two_at_once(ten, server, tmp_path):
     server.body = archive(ten)
     spec = replace(ten.spec, url=server.url, archive_md5=md5(server.body))
     loaded: list[Dataset] = []
@@ -136,7 +132,7 @@ def test_download_into_the_default_folder_by_two_at_once(
     assert (tmp_path / "cache" / "smallnet" / "data" / "tiny-py").is_dir()
 
 
-def test_an_archive_that_lies_there_is_unpacked(ten: Tiny, tmp_path: Path) -> None:
+def test_an_archive_that_lies_there_is_unpacked(ten, tmp_path):
     content = archive(ten)
     (tmp_path / "tiny.tar.gz").write_bytes(content)
     assert "put tiny-py/ or tiny-bin/ or tiny.tar.gz there" in refusal(
@@ -149,9 +145,7 @@ def test_an_archive_that_lies_there_is_unpacked(ten: Tiny, tmp_path: Path) -> No
     assert all(path.stat().st_mode & 0o777 == LOCK_MODE for path in locks), "for other users too"
 
 
-def test_without_file_locks_it_goes_on_with_a_line(
-    ten: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_file_locks_it_goes_on_with_a_line(ten, tmp_path, monkeypatch, capsys):
     def flock(*_: Any) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
@@ -163,7 +157,7 @@ def test_without_file_locks_it_goes_on_with_a_line(
     assert f"{tmp_path} is on a file system without locks" in capsys.readouterr().err
 
 
-def test_no_network(ten: Tiny, tmp_path: Path) -> None:
+def test_no_network(ten, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/tiny.tar.gz"
@@ -173,7 +167,7 @@ def test_no_network(ten: Tiny, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("silent", ["server", "name look-up"])
-def test_no_answer(ten: Tiny, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer(ten, silent, tmp_path, monkeypatch):
     assert sources._PROBE_SECONDS <= 8
     monkeypatch.setattr(sources, "_PROBE_SECONDS", 0.5)
     hang = threading.Event()
@@ -187,7 +181,7 @@ def test_no_answer(ten: Tiny, silent: str, tmp_path: Path, monkeypatch: pytest.M
         hang.set()
 
 
-def test_a_download_that_stalls(ten: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_stalls(ten, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_STALL_SECONDS", 0.3)
     monkeypatch.setattr(sources, "_unreachable", lambda host: "")
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -84,24 +83,8 @@ def tuned(optimizer: str = "sgdm") -> Recipe:
     return replace(recipe, batch_size=16, precision="float32")
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_way_trains_and_gives_positive_rates(optimizer: str, recorder: Recorder) -> None:
-    start = recorder.linear.weight.detach().clone()
-    ways = (fast_loop, tuned), (plain_loop, tuned), (paper_loop, paper)
-    for way, recipe in ways:
-        run = way(recipe(optimizer), white(), CPU)
-        before, seen = recorder.linear.weight.detach().clone(), len(recorder.batches)
-        # 6 steps: ours goes through two epochs and into a third, the paper's through one.
-        assert run(6) > 0.0 and run(1) > 0.0
-        assert len(recorder.batches) == seen + 7
-        assert not torch.equal(recorder.linear.weight, before)
-    assert not torch.equal(recorder.linear.weight, start)
-
-
 @pytest.mark.parametrize("way", [fast_loop, our_batches, plain_loop, paper_loop])
-def test_an_incomplete_batch_counts_as_many_images_as_it_has(
-    way: Callable[..., speed.Way], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incomplete_batch_counts_as_many_images_as_it_has(way, recorder, monkeypatch):
     """Of 20 images in batches of 8: ours leaves 4 out, the others end an epoch with them."""
     seconds = iter(range(100))
     recipe = paper() if way is paper_loop else replace(tuned(), batch_size=8)
@@ -114,7 +97,7 @@ def test_an_incomplete_batch_counts_as_many_images_as_it_has(
     assert seen == ([] if way is our_batches else [8] * 9 if complete else [8, 8, 4] * 3)
 
 
-def test_the_papers_batches_are_what_its_recipe_says(recorder: Recorder) -> None:
+def test_the_papers_batches_are_what_its_recipe_says(recorder):
     paper_loop(paper(), white(), CPU)(5)
     assert [x.shape for x in recorder.batches] == [(8, 3, 32, 32)] * 5
     x = torch.cat(recorder.batches)
@@ -129,9 +112,7 @@ def test_the_papers_batches_are_what_its_recipe_says(recorder: Recorder) -> None
     assert len(black.flatten(1).unique(dim=0)) > 20, "a shift for each image"
 
 
-def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(recorder, monkeypatch):
     data = white(200)
     data.train_images[:] = 0
     data.train_images[:, :, :, :16] = 255  # left half white
@@ -156,9 +137,7 @@ def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_papers_optimizer_is_what_its_recipe_says(
-    optimizer: str, recorder: Recorder, built: list[torch.optim.Optimizer]
-) -> None:
+def test_the_papers_optimizer_is_what_its_recipe_says(optimizer, recorder, built):
     paper_loop(paper(optimizer), white(), CPU)
     kind = {"sgdm": torch.optim.SGD, "adam": torch.optim.Adam, "adabound": adabound.AdaBound}
     assert type(built[0]) is kind[optimizer], "the package's AdaBound, as in the paper"
@@ -170,9 +149,7 @@ def test_the_papers_optimizer_is_what_its_recipe_says(
     assert len(expected) > 2
 
 
-def test_the_plain_loop_trains_the_recipe_that_ours_does(
-    recorder: Recorder, built: list[torch.optim.Optimizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plain_loop_trains_the_recipe_that_ours_does(recorder, built, monkeypatch):
     """The same batches, network, optimizer and loss, as torch and torchvision make them."""
     seen: list[tuple[str, Any]] = []
     cross_entropy, clip = speed.F.cross_entropy, nn.utils.clip_grad_norm_
@@ -203,9 +180,7 @@ def test_the_plain_loop_trains_the_recipe_that_ours_does(
         }
 
 
-def test_only_the_papers_loop_reads_its_loss(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_papers_loop_reads_its_loss(recorder, monkeypatch):
     losses: list[float] = []
     item = Tensor.item
 
@@ -222,7 +197,7 @@ def test_only_the_papers_loop_reads_its_loss(
     assert len(losses) == 5
 
 
-def test_digits_go_through_every_loop() -> None:
+def test_digits_go_through_every_loop():
     """A step of ResNet18_S each, where the tests above have a stand-in and blank images."""
     data = load_dataset("digits")
     recipe = replace(tuned("adam"), batch_size=4)
@@ -230,7 +205,7 @@ def test_digits_go_through_every_loop() -> None:
         assert way(recipe, data, CPU)(1) > 0
 
 
-def test_as_many_steps_as_fill_the_time() -> None:
+def test_as_many_steps_as_fill_the_time():
     asked: list[int] = []
 
     def way(num_steps: int) -> float:
@@ -242,7 +217,7 @@ def test_as_many_steps_as_fill_the_time() -> None:
     assert steps_in(0.01, way, batch_size=128) == 1
 
 
-def test_what_the_rounds_say() -> None:
+def test_what_the_rounds_say():
     recipe = tuned("adam")
     multiply_adds_of_it = multiply_adds(build_model(recipe.network))
     rounds = {
@@ -268,9 +243,7 @@ def test_what_the_rounds_say() -> None:
     }
 
 
-def test_ours_and_the_packages_adabound_make_the_same_update_each_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_ours_and_the_packages_adabound_make_the_same_update_each_time(monkeypatch):
     """The ratio of their times compares equal work, and waits for it."""
     results = []
     for name in ("adabound", "adabound_package"):
