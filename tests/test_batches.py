@@ -1,7 +1,5 @@
 """Batches against naive loops over single images; every draw is its image's own."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest
@@ -179,7 +177,7 @@ FULL = Augmentation(crop_padding=2, padding_mode="reflect", flip="random", cutou
 def test_the_generator_decides_everything_and_torchs_own_state_nothing():
     images = noise(32)
 
-    def epochs(seed: int) -> list[Tensor]:
+    def epochs(seed):
         batches = make(images, FULL, seed=seed)
         return [part for index in range(2) for part in one_epoch(batches, index)]
 

@@ -1,12 +1,9 @@
 """The claims by one digest, their rules, the paper's arithmetic, and what data files may say."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 from collections import Counter
-from typing import Any
 
 import pytest
 
@@ -16,22 +13,13 @@ from smallnet_core.claims.known_misses import KNOWN_MISSES, MEASURED, is_known
 from smallnet_core.claims.load import load_claims, load_tables
 from smallnet_core.models import MODEL_NAMES, OWN_MODEL_NAMES
 from smallnet_core.recipes.pruned import PRUNED_NAMES
-from smallnet_core.records import Claim, Rule
+from smallnet_core.records import Rule
 
 # Of every field of every claim and goal, and of the known misses, all in order. Compute it anew
 # only for a change that is meant, and say in the commit which claim it changes.
 DIGEST = "07ba9246771c7d4d112d925cf545c35c00ab353e96eb18871f83f9aef77a9de9"
 
 TABLE_1_ONLY = {"vit_h_14", "lanet", "densenet_bc_190"}
-
-
-def sides(claim: Claim) -> list[dict[str, Any]]:
-    """Every network that a claim's details name to be evaluated, ``best_of`` resolved."""
-    details = claim.details
-    found: list[Any] = [details[name] for name in ("minuend", "subtrahend") if name in details]
-    if "best_of" in details:
-        found.append({"best_of": details["best_of"]})
-    return [one for side in found for one in side.get("best_of", (side,))]
 
 
 def test_no_claim_changes_unnoticed():
@@ -64,62 +52,31 @@ def test_the_networks_of_claims_are_those_of_models():
     assert {claim.network for claim in CLAIMS.values() if claim.network} == set(NETWORK_NAMES)
 
 
-def test_an_id_given_twice_raises():
-    claim = CLAIMS["table2/resnet18-sgdm"]
-    with pytest.raises(ValueError, match="table2/resnet18-sgdm"):
-        assemble([claim], [claim])
-
-
-def test_claims_come_in_the_papers_order_and_from_it_only():
+def test_claims_come_once_each_in_the_papers_order():
     late, early = CLAIMS["table7/l1_structured-1"], CLAIMS["abstract/vgg16_s-under_1m"]
     assert list(assemble([late], [early])) == [early.id, late.id]
+    with pytest.raises(ValueError, match=late.id):
+        assemble([late], [late])
 
 
-def test_a_prefix_takes_in_its_subsections_only():
-    appendix = [f"Appendix D.{n}" for n in (1, 2, 3, 4)]
-    assert list(dict.fromkeys(claim.source for claim in by_source("Appendix D"))) == appendix
+def test_claims_are_chosen_by_source_with_its_subsections_and_by_field():
     inner = {"Section 3.2.1", "Section 3.2.2", "Section 3.2.3"}
-    assert {claim.source for claim in by_source("Section 3.2")} == inner
     assert {claim.source for claim in by_source("Section 3")} == {"Section 3.1", *inner}
     assert by_source() == list(CLAIMS.values())
-
-
-def test_filters_narrow_the_choice():
     chosen = by_source("Table 2", "Table 3", network="resnet18_s", dataset="cifar100")
-    assert [claim.id for claim in chosen] == [
-        "table3/resnet18_s-sgdm",
-        "table3/resnet18_s-adam",
-        "table3/resnet18_s-adabound",
+    assert [c.id for c in chosen] == [
+        f"table3/resnet18_s-{o}" for o in ("sgdm", "adam", "adabound")
     ]
-    chosen = by_source("Section 5.2", rule=Rule.FAILS)
-    assert [claim.id for claim in chosen] == ["section-5.2/vgg16", "section-5.2/vgg16_s"]
-    assert len(by_source("Appendix", metric="num_params")) == 49 + 38 + 73 + 3 * 3
-
-
-def test_a_choice_of_nothing_raises():
     with pytest.raises(ValueError, match="Table 7"):
         by_source("Table 8")
 
 
-# --- goals and known misses ---------------------------------------------------------------------
-
-
-def test_every_recipe_that_a_claim_names_is_one():
-    named = {
-        name
-        for claim in (*CLAIMS.values(), *GOALS.values())
-        for name in (
-            *claim.details.get("recipes", ()),
-            *(side["recipe"] for side in sides(claim) if "recipe" in side),
-        )
-    }
+def test_what_claims_and_known_misses_name_is_there():
+    claims = CLAIMS | GOALS
+    named = {recipe for claim in claims.values() for recipe in claim.details.get("recipes", ())}
     assert named and named <= set(PRUNED_NAMES)
-
-
-def test_known_misses_are_claims_each_with_its_reason_in_a_line():
     for claim_id, reason in KNOWN_MISSES.items():
-        assert claim_id in CLAIMS or claim_id in GOALS
-        assert reason == " ".join(reason.split()) != ""
+        assert claim_id in claims and reason == " ".join(reason.split()) != ""
 
 
 def test_a_known_miss_is_known_up_to_a_few_images():
@@ -134,7 +91,6 @@ def test_a_known_miss_is_known_up_to_a_few_images():
     ("written", "expected"),
     [
         ('num_params = "20.03M"', (20.03e6, Rule.ROUNDED, 1e4)),
-        ('num_params = "700K"\nresolution = 1e5', (700e3, Rule.ROUNDED, 1e5)),
         ('num_params = "= 15245130"', (15_245_130, Rule.EXACT, 0)),
         ('num_params = "< 1M"', (1e6, Rule.BELOW, 0)),
         ('multiply_adds = "1.8 x 10^9"', (1.8e9, Rule.ROUNDED, 1e8)),
@@ -165,10 +121,8 @@ COUNT = f'{CLAIM}num_params = "1M"\n'
         (f'{COUNT}remrk = "No."', "section-1/vgg19: unknown key remrk"),
         (COUNT.replace("section-1", "section-9"), "section-9/vgg19: unknown source 'section-9'"),
         (f'{CLAIM}num_params = "1 million"', "section-1/vgg19: '1 million' is no number"),
-        (f"{CLAIM}num_params = 19", "section-1/vgg19: 19 is no number"),
         (CLAIM, "section-1/vgg19: 0 metrics where one is needed"),
         (f'{COUNT}depth = "19"', "section-1/vgg19: 2 metrics where one is needed"),
-        (f'{COUNT}network = "vgg91"', "section-1/vgg19: unknown network 'vgg91'"),
         (f'{COUNT}minuend = {{ network = "vgg91" }}', "section-1/vgg19: unknown network 'vgg91'"),
         (f"{COUNT}minuend = {{ size = 3 }}", "section-1/vgg19: unknown key size"),
         ('["section-1/vgg19"]\ndepth = "19"', "section-1/vgg19: missing 1 required .* 'says'"),
@@ -211,7 +165,6 @@ def test_a_table_is_read_as_it_is_printed(tmp_path):
     [
         ("ADAM", "ADAN", "table2: row 'ViT  ADAN  51.49': there is no 'ADAN'"),
         ("51.49", "51,49", "table2: row 'ViT  ADAM  51,49': could not convert .* '51,49'"),
-        ("\t51.49", "", "table2: row 'ViT  ADAM': not enough values"),
         (TABLE.split("'''")[1], "", "table2: not enough values"),
         ("fails", "falls", "table2: row .* unexpected keyword argument 'falls'"),
         ("vit-adam", "vit-adan", "table2: remarks on vit-adan, which are no rows"),

@@ -1,8 +1,5 @@
 """What a training would cost, on a clock that the test sets."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def clock(monkeypatch):
     """Durations of the steps to come; the memory of earlier estimates is put aside."""
     durations: list[float] = []
     monkeypatch.setattr(estimates, "_step_seconds", {})
@@ -27,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
     class Clock:
         @staticmethod
-        def perf_counter() -> float:
+        def perf_counter():
             reads[0] += 1
             if reads[0] % 2 == 0:  # the end of a step
                 now[0] += durations.pop(0)

@@ -1,7 +1,5 @@
 """Reports against scikit-learn's; accuracy that counts every image exactly once."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The traces of the paper's failed trainings: what they record, how they are kept and judged."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import replace
@@ -14,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import test_failures as bench
-from smallnet_core.data.datasets import Dataset
 from smallnet_core.lab import failures, variants
-from smallnet_core.lab.failures import dead_shares, estimated_seconds, trace
+from smallnet_core.lab.failures import dead_shares, trace
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.traces import (
     TRACES,
@@ -31,15 +28,13 @@ from smallnet_core.lab.traces import (
 from smallnet_core.lab.variants import VARIANTS, Variant
 from smallnet_core.models import build_model
 from smallnet_core.models.vit import Attention, ViT
-from smallnet_core.recipes import Schedule
 from smallnet_core.records import NotMeasured
 from tests.tiny import tiny
 
 CPU = torch.device("cpu")
 
 
-def noise() -> Dataset:
-    return tiny("digits", 48)
+NOISE = tiny("digits", 48)
 
 
 def short(name: str, num_steps: int = 3, **fields: Any) -> Variant:
@@ -48,23 +43,22 @@ def short(name: str, num_steps: int = 3, **fields: Any) -> Variant:
     return replace(variant, recipe=recipe, num_steps=num_steps)
 
 
-def point(step: int, share: float = 50.0) -> Point:
-    return Point(
-        step=step,
-        loss=2.3,
-        gradient_norm=step + 0.5,
-        inner_gradient_norm=0.25,
-        dead_percent=1.0,
-        worst_layer_dead_percent=2.0,
-        most_predicted_percent=share,
-        logit_spread=0.1,
-        accuracy_percent=None,
-    )
-
-
 def made_up(*shares: float, name: str = "vgg16_s-paper", **fields: Any) -> Trace:
     """A trace whose most predicted class has ``shares`` at steps 0, 20, 40, ..."""
-    points = [replace(point(20 * k, share), loss=2.1) for k, share in enumerate(shares)]
+    points = [
+        Point(
+            step=20 * k,
+            loss=2.1,
+            gradient_norm=20 * k + 0.5,
+            inner_gradient_norm=0.25,
+            dead_percent=1.0,
+            worst_layer_dead_percent=2.0,
+            most_predicted_percent=share,
+            logit_spread=0.1,
+            accuracy_percent=None,
+        )
+        for k, share in enumerate(shares)
+    ]
     points[-1] = replace(points[-1], accuracy_percent=10.25)
     found: dict[str, Any] = {
         "variant": VARIANTS[name],
@@ -85,20 +79,11 @@ def test_every_variant_differs_from_the_papers_way_in_one_point():
         different = {key for key in theirs | ours if theirs.get(key) != ours.get(key)}
         if name.endswith("cifar100"):  # trained for half as long, which its first steps do not see
             different.discard("epochs")
+        assert (variant.recipe.holdout, variant.recipe.selection) == (2000, "last"), "no test image"
         assert len(different) + bool(variant.surgery) == (not name.endswith("-paper")), name
         if variant.recipe.optimizer.name == "sgdm":
             a, b = (vars(recipe.optimizer) for recipe in (paper, variant.recipe))
             assert sum(a[key] != b[key] for key in a) <= 1, name
-
-
-def test_names_and_changes_tell_variants_apart():
-    assert len({variant.fingerprint() for variant in VARIANTS.values()}) == len(VARIANTS)
-    for network in variants.NETWORKS:
-        changes = [v.change for v in VARIANTS.values() if v.recipe.network == network]
-        assert len(set(changes)) == len(changes)
-    for variant in VARIANTS.values():
-        assert variant.surgery in variants.SURGERIES
-        assert (variant.recipe.holdout, variant.recipe.selection) == (2000, "last"), "no test image"
 
 
 def test_surgery_changes_what_it_says():
@@ -174,14 +159,15 @@ def test_collapse_is_one_class_for_long(shares, collapse, outcome):
     ],
 )
 def test_learning_shows_in_the_loss_of_the_last_steps(losses, outcome):
-    points = [replace(point(20 * k), loss=loss) for k, loss in enumerate(losses)]
+    points = made_up(*[50.0] * len(losses)).points
+    points = [replace(point, loss=loss) for point, loss in zip(points, losses, strict=True)]
     assert made_up(0, points=tuple(points)).outcome is outcome
     hundred = made_up(0, points=tuple(points), name="vgg16_s-paper-cifar100")
     assert hundred.outcome is (Outcome.CHANCE if losses[-1] is None else Outcome.LEARNS)
 
 
 def test_a_trace_is_determined_by_its_variant():
-    variant, dataset = short("vgg16_s-rate"), noise()
+    variant, dataset = short("vgg16_s-rate"), NOISE
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
     first = trace(variant, dataset, CPU)
@@ -195,7 +181,7 @@ def test_a_trace_is_determined_by_its_variant():
 def test_points_lie_every_few_steps_with_accuracies_in_between(monkeypatch):
     monkeypatch.setattr(failures, "RECORD_EVERY", 2)
     monkeypatch.setattr(failures, "ACCURACY_EVERY", 4)
-    found = trace(short("vgg16_s-paper", num_steps=7), noise(), CPU)  # 4 steps make an epoch
+    found = trace(short("vgg16_s-paper", num_steps=7), NOISE, CPU)  # 4 steps make an epoch
     assert [point.step for point in found.points] == [0, 2, 4, 6, 7]
     have = [point.step for point in found.points if point.accuracy_percent is not None]
     assert have == [0, 4, 7]
@@ -206,24 +192,9 @@ def test_points_lie_every_few_steps_with_accuracies_in_between(monkeypatch):
     assert found.environment["device"] == "cpu"
 
 
-def test_a_schedule_runs_over_the_steps_of_the_variant(monkeypatch):
-    rates: list[float] = []
-
-    class Sgd(torch.optim.SGD):
-        def step(self, closure: Any = None) -> Any:
-            rates.append(self.param_groups[0]["lr"])
-            return super().step(closure)
-
-    monkeypatch.setattr(torch.optim, "SGD", Sgd)
-    warm_up = Schedule(name="constant", warmup_fraction=0.5)
-    trace(short("vgg16_s-paper", num_steps=4, schedule=warm_up), noise(), CPU)
-    trace(short("vgg16_s-schedule", num_steps=3), noise(), CPU)
-    assert rates == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.1, 0.05, 0.0])
-
-
 def test_the_gradient_is_measured_before_it_is_clipped():
-    plain = trace(short("vgg16_s-paper", num_steps=2), noise(), CPU)
-    clipped = trace(short("vgg16_s-paper", num_steps=2, clip_norm=1e-6), noise(), CPU)
+    plain = trace(short("vgg16_s-paper", num_steps=2), NOISE, CPU)
+    clipped = trace(short("vgg16_s-paper", num_steps=2, clip_norm=1e-6), NOISE, CPU)
     assert clipped.points[0] == plain.points[0]  # norm and loss of the first batch
     assert clipped.points[0].gradient_norm != pytest.approx(1e-6)
     # So short a step moves nothing but by weight decay, and that hardly.
@@ -236,13 +207,13 @@ def test_a_loss_that_is_not_finite_ends_the_trace_at_its_step(monkeypatch, tmp_p
     variant = short("vgg16_s-paper", num_steps=50)
     set_up = failures.set_up
 
-    def broken(*arguments: Any, **options: Any) -> Any:
+    def broken(*arguments, **options):
         model, optimizer, step, batches = set_up(*arguments, **options)
         # A captured graph would call no hook: the norms would stay empty on a GPU.
         assert options == {"graphed": False}
         steps = itertools.count(1)
 
-        def breaking(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        def breaking(x, y):
             if next(steps) == 5:
                 with torch.no_grad():
                     next(model.parameters()).fill_(math.nan)
@@ -251,7 +222,7 @@ def test_a_loss_that_is_not_finite_ends_the_trace_at_its_step(monkeypatch, tmp_p
         return model, optimizer, breaking, batches
 
     monkeypatch.setattr(failures, "set_up", broken)
-    found = trace(variant, noise(), CPU)
+    found = trace(variant, NOISE, CPU)
     assert found.diverged_at == 5
     assert [point.step for point in found.points] == [0, 5]
     last = found.points[-1]
@@ -288,20 +259,10 @@ def test_a_damaged_trace_is_a_complaint_and_the_next_folder_is_asked(tmp_path):
     assert find_trace(found.variant, (tmp_path / "nowhere",), complaints) is None
 
 
-def test_an_estimate_counts_the_steps_and_what_is_looked_at(monkeypatch):
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(
-        failures, "estimate_seconds", lambda recipe, **given: asked.update(given) or recipe.epochs
-    )
-    assert estimated_seconds(VARIANTS["vit_s-paper"], CPU, 240) == 1
-    images = {"num_train": 16_000, "num_test": 101 * 256 + 5 * 2000}
-    assert asked == {**images, "device": CPU, "enough": 240}
-
-
 def workbench(folder: Path, minutes: float = 1.0) -> Any:
     return SimpleNamespace(
         cache=SimpleNamespace(folder=folder, complaints=[]),
-        dataset=lambda name: noise(),
+        dataset=lambda name: NOISE,
         device=CPU,
         settings=Settings(cache_dir=folder, train_budget_minutes=minutes),
     )

@@ -1,7 +1,5 @@
 """Targets that run what they say, and rounds within their bounds."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest
@@ -52,7 +50,7 @@ def test_a_target_is_one_forward_pass_in_evaluation_mode(monkeypatch, batch_size
 def test_rounds_fill_about_a_second(monkeypatch, seconds, rounds):
     now, calls = [0.0], []
 
-    def target() -> None:
+    def target():
         calls.append(None)
         now[0] += seconds
 
@@ -64,7 +62,7 @@ def test_rounds_fill_about_a_second(monkeypatch, seconds, rounds):
 def test_the_reference_timing_is_taken_between_rounds_but_not_between_all(monkeypatch):
     now = [0.0]
 
-    def clock() -> float:
+    def clock():
         now[0] += 0.001
         return now[0]
 

@@ -1,13 +1,10 @@
 """Names of devices, facts of the machine, and the probe that decides on bfloat16."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform
 import sys
-from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> int:
+def gpus(monkeypatch, request):
     """As many GPUs as the parameter says, whatever this machine has."""
     count: int = request.param
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
@@ -111,20 +108,16 @@ def test_keeping_freed_memory_asks_glibc_where_there_is_one(monkeypatch):
     assert asked == [(-3, 1 << 30), (-1, (1 << 31) - 1)]
 
 
-def test_random_numbers_begin_at_the_seed_and_go_on_as_before():
+def test_seed_and_ieee_float32_are_for_a_while():
     before = torch.get_rng_state()
     with seeded(7, CPU):
         drawn = torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(7)))
-
-
-def test_float32_is_float32_for_a_while():
-    conv = torch.backends.cudnn.conv
-    before = conv.fp32_precision
+    precision = torch.backends.cudnn.conv.fp32_precision
     with ieee_float32():
-        assert conv.fp32_precision == "ieee"
-    assert conv.fp32_precision == before
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == precision
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -175,8 +168,8 @@ def test_peak_memory_of_a_gpu_is_that_of_its_tensors(monkeypatch):
     calls: list[str] = []
     gpu = torch.device("cuda:1")
 
-    def recorded(name: str, result: Any = None) -> Callable[[torch.device], Any]:
-        def call(device: torch.device) -> Any:
+    def recorded(name, result=None):
+        def call(device):
             assert device == gpu
             calls.append(name)
             return result
@@ -190,35 +183,34 @@ def test_peak_memory_of_a_gpu_is_that_of_its_tensors(monkeypatch):
     assert calls == ["reset", "work", "wait", "peak"]
 
 
-class FakeNvml(ModuleType):
-    """pynvml for one GPU, whose counter stands at ``millijoules``; or that does not count."""
+class NVMLError(Exception):
+    pass
 
-    class NVMLError(Exception):
-        pass
 
-    def __init__(self, millijoules: int | None) -> None:
-        super().__init__("pynvml")
-        self.millijoules = millijoules
-        self.is_open = False
+def pynvml(millijoules):
+    """NVML's own for one GPU, whose counter stands there; None: it does not count."""
 
-    def nvmlInit(self) -> None:  # noqa: N802 - NVML's own names
-        self.is_open = True
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
-        assert self.is_open
+    def handle(uuid):
         if uuid != "GPU-01234567-89ab":
-            raise self.NVMLError("not found")
-        return "handle"
+            raise NVMLError("not found")
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:  # noqa: N802
-        assert handle == "handle"
-        if self.millijoules is None:
-            raise self.NVMLError("not supported")
-        return self.millijoules
+    def energy(handle):
+        if found.millijoules is None:
+            raise NVMLError("not supported")
+        return found.millijoules
+
+    found = SimpleNamespace(
+        millijoules=millijoules,
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=handle,
+        nvmlDeviceGetTotalEnergyConsumption=energy,
+    )
+    return found
 
 
 def test_energy_is_read_in_joules_from_nvml(monkeypatch):
-    nvml = FakeNvml(5_000_000)
+    nvml = pynvml(5_000_000)
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(
         torch.cuda,
@@ -238,5 +230,5 @@ def test_energy_is_read_in_joules_from_nvml(monkeypatch):
 def test_no_energy_is_told_of_a_cpu_or_without_nvml(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)  # an import of it fails
     assert energy_meter(torch.device("cuda:0")) is None
-    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(1))
+    monkeypatch.setitem(sys.modules, "pynvml", pynvml(1))
     assert energy_meter(CPU) is None

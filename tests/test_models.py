@@ -1,11 +1,5 @@
 """The networks against the paper: counts, listings line by line, and vit-pytorch's formulas."""
 
-from __future__ import annotations
-
-import hashlib
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,12 +29,6 @@ def on_meta(name: str, num_classes: int = 10) -> nn.Module:
 
 def images(batch_size: int, size: int = 32) -> Tensor:
     return torch.randn(batch_size, 3, size, size, generator=torch.Generator().manual_seed(7))
-
-
-def test_importing_the_registry_does_not_import_torch():
-    code = "import sys, smallnet_core.models; sys.exit('torch' in sys.modules)"
-    root = Path(__file__).resolve().parents[1]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["vgg16_s", "vit_s"])
@@ -183,21 +171,6 @@ def test_gradients_reach_every_parameter(name, autocast):
         assert parameter.grad.any(), key
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("resnet18_s", "062f01e5527bcbb2"),
-        ("vgg16_s", "2c62baaa0364d382"),
-        ("vit_s", "a5d070f00753eaa8"),
-        ("speednet", "94d97439065f19b0"),
-    ],
-)
-def test_checkpoints_stay_loadable(name, expected):
-    state = on_meta(name).state_dict()
-    lines = "\n".join(f"{key} {tuple(value.shape)}" for key, value in state.items())
-    assert hashlib.sha256(lines.encode()).hexdigest()[:16] == expected
-
-
 def test_resnet_pools_4x4_at_32_and_what_is_left_elsewhere():
     model: Any = build_model("resnet18_s").eval()
     kept: list[Tensor] = []
@@ -285,13 +258,6 @@ def test_vit_agrees_with_vit_pytorch(training):
         rtol=1e-4,
         atol=1e-4,
     )
-
-
-def test_speednet_with_other_widths():
-    with torch.device("meta"):
-        model = build_model("speednet", widths=(64, 128, 224))
-    for size in (16, 24, 32):
-        assert model(torch.empty(2, 3, size, size, device="meta")).shape == (2, 10)
 
 
 def test_speednet_freezes_its_first_layer_and_the_scales_of_its_norms():

@@ -11,16 +11,13 @@ float32 before the loss, which moved a loss by 3e-5 at most in 12 trainings with
 digits; another formula, order of random draws or setting nearly always moves one by 2e-3 and more.
 """
 
-from __future__ import annotations
-
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from smallnet_core.data.datasets import Dataset, load_dataset
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
@@ -102,17 +99,17 @@ LOSSES = {
 
 
 @pytest.fixture
-def losses_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
+def losses_of(monkeypatch):
     """The loss of each step of a training, in double precision unless told otherwise."""
     set_up = training.set_up
 
-    def losses_of(recipe: Recipe, double: bool = True) -> list[float]:
+    def losses_of(recipe, double=True):
         found: list[float] = []
 
-        def recorded(*arguments: Any, **options: Any) -> Any:
+        def recorded(*arguments, **options):
             model, optimizer, step, batches = set_up(*arguments, **options)
 
-            def recording_step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            def recording_step(x, y):
                 loss, hits = step(x, y)
                 found.append(loss.item())
                 return loss, hits

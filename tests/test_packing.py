@@ -1,7 +1,5 @@
 """smallnet_core.lab.sparse: what is mostly zero takes less room, and comes back bit for bit."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,10 +16,7 @@ def sparse(count: int, share: float, seed: int = 0) -> torch.Tensor:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    count=st.integers(1, 3000),
-    share=st.floats(0, 1),
-    seed=st.integers(0, 9),
-    half=st.booleans(),
+    count=st.integers(1, 3000), share=st.floats(0, 1), seed=st.integers(0, 9), half=st.booleans()
 )
 def test_every_tensor_comes_back(count, share, seed, half):
     tensor = sparse(count, share, seed)

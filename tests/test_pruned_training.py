@@ -1,7 +1,5 @@
 """Trainings that begin from a trained network: smaller, masked, rewound, in rounds, resumed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -186,14 +184,14 @@ def test_packed_half_precision_comes_back_whole_and_damage_is_put_aside(tmp_path
 def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(monkeypatch):
     asked: list[Any] = []
 
-    def timed(recipe: Recipe, max_params: int | None, *_: Any) -> list[float]:
+    def timed(recipe, max_params, *_):
         asked.append(max_params)
         return [1.0]
 
     monkeypatch.setattr("smallnet_core.training.estimates._time_steps", timed)
     monkeypatch.setattr("smallnet_core.training.estimates._step_seconds", {})
 
-    def estimate(recipe: Recipe) -> float:
+    def estimate(recipe):
         return estimate_seconds(recipe, num_train=160, num_test=48, device=CPU)
 
     whole = estimate(DENSE)

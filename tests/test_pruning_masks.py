@@ -1,7 +1,5 @@
 """Pruning by masks: as torch.nn.utils.prune from scratch, exactly counted, and undone."""
 
-from __future__ import annotations
-
 import copy
 from collections import OrderedDict
 
@@ -23,9 +21,6 @@ from smallnet_core.pruning.masks import (
 )
 
 GRID = [round(k * 0.05, 2) for k in range(21)]
-
-proportions = st.floats(0, 1, allow_nan=False)
-techniques = st.sampled_from(TECHNIQUES)
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -99,33 +94,6 @@ def test_masks_are_those_of_torch_from_scratch(technique):
         assert pruner.num_zeros == sum(int((~mask).sum()) for mask in reference)
 
 
-def test_a_network_in_channels_last_is_pruned_alike():
-    model = network()
-    last = copy.deepcopy(model).to(memory_format=torch.channels_last)
-    strides = [p.stride() for p in last.parameters()]
-    for technique in TECHNIQUES:
-        with OneShot(last, technique, seed=1) as pruner:
-            pruner.prune_to(0.35)
-            reference = from_scratch(model, technique, 0.35, seed=1)
-            assert same(masks_of(last), masks_of(reference))
-            assert last(torch.ones(1, 3, 7, 5)).shape == (1, 5)
-    assert [p.stride() for p in last.parameters()] == strides
-
-
-@given(technique=techniques, steps=st.lists(proportions, min_size=2, max_size=4))
-@settings(max_examples=30, deadline=None)
-def test_steps_on_the_way_leave_no_trace(technique, steps):
-    model = network()
-    for layer in prunable(model).values():  # ties, and no zeros
-        layer.weight.data.mul_(16).round_().add_(0.25).div_(16)
-    other = copy.deepcopy(model)
-    in_steps, at_once = OneShot(model, technique), OneShot(other, technique)
-    for proportion in steps:
-        in_steps.prune_to(proportion)
-    at_once.prune_to(steps[-1])
-    assert same(masks_of(model), masks_of(other))
-
-
 def one_shot(seed):
     model = network()
     OneShot(model, "random_unstructured", seed=seed).prune_to(0.3)
@@ -152,7 +120,7 @@ def test_the_dense_weights_come_back_even_after_an_error(technique):
     model = network().to(memory_format=torch.channels_last)
     before = {name: (p, p.clone(), p.data_ptr()) for name, p in model.named_parameters()}
 
-    def fail() -> None:
+    def fail():
         with OneShot(model, technique) as pruner:
             pruner.prune_to(0.5)
             assert pruner.num_zeros > 0
@@ -229,10 +197,3 @@ def test_no_layer_may_lose_all_its_weights():
     model[2].weight.data.mul_(1e-3)
     with pytest.raises(ValueError, match=r"few for Sequential: 2\.weight would lose all its w"):
         magnitude_masks(model, rest + 100)
-
-
-def test_masked_parameters_stay_the_same_objects():
-    model = network()
-    weight = model[0].weight
-    apply_masks(model, {"0.weight": torch.zeros(8, 3, 3, 3, dtype=torch.bool)})
-    assert model[0].weight is weight and not weight.any() and weight.requires_grad

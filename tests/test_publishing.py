@@ -1,7 +1,5 @@
 """``smallnet publish``: what goes from the cache into the zoo, and what is said by it there."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -63,7 +61,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(tmp_path, monkeypatch):
     monkeypatch.setattr(workbench, "load_dataset", lambda name, **_: tiny(name))
     torch.manual_seed(0)
     return Shop(tmp_path)
@@ -150,7 +148,7 @@ def elsewhere(shop: Shop) -> Workbench:
 
 
 @pytest.fixture
-def published(shop: Shop) -> Shop:
+def published(shop):
     """One network of ROW, in the zoo."""
     shop.train(SMALL)
     shop.publish(SMALL)

@@ -1,7 +1,5 @@
 """Downloads and archives, from a server on this machine."""
 
-from __future__ import annotations
-
 import errno
 import http.server
 import io
@@ -9,33 +7,26 @@ import socket
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import platformdirs
 import pytest
 
 from smallnet_core.data import sources
-from smallnet_core.data.datasets import (
-    Dataset,
-    DatasetNotFound,
-    load_from_spec,
-)
+from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_from_spec
 from smallnet_core.system.files import LOCK_MODE
 from tests.tinydata import Tiny, make_tiny, md5, refusal, same
 
 
 @pytest.fixture(autouse=True)
-def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_caches(tmp_path, monkeypatch):
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("SMALLNET_DATA", raising=False)
 
 
 @pytest.fixture
-def ten() -> Tiny:
+def ten():
     return make_tiny(coarse=False)
 
 
@@ -72,7 +63,7 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server():
     server = Server()
     yield server
     server.close()
@@ -146,7 +137,7 @@ def test_an_archive_that_lies_there_is_unpacked(ten, tmp_path):
 
 
 def test_without_file_locks_it_goes_on_with_a_line(ten, tmp_path, monkeypatch, capsys):
-    def flock(*_: Any) -> None:
+    def flock(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", flock)

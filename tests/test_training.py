@@ -1,42 +1,35 @@
 """The loop on 64 synthetic images: what it selects, what it looks at, whom it tells."""
 
-from __future__ import annotations
-
 import math
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from smallnet_core.data.batches import resized
-from smallnet_core.recipes import Recipe, Schedule
+from smallnet_core.recipes import Schedule
 from smallnet_core.training import loop as training
 from smallnet_core.training import start
 from smallnet_core.training.evaluation import accuracy_percent, predict
-from smallnet_core.training.graphs import Step
 from smallnet_core.training.loop import BatchTooLarge, Diverged, Epoch, train
 from smallnet_core.training.start import network_of
 from tests.trainable import CPU, RECIPE, Tiny, Watcher, exploding, same_weights, synthetic
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch):
     monkeypatch.setattr(
         start, "build_model", lambda name, num_classes, **overrides: Tiny(**overrides)
     )
 
 
 @pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def scripted(monkeypatch):
     """Test accuracies as the test writes them; what is trained stays as it is."""
 
-    def script(*percents: float) -> None:
+    def script(*percents):
         remaining = iter(percents)
         monkeypatch.setattr(training, "accuracy_percent", lambda logits, labels: next(remaining))
 
@@ -62,7 +55,7 @@ def test_an_incomplete_batch_is_not_counted(monkeypatch):
     """48 of 64 images: 100 % is then 48 hits."""
     step_function = start.step_function
 
-    def all_hits(*arguments: Any) -> Step:
+    def all_hits(*arguments):
         step = step_function(*arguments)
         return lambda x, y: (step(x, y)[0] * 0 + 2.5, torch.tensor(len(y)))
 
@@ -106,21 +99,9 @@ def test_the_papers_selection_takes_the_first_of_the_best_epochs(scripted, perce
 
 
 @pytest.mark.usefixtures("tiny")
-def test_with_a_holdout_the_test_set_is_never_looked_at():
-    recipe = replace(RECIPE, holdout=24, selection="best_test_epoch")
-    data = synthetic()
-    missing = replace(data, test_images=data.test_images[:0], test_labels=data.test_labels[:0])
-    first, other = (train(recipe, each, CPU) for each in (data, missing))
-    for point, same in zip(first.curve, other.curve, strict=True):
-        assert point.train_loss == same.train_loss
-        assert point.test_accuracy_percent == same.test_accuracy_percent
-    assert other.selected_epoch == first.selected_epoch
-    assert same_weights(other.state_dict, first.state_dict)
-
-
-@pytest.mark.usefixtures("tiny")
 def test_held_out_images_are_the_last_and_are_judged_not_trained_on():
     recipe, data = replace(RECIPE, holdout=24), synthetic()
+    data = replace(data, test_images=data.test_images[:0], test_labels=data.test_labels[:0])
     first = train(recipe, data, CPU)
     labels = data.train_labels.clone()
     labels[40:] = (labels[40:] + 1) % 10
@@ -139,10 +120,10 @@ def test_the_rate_follows_the_schedule_step_by_step(monkeypatch):
     rates: list[float] = []
     set_up = training.set_up
 
-    def recorded(*arguments: Any, **options: Any) -> Any:
+    def recorded(*arguments, **options):
         model, optimizer, step, batches = set_up(*arguments, **options)
 
-        def recording_step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        def recording_step(x, y):
             (rate,) = {group["lr"] for group in optimizer.param_groups}
             rates.append(rate)
             return step(x, y)
@@ -159,7 +140,7 @@ def test_the_rate_follows_the_schedule_step_by_step(monkeypatch):
 
 
 def test_the_network_has_the_datasets_classes_and_the_recipes_dropout():
-    def rates(recipe: Recipe) -> set[float]:
+    def rates(recipe):
         return {m.p for m in network_of(recipe).modules() if isinstance(m, nn.Dropout)}
 
     assert rates(RECIPE) == {0.5}
@@ -205,10 +186,10 @@ def test_weights_that_the_last_update_broke_are_not_a_success(monkeypatch):
     """Every loss is finite: only a look at the weights tells."""
     real = start.step_function
 
-    def breaking(recipe: Recipe, model: nn.Module, *others: Any) -> Step:
+    def breaking(recipe, model, *others):
         step, seen = real(recipe, model, *others), [0]
 
-        def broken(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        def broken(x, y):
             out = step(x, y)
             seen[0] += 1
             if seen[0] == 12:  # the last
@@ -228,15 +209,14 @@ def test_weights_that_the_last_update_broke_are_not_a_success(monkeypatch):
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."), None),
         (MemoryError(), None),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), None),
         (RuntimeError("shapes do not match"), "^shapes do not match$"),
     ],
-    ids=["cuda", "python", "other"],
+    ids=["cuda", "python", "cpu", "other"],
 )
 def test_a_batch_that_memory_cannot_hold_is_named(monkeypatch, error, expected):
-    """On a CPU see below; other errors of a step stay what they are."""
-
-    def failing(*arguments: Any) -> Step:
-        def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def failing(*arguments):
+        def step(x, y):
             raise error
 
         return step
@@ -245,32 +225,6 @@ def test_a_batch_that_memory_cannot_hold_is_named(monkeypatch, error, expected):
     named = r"vgg16_s sgdm .*: a step of 16 images does not fit into the memory of cpu, [\d.]+ GiB"
     with pytest.raises(type(error) if expected else BatchTooLarge, match=expected or named):
         train(RECIPE, synthetic(), CPU)
-
-
-def test_a_real_lack_of_memory_names_the_batch():
-    """In a process of its own, whose memory is limited to what it has plus little."""
-    script = """
-import resource, torch
-from dataclasses import replace
-from tests.trainable import RECIPE, synthetic
-from smallnet_core.training.loop import BatchTooLarge, train
-data = synthetic()
-wide = data.train_images.repeat(64, 1, 1, 1)
-data = replace(data, train_images=wide, train_labels=data.train_labels.repeat(64))
-torch.set_num_threads(1)
-train(replace(RECIPE, epochs=1, batch_size=16), synthetic(), torch.device("cpu"))
-used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), resource.RLIM_INFINITY))
-try:
-    train(replace(RECIPE, batch_size=4096), data, torch.device("cpu"))
-except BatchTooLarge as error:
-    print(error)
-"""
-    root = Path(__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=120
-    )
-    assert "a step of 4096 images does not fit into the memory of cpu" in done.stdout, done.stderr
 
 
 def test_a_recipe_for_another_dataset_is_refused():
@@ -283,7 +237,7 @@ def test_the_images_grow_as_the_recipe_says(monkeypatch):
     sides: list[int] = []
     real = training.resized
 
-    def recorded(x: Tensor, side: int) -> Tensor:
+    def recorded(x, side):
         sides.append(side)
         out = real(x, side)
         assert out.shape[-2:] == (side, side)

@@ -1,7 +1,5 @@
 """Datasets and trainings of a moment, for tests of what is done with them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What can be trained in a moment: a recipe, 64 synthetic images, a tiny network, a watcher."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
