@@ -86,6 +86,16 @@ def test_the_environment_holds_this_machines_facts():
     assert found.fp32_precision is None, "a CPU has no TF32"
 
 
+def test_a_gpus_environment_has_the_precision_of_its_float32(monkeypatch):
+    properties = SimpleNamespace(total_memory=2**34)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    found = environment(torch.device("cuda:0"))
+    assert (found.device_name, found.memory_gib) == ("a GPU", 16.0)
+    products = torch.backends.cuda.matmul.fp32_precision
+    assert found.fp32_precision == {"convolutions": "ieee", "products": products}
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -116,8 +116,8 @@ def test_held_out_images_are_the_last_and_are_judged_not_trained_on():
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_rate_follows_the_schedule_step_by_step(monkeypatch):
-    rates: list[float] = []
+def test_rate_and_size_of_the_images_follow_the_recipe_step_by_step(monkeypatch):
+    seen: list[tuple[float, int]] = []
     set_up = training.set_up
 
     def recorded(*arguments, **options):
@@ -125,18 +125,24 @@ def test_the_rate_follows_the_schedule_step_by_step(monkeypatch):
 
         def recording_step(x, y):
             (rate,) = {group["lr"] for group in optimizer.param_groups}
-            rates.append(rate)
+            seen.append((rate, x.shape[-1]))
             return step(x, y)
 
         return model, optimizer, recording_step, batches
 
     monkeypatch.setattr(training, "set_up", recorded)
-    optimizer = replace(RECIPE.optimizer, decay_norms_and_biases=False)  # two groups
-    linear = Schedule(name="linear", warmup_fraction=0.25)
-    train(replace(RECIPE, optimizer=optimizer, schedule=linear), synthetic(), CPU)
-    assert rates == pytest.approx(
-        [0.05 * f for f in (1 / 3, 2 / 3, 1, *(1 - k / 8 for k in range(9)))]
+    recipe = replace(
+        RECIPE,
+        epochs=5,
+        optimizer=replace(RECIPE.optimizer, decay_norms_and_biases=False),  # two groups
+        schedule=Schedule(name="linear", warmup_fraction=0.25),
+        resolutions=((0.0, 20), (0.4, 24), (0.8, 32)),
     )
+    train(recipe, synthetic(), CPU)
+    rates, sides = zip(*seen, strict=True)
+    shares = (0.2, 0.4, 0.6, 0.8, 1.0, *(1 - k / 14 for k in range(15)))
+    assert rates == pytest.approx([0.05 * share for share in shares])
+    assert sides == (20,) * 8 + (24,) * 8 + (32,) * 4
 
 
 def test_the_network_has_the_datasets_classes_and_the_recipes_dropout():
@@ -230,23 +236,6 @@ def test_a_batch_that_memory_cannot_hold_is_named(monkeypatch, error, expected):
 def test_a_recipe_for_another_dataset_is_refused():
     with pytest.raises(ValueError, match="the recipe is for digits, the dataset is cifar10"):
         train(RECIPE, synthetic(name="cifar10"), CPU)
-
-
-@pytest.mark.usefixtures("tiny")
-def test_the_images_grow_as_the_recipe_says(monkeypatch):
-    sides: list[int] = []
-    real = training.resized
-
-    def recorded(x, side):
-        sides.append(side)
-        out = real(x, side)
-        assert out.shape[-2:] == (side, side)
-        return out
-
-    monkeypatch.setattr(training, "resized", recorded)
-    recipe = replace(RECIPE, epochs=5, resolutions=((0.0, 20), (0.4, 24), (0.8, 32)))
-    train(recipe, synthetic(), CPU)
-    assert sides == [20] * 8 + [24] * 8 + [32] * 4
 
 
 def test_a_transformation_to_a_smaller_side_is_an_average():
