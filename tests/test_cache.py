@@ -18,7 +18,7 @@ from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.system.machine import environment
 from smallnet_core.training.checkpoints import Interruption
 from smallnet_core.training.loop import Trained
-from tests.tiny import as_if_trained
+from tests.trainable import as_if_trained
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
 ENVIRONMENT = environment(torch.device("cpu"))

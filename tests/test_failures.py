@@ -29,7 +29,7 @@ from smallnet_core.lab.variants import VARIANTS, Variant
 from smallnet_core.models import build_model
 from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.records import NotMeasured
-from tests.tiny import tiny
+from tests.trainable import tiny
 
 CPU = torch.device("cpu")
 

@@ -18,7 +18,7 @@ from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.loop import Trained, train
 from smallnet_core.training.start import Source, network_of
 from tests.test_checkpoints import Killed, Killer
-from tests.tiny import tiny
+from tests.trainable import tiny
 
 CPU = torch.device("cpu")
 

@@ -26,7 +26,7 @@ from smallnet_core.system.machine import environment
 from smallnet_core.training.progress import LogLines
 from smallnet_core.training.start import network_of
 from tests.test_pruning_curves import curve
-from tests.tiny import as_if_trained, tiny
+from tests.trainable import as_if_trained, tiny
 
 SMALL = find_recipe("quick", "digits", "resnet18_s", "adam")
 LARGE = find_recipe("tuned", "cifar10", "resnet18", "adam")

@@ -25,7 +25,7 @@ from smallnet_core.models import build_model
 from smallnet_core.models.layer_table import multiply_adds
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.training import start
-from tests.tiny import tiny
+from tests.trainable import tiny
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgdm", "adam", "adabound")

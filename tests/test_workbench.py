@@ -25,7 +25,7 @@ from smallnet_core.recipes import Pruning, Recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.training.loop import Diverged
 from smallnet_core.training.start import network_of
-from tests.tiny import as_if_trained, tiny
+from tests.trainable import as_if_trained, tiny
 
 ROW = {"dataset": "digits", "network": "resnet18_s", "optimizer": "adam"}
 CIFAR_ROW = {"dataset": "cifar10", "network": "resnet18_s", "optimizer": "sgdm"}
