@@ -175,22 +175,15 @@ def test_the_work_is_done_where_no_peak_is_told(monkeypatch, tmp_path):
 
 
 def test_peak_memory_of_a_gpu_is_that_of_its_tensors(monkeypatch):
-    calls: list[str] = []
+    calls: list[Any] = []
     gpu = torch.device("cuda:1")
-
-    def recorded(name, result=None):
-        def call(device):
-            assert device == gpu
-            calls.append(name)
-            return result
-
-        return call
-
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", recorded("reset"))
-    monkeypatch.setattr(torch.cuda, "synchronize", recorded("wait"))
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", recorded("peak", 3 * 2**19))
+    for name in ("reset_peak_memory_stats", "synchronize"):
+        monkeypatch.setattr(
+            torch.cuda, name, lambda device, name=name: calls.append((name, device))
+        )
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", {gpu: 3 * 2**19}.get)
     assert peak_memory_mib(lambda: calls.append("work"), gpu) == 1.5
-    assert calls == ["reset", "work", "wait", "peak"]
+    assert calls == [("reset_peak_memory_stats", gpu), "work", ("synchronize", gpu)]
 
 
 class NVMLError(Exception):

@@ -7,13 +7,14 @@ import socket
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import platformdirs
 import pytest
 
 from smallnet_core.data import sources
-from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_from_spec
+from smallnet_core.data.datasets import DatasetNotFound, load_from_spec
 from smallnet_core.system.files import LOCK_MODE
 from tests.tinydata import Tiny, make_tiny, md5, refusal, same
 
@@ -110,14 +111,8 @@ def test_download_after_wrong_and_interrupted_ones(ten, server, tmp_path, capfd)
 def test_download_into_the_default_folder_by_two_at_once(ten, server, tmp_path):
     server.body = archive(ten)
     spec = replace(ten.spec, url=server.url, archive_md5=md5(server.body))
-    loaded: list[Dataset] = []
-    threads = [
-        threading.Thread(target=lambda: loaded.append(load_from_spec(spec))) for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        loaded = pool.map(load_from_spec, (spec, spec))
     assert same(*loaded)
     assert server.gets == 2  # torchvision's look for redirects and its download, once
     assert (tmp_path / "cache" / "smallnet" / "data" / "tiny-py").is_dir()

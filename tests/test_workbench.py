@@ -7,8 +7,10 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -178,28 +180,19 @@ def test_two_sessions_that_ask_for_the_same_train_it_once(fakes, make):
     """The one that comes second says so, waits, and takes the first one's result."""
     fakes.train_seconds = 0.3
     notes: list[str] = []
-    results: list[str] = []
-
-    class Watcher:
-        def note(self, line):
-            notes.append(line)
+    start = threading.Barrier(2)
 
     def session(bench):
-        bench.progress = Watcher()
+        bench.progress = SimpleNamespace(note=notes.append)
         recipes = bench.recipes_of(ROW)
         missing = bench.to_train(recipes)
         start.wait()
         bench.train(missing)
-        results.extend(found.origin for found in bench.evaluate(recipes))
+        return [found.origin for found in bench.evaluate(recipes)]
 
-    start = threading.Barrier(2)
-    threads = [threading.Thread(target=session, args=(make(),)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(session, (make(), make()))) == [["cache"], ["trained"]]
     [recipe] = fakes.trained
-    assert sorted(results) == ["cache", "trained"]
     assert notes == [f"{recipe}: another process is training it, waiting for its result"]
 
 
