@@ -180,6 +180,8 @@ class Environment:
     num_threads: int
     memory_gib: float
     versions: Mapping[str, str]
+    # Of float32 convolutions and products on a GPU, as torch names it; None on a CPU.
+    fp32_precision: Mapping[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "versions": dict(self.versions)}

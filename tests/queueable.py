@@ -5,8 +5,6 @@ loaded already, in a session of its own, so that it can be killed together with 
 is written to standard output, then how it ended.
 """
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

@@ -1,134 +1,39 @@
 """Trainings that are cut off, and go on to the same bits."""
 
-from __future__ import annotations
-
-import contextlib
-import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from smallnet_core.recipes import Optimizer, Recipe
+from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.system import files
 from smallnet_core.training import checkpoints, start
 from smallnet_core.training.checkpoints import CheckpointFile, UnusableCheckpoint
 from smallnet_core.training.loop import Diverged, Trained, train
-from tests.killable import RECIPES
 from tests.trainable import RECIPE, Tiny, Watcher, exploding, same_weights, synthetic
 
 CPU = torch.device("cpu")
-NUM_KILLS = 4  # of each of the six trainings
 
-
-# --- SIGKILL ------------------------------------------------------------------------------------
-
-
-class Trainer:
-    """Starts trainings in processes that can be killed, a few milliseconds each."""
-
-    def __init__(self) -> None:
-        self.server = subprocess.Popen(
-            [sys.executable, "-m", "tests.killable"],
-            cwd=Path(__file__).parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-        )
-
-    def _line(self) -> int:
-        assert self.server.stdout is not None
-        return int(self.server.stdout.readline())
-
-    def start(self, name: str, folder: Path, seconds_between: float) -> int:
-        assert self.server.stdin is not None
-        folder.mkdir(exist_ok=True)
-        self.server.stdin.write(json.dumps([name, str(folder), seconds_between]) + "\n")
-        self.server.stdin.flush()
-        return self._line()
-
-    def end(self) -> int:
-        return self._line()
-
-
-@pytest.fixture(scope="module")
-def trainer() -> Iterator[Trainer]:
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork on this system")
-    trainer = Trainer()
-    assert trainer.end() == 0, "ready"
-    yield trainer
-    trainer.server.kill()
-    trainer.server.communicate()
-
-
-def result(folder: Path, name: str) -> tuple[bytes, Any, int]:
-    recipe = RECIPES[name]
-    record = json.loads((folder / f"{recipe.name}.json").read_text())
-    weights = (folder / f"{recipe.name}.safetensors").read_bytes()
-    return weights, record["curve"], record["num_interruptions"]
-
-
-@pytest.mark.parametrize("seconds_between", [0.0, 0.02], ids=["every-step", "seldom"])
-@pytest.mark.parametrize("name", RECIPES)
-def test_killed_anywhere_it_ends_with_the_same_bits(
-    trainer: Trainer, tmp_path: Path, name: str, seconds_between: float
-) -> None:
-    """SIGKILL at random moments, reading and writing the checkpoint among them."""
-    start = time.monotonic()
-    trainer.start(name, tmp_path / "whole", 1000.0)
-    assert trainer.end() == 0
-    whole_seconds = time.monotonic() - start
-    weights, curve, num_interruptions = result(tmp_path / "whole", name)
-    assert num_interruptions == 0
-    assert not (tmp_path / "whole" / "notes").exists()
-
-    rng = random.Random(f"{name} {seconds_between}")
-    kills, rounds = 0, 0
-    while kills < NUM_KILLS:
-        folder = tmp_path / f"killed-{rounds}"
-        rounds += 1
-        killed_here = 0
-        while True:
-            child = trainer.start(name, folder, seconds_between)
-            # Once a round has had its share it may end, which is what the test is about.
-            if killed_here < NUM_KILLS:
-                time.sleep(rng.uniform(0, 0.4 * whole_seconds))
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            status = trainer.end()
-            if status == 0:
-                break
-            assert status == -signal.SIGKILL
-            killed_here += 1
-        kills += killed_here
-        assert result(folder, name)[:2] == (weights, curve)
-        left = {path.name for path in folder.iterdir()}
-        recipe = RECIPES[name].name
-        assert left <= {"checkpoint", "notes", f"{recipe}.json", f"{recipe}.safetensors"}
-        if (folder / "notes").exists():
-            for line in (folder / "notes").read_text().splitlines():
-                assert "work were lost" in line, line
-
-
-# --- What is kept, and what it costs -------------------------------------------------------------
+# All that a checkpoint has to carry beside the state of the optimizer: dropout masks, running
+# statistics, flips that depend on the first epoch, cutouts drawn in between, the best epoch.
+EVERYTHING = replace(
+    RECIPE,
+    augmentation=Augmentation(crop_padding=2, flip="alternating", cutout=8),
+    schedule=Schedule(name="linear", warmup_fraction=0.2),
+    dropout=0.3,
+    clip_norm=1.0,
+    label_smoothing=0.1,
+    selection="best_test_epoch",
+    resolutions=((0.0, 20), (0.5, 32)),
+)
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch):
     monkeypatch.setattr(
         start, "build_model", lambda name, num_classes, **overrides: Tiny(**overrides)
     )
@@ -167,16 +72,9 @@ def same(a: Trained, b: Trained) -> None:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("between", [0.0, 1000.0], ids=["every-step", "at-the-end"])
 @pytest.mark.parametrize("optimizer", ["sgdm", "adam", "adabound", "muon"])
-def test_cut_off_at_any_step_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, between: float
-) -> None:
+def test_cut_off_at_any_step_it_goes_on(tmp_path, monkeypatch, optimizer, between):
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", between)
-    recipe = replace(
-        RECIPES["adam"],
-        epochs=3,
-        optimizer=Optimizer(name=optimizer, lr=1e-3, weight_decay=1e-2),
-        selection="best_test_epoch",
-    )
+    recipe = replace(EVERYTHING, optimizer=Optimizer(name=optimizer, lr=1e-3, weight_decay=1e-2))
     whole = train(recipe, synthetic(), CPU)
     for at in (1, 2, 4, 5, 8, 12):  # around the ends of epochs, of four steps each
         path = tmp_path / f"{at}"
@@ -196,7 +94,7 @@ def test_cut_off_at_any_step_it_goes_on(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path: Path) -> None:
+def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path):
     path = tmp_path / "checkpoint"
     (tmp_path / ".checkpoint.xyz").write_bytes(b"half a file of a writer that was killed")
     (tmp_path / ".other.xyz").write_bytes(b"of another training")
@@ -210,31 +108,22 @@ def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path: Path
 
 
 @pytest.mark.usefixtures("tiny")
-def test_interruptions_and_times_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruptions_add_up_and_cost_the_time_since_the_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     path = tmp_path / "checkpoint"
     cut_off(RECIPE, path, 5)
     cut_off(RECIPE, path, 5)
+    last_sign_of_life = path.stat().st_mtime + 42
+    os.utime(path, (last_sign_of_life, last_sign_of_life))
     trained = train(RECIPE, synthetic(), CPU, checkpoint=path)
     assert [interruption.step for interruption in trained.interruptions] == [4, 8]
+    assert trained.interruptions[1].lost_seconds == pytest.approx(42, abs=1)
     assert len(trained.curve) == 3 and all(epoch.seconds > 0 for epoch in trained.curve)
     assert trained.total_seconds >= trained.train_seconds > 0
 
 
 @pytest.mark.usefixtures("tiny")
-def test_what_was_lost_is_the_time_from_the_checkpoint_to_the_last_sign_of_life(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "checkpoint"
-    cut_off(RECIPE, path, 5)
-    written = path.stat().st_mtime
-    os.utime(path, (written + 42, written + 42))
-    trained = train(RECIPE, synthetic(), CPU, checkpoint=path)
-    assert trained.interruptions[0].lost_seconds == pytest.approx(42, abs=1)
-
-
-@pytest.mark.usefixtures("tiny")
-def test_a_training_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_gives_signs_of_life(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "_SIGN_OF_LIFE_SECONDS", 0.0)
     path = tmp_path / "checkpoint"
     touched: list[Path] = []
@@ -244,10 +133,8 @@ def test_a_training_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_full_disk_does_not_end_a_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(source: Any, target: Any) -> None:
+def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch):
+    def full(source, target):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "replace", full)
@@ -261,7 +148,7 @@ def test_a_full_disk_does_not_end_a_training(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path: Path) -> None:
+def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path):
     path = tmp_path / "checkpoint"
     recipe = exploding()
     with pytest.raises(Diverged, match="diverged at step 6 of 16"):
@@ -270,56 +157,35 @@ def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path: Path) ->
         train(recipe, synthetic(), CPU, checkpoint=path)
 
 
-# --- Whose checkpoint it is ----------------------------------------------------------------------
-
-
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(
-    "change",
+    ("recipe", "digests", "torch_version"),
     [
-        lambda recipe: replace(recipe, seed=4),
-        lambda recipe: replace(recipe, epochs=4),
-        lambda recipe: replace(recipe, training_version=recipe.training_version + 1),
-        lambda recipe: replace(recipe, optimizer=replace(recipe.optimizer, lr=0.04)),
+        (replace(RECIPE, seed=4), {}, torch.__version__),
+        (replace(RECIPE, training_version=RECIPE.training_version + 1), {}, torch.__version__),
+        (RECIPE, {"train": "other"}, torch.__version__),
+        (RECIPE, {}, "9.9.9"),
     ],
-    ids=["seed", "epochs", "version", "rate"],
+    ids=["recipe", "version", "data", "torch"],
 )
-def test_a_checkpoint_of_another_recipe_or_version_is_not_resumed(
-    tmp_path: Path, change: Any
-) -> None:
+def test_a_checkpoint_of_something_else_is_not_resumed(
+    tmp_path, monkeypatch, recipe, digests, torch_version
+):
     path = tmp_path / "checkpoint"
     cut_off(RECIPE, path, 6)
-    other = change(RECIPE)
-    watcher = Watcher()
-    trained = train(other, synthetic(), CPU, progress=watcher, checkpoint=path)
-    same(trained, train(other, synthetic(), CPU))
-    assert trained.interruptions == ()
-    assert watcher.told[0] == "note"
+    monkeypatch.setattr(checkpoints.torch, "__version__", torch_version)
+    watcher, data = Watcher(), replace(synthetic(), digests=digests)
+    trained = train(recipe, data, CPU, progress=watcher, checkpoint=path)
+    same(trained, train(recipe, data, CPU))
+    assert trained.interruptions == () and watcher.told[0] == "note"
     assert watcher.told[1].startswith(f"not resumed: {path}: of another training, whose ")
-
-
-@pytest.mark.usefixtures("tiny")
-def test_a_checkpoint_of_other_data_or_another_torch_is_not_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "checkpoint"
-    cut_off(RECIPE, path, 6)
-    other = replace(synthetic(), digests={"train": "other"})
-    assert train(RECIPE, other, CPU, checkpoint=path).interruptions == ()
-    cut_off(RECIPE, path, 6)
-    monkeypatch.setattr(checkpoints.torch, "__version__", "9.9.9")
-    assert train(RECIPE, synthetic(), CPU, checkpoint=path).interruptions == ()
-
-
-def file_at(path: Path) -> CheckpointFile:
-    return CheckpointFile(path, RECIPE, {})
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damage_is_never_restored(tmp_path: Path, data: st.DataObject) -> None:
+def test_damage_is_never_restored(tmp_path, data):
     path = tmp_path / "checkpoint"
-    file_at(path).write({"a": torch.arange(50.0)}, {"time": 0.0})
+    CheckpointFile(path, RECIPE, {}).write({"a": torch.arange(50.0)}, {"time": 0.0})
     content = bytearray(path.read_bytes())
     kind = data.draw(st.sampled_from(["flip", "cut", "append"]))
     if kind == "flip":
@@ -331,22 +197,4 @@ def test_damage_is_never_restored(tmp_path: Path, data: st.DataObject) -> None:
         content += data.draw(st.binary(min_size=1, max_size=20))
     path.write_bytes(content)
     with pytest.raises(UnusableCheckpoint, match="damaged, its checksum does not match"):
-        file_at(path).read()
-
-
-def test_tensors_of_every_kind_and_layout_come_back(tmp_path: Path) -> None:
-    tensors: dict[str, Tensor] = {
-        "image": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
-        "count": torch.tensor(7),
-        "mask": torch.tensor([True, False]),
-        "random": torch.get_rng_state(),
-        "half": torch.randn(3).bfloat16(),
-    }
-    file = file_at(tmp_path / "checkpoint")
-    assert file.read() is None
-    file.write(tensors, {"time": time.time(), "curve": []})
-    found = file.read()
-    assert found is not None
-    assert found[0].keys() == tensors.keys()
-    assert all(torch.equal(found[0][name], tensor) for name, tensor in tensors.items())
-    assert found[1]["curve"] == []
+        CheckpointFile(path, RECIPE, {}).read()

@@ -1,13 +1,9 @@
 """The claims by one digest, their rules, the paper's arithmetic, and what data files may say."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,7 +13,7 @@ from smallnet_core.claims.known_misses import KNOWN_MISSES, MEASURED, is_known
 from smallnet_core.claims.load import load_claims, load_tables
 from smallnet_core.models import MODEL_NAMES, OWN_MODEL_NAMES
 from smallnet_core.recipes.pruned import PRUNED_NAMES
-from smallnet_core.records import Claim, Rule
+from smallnet_core.records import Rule
 
 # Of every field of every claim and goal, and of the known misses, all in order. Compute it anew
 # only for a change that is meant, and say in the commit which claim it changes.
@@ -26,47 +22,7 @@ DIGEST = "07ba9246771c7d4d112d925cf545c35c00ab353e96eb18871f83f9aef77a9de9"
 TABLE_1_ONLY = {"vit_h_14", "lanet", "densenet_bc_190"}
 
 
-def value(claim_id: str) -> float:
-    return CLAIMS[claim_id].paper_value
-
-
-def sides(claim: Claim) -> list[dict[str, Any]]:
-    """Every network that a claim's details name to be evaluated, ``best_of`` resolved."""
-    details = claim.details
-    found: list[Any] = [details[name] for name in ("minuend", "subtrahend") if name in details]
-    if "best_of" in details:
-        found.append({"best_of": details["best_of"]})
-    return [one for side in found for one in side.get("best_of", (side,))]
-
-
-def curve(technique: str) -> list[tuple[float, float]]:
-    """Proportion and accuracy, by Tables 6 and 7."""
-    found = (claim.details for claim in by_source("Table 6", "Table 7"))
-    return [(d["proportion"], d["paper_percent"]) for d in found if d["technique"] == technique]
-
-
-def accuracy_of(side: dict[str, Any]) -> float:
-    """A side's accuracy by the paper's tables."""
-    if "best_of" in side:
-        return max(accuracy_of(one) for one in side["best_of"])
-    if side.get("proportion") == "mean":
-        percents = [percent for _, percent in curve(side["technique"])]
-        return sum(percents) / len(percents)
-    if "technique" in side:
-        return dict(curve(side["technique"]))[side["proportion"]]
-    [found] = [
-        claim.paper_value
-        for claim in by_source(*(f"Table {n}" for n in range(2, 6)))
-        if (claim.dataset, claim.network, claim.optimizer)
-        == (side["dataset"], side["network"], side["optimizer"])
-    ]
-    return found
-
-
-# --- all claims ---------------------------------------------------------------------------------
-
-
-def test_no_claim_changes_unnoticed() -> None:
+def test_no_claim_changes_unnoticed():
     claims = [
         {**vars(claim), "details": dict(claim.details), "resolution": float(claim.resolution)}
         for claim in (*CLAIMS.values(), *GOALS.values())
@@ -75,137 +31,55 @@ def test_no_claim_changes_unnoticed() -> None:
     assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
 
 
-def test_ids_are_well_formed_and_begin_with_their_place() -> None:
-    for claim_id, claim in CLAIMS.items():
-        assert claim_id == claim.id
+def test_every_claim_has_the_id_of_its_place_and_a_sentence_of_its_own():
+    for claim_id, claim in (CLAIMS | GOALS).items():
         place, _, name = claim_id.partition("/")
         slug = re.sub(r"^(table|figure) ", r"\1", claim.source.lower()).replace(" ", "-")
-        assert place == slug
-        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name), claim_id
-
-
-def test_statements_are_sentences_and_said_once_in_a_place() -> None:
-    for claim in CLAIMS.values():
-        assert re.fullmatch(r"[A-Z][^\n]+\.", claim.statement), claim.id
-        assert not claim.remark or claim.remark.endswith("."), claim.id
-        assert not re.search(r"  |[.]$|\n", claim.not_measured), claim.id
-    said = Counter((claim.source, claim.statement) for claim in CLAIMS.values())
+        assert claim_id == claim.id and re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name), claim_id
+        assert place == (slug if claim_id in CLAIMS else slug.partition("-")[0])
+        assert re.fullmatch(r"[A-Z][^\n]+\.", claim.statement, re.I), claim_id
+        assert not claim.remark or claim.remark.endswith("."), claim_id
+        assert not re.search(r"  |[.]$|\n", claim.not_measured), claim_id
+        assert (claim.rule is not Rule.ROUNDED) or claim.resolution > 0, claim_id
+    said = Counter((claim.source, claim.statement) for claim in (CLAIMS | GOALS).values())
     assert [what for what, times in said.items() if times > 1] == []
+    assert not CLAIMS.keys() & GOALS.keys()
+    assert tuple(dict.fromkeys(claim.source for claim in GOALS.values())) == GOAL_SOURCES
 
 
-def test_the_networks_of_claims_are_those_of_models() -> None:
+def test_the_networks_of_claims_are_those_of_models():
     assert set(NETWORK_NAMES) - TABLE_1_ONLY == set(MODEL_NAMES) - set(OWN_MODEL_NAMES)
     assert {claim.network for claim in CLAIMS.values() if claim.network} == set(NETWORK_NAMES)
 
 
-def test_a_value_is_printed_at_its_resolution() -> None:
-    for claim in CLAIMS.values():
-        assert (claim.rule is not Rule.ROUNDED) or claim.resolution > 0, claim.id
-        # The figure prints none: its resolution is the step between two proportions.
-        if claim.resolution > 0 and claim.metric != "lost_at_proportion":
-            digits = claim.paper_value / claim.resolution
-            assert digits == pytest.approx(round(digits), abs=1e-6), claim.id
-
-
-# --- choosing -----------------------------------------------------------------------------------
-
-
-def test_an_id_given_twice_raises() -> None:
-    claim = CLAIMS["table2/resnet18-sgdm"]
-    with pytest.raises(ValueError, match="table2/resnet18-sgdm"):
-        assemble([claim], [claim])
-
-
-def test_claims_come_in_the_papers_order_and_from_it_only() -> None:
+def test_claims_come_once_each_in_the_papers_order():
     late, early = CLAIMS["table7/l1_structured-1"], CLAIMS["abstract/vgg16_s-under_1m"]
     assert list(assemble([late], [early])) == [early.id, late.id]
+    with pytest.raises(ValueError, match=late.id):
+        assemble([late], [late])
 
 
-def test_a_prefix_takes_in_its_subsections_only() -> None:
-    appendix = [f"Appendix D.{n}" for n in (1, 2, 3, 4)]
-    assert list(dict.fromkeys(claim.source for claim in by_source("Appendix D"))) == appendix
+def test_claims_are_chosen_by_source_with_its_subsections_and_by_field():
     inner = {"Section 3.2.1", "Section 3.2.2", "Section 3.2.3"}
-    assert {claim.source for claim in by_source("Section 3.2")} == inner
     assert {claim.source for claim in by_source("Section 3")} == {"Section 3.1", *inner}
     assert by_source() == list(CLAIMS.values())
-
-
-def test_filters_narrow_the_choice() -> None:
     chosen = by_source("Table 2", "Table 3", network="resnet18_s", dataset="cifar100")
-    assert [claim.id for claim in chosen] == [
-        "table3/resnet18_s-sgdm",
-        "table3/resnet18_s-adam",
-        "table3/resnet18_s-adabound",
+    assert [c.id for c in chosen] == [
+        f"table3/resnet18_s-{o}" for o in ("sgdm", "adam", "adabound")
     ]
-    chosen = by_source("Section 5.2", rule=Rule.FAILS)
-    assert [claim.id for claim in chosen] == ["section-5.2/vgg16", "section-5.2/vgg16_s"]
-    assert len(by_source("Appendix", metric="num_params")) == 49 + 38 + 73 + 3 * 3
-
-
-def test_a_choice_of_nothing_raises() -> None:
     with pytest.raises(ValueError, match="Table 7"):
         by_source("Table 8")
 
 
-# --- the paper's arithmetic ---------------------------------------------------------------------
-
-
-COMPARISONS = [
-    claim.id
-    for claim in by_source("Section", "Figure 17", metric="accuracy_difference_points")
-    if "paper_difference" in claim.details  # the paper tests no lottery ticket
-]
-
-
-@pytest.mark.parametrize("claim_id", COMPARISONS)
-def test_a_comparison_holds_by_the_papers_own_tables(claim_id: str) -> None:
-    claim = CLAIMS[claim_id]
-    assert {side["dataset"] for side in sides(claim)} == {claim.dataset}
-    difference = accuracy_of(claim.details["minuend"]) - accuracy_of(claim.details["subtrahend"])
-    if "pruning" in claim_id:  # the dense network of Table 6, not that of Table 2
-        difference = value("table7/global_unstructured-0.8")
-    digits = 0.005 if claim.source == "Figure 17" else 0  # a mean of 21
-    assert claim.details["paper_difference"] == pytest.approx(difference, abs=digits + 1e-9)
-    if claim.rule is Rule.BELOW:
-        assert difference < claim.paper_value
-    elif claim.rule is Rule.ABOVE:
-        assert difference > claim.paper_value
-    else:
-        assert difference >= claim.paper_value - 1e-9
-
-
-# --- goals and known misses ---------------------------------------------------------------------
-
-
-def test_goals_have_sources_of_their_own_and_ids_that_begin_with_them() -> None:
-    assert tuple(dict.fromkeys(claim.source for claim in GOALS.values())) == GOAL_SOURCES
-    assert not set(GOAL_SOURCES) & {claim.source for claim in CLAIMS.values()}
-    for claim_id, claim in GOALS.items():
-        assert claim_id == claim.id and claim_id not in CLAIMS
-        assert claim_id.partition("/")[0] == claim.source.lower().partition(" ")[0]
-        assert re.fullmatch(r"[A-Z][^\n]+\.", claim.statement, re.I), claim_id
-    assert len({claim.statement for claim in GOALS.values()}) == len(GOALS)
-
-
-def test_every_recipe_that_a_claim_names_is_one() -> None:
-    named = {
-        name
-        for claim in (*CLAIMS.values(), *GOALS.values())
-        for name in (
-            *claim.details.get("recipes", ()),
-            *(side["recipe"] for side in sides(claim) if "recipe" in side),
-        )
-    }
+def test_what_claims_and_known_misses_name_is_there():
+    claims = CLAIMS | GOALS
+    named = {recipe for claim in claims.values() for recipe in claim.details.get("recipes", ())}
     assert named and named <= set(PRUNED_NAMES)
-
-
-def test_known_misses_are_claims_each_with_its_reason_in_a_line() -> None:
     for claim_id, reason in KNOWN_MISSES.items():
-        assert claim_id in CLAIMS or claim_id in GOALS
-        assert reason == " ".join(reason.split()) != ""
+        assert claim_id in claims and reason == " ".join(reason.split()) != ""
 
 
-def test_a_known_miss_is_known_up_to_a_few_images() -> None:
+def test_a_known_miss_is_known_up_to_a_few_images():
     """ResNet18's 94.13 is known to be missed at 89.46; 12 % would be another miss."""
     claim = CLAIMS["table2/resnet18-adabound"]
     assert all(is_known(claim, value) for value in (89.36, 89.46, 90.0))
@@ -213,14 +87,10 @@ def test_a_known_miss_is_known_up_to_a_few_images() -> None:
     assert not is_known(CLAIMS["table2/resnet18-adam"], 89.46)
 
 
-# --- data files ---------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
         ('num_params = "20.03M"', (20.03e6, Rule.ROUNDED, 1e4)),
-        ('num_params = "700K"\nresolution = 1e5', (700e3, Rule.ROUNDED, 1e5)),
         ('num_params = "= 15245130"', (15_245_130, Rule.EXACT, 0)),
         ('num_params = "< 1M"', (1e6, Rule.BELOW, 0)),
         ('multiply_adds = "1.8 x 10^9"', (1.8e9, Rule.ROUNDED, 1e8)),
@@ -232,9 +102,7 @@ def test_a_known_miss_is_known_up_to_a_few_images() -> None:
         ('depth = "18"', (18, Rule.EXACT, 0)),
     ],
 )
-def test_the_printed_number_gives_value_rule_and_resolution(
-    tmp_path: Path, written: str, expected: tuple[float, Rule, float]
-) -> None:
+def test_the_printed_number_gives_value_rule_and_resolution(tmp_path, written, expected):
     path = tmp_path / "text.toml"
     path.write_text(f'["section-1/vgg19-adam-new"]\nsays = """\nSo\nit is."""\n{written}\n')
     [claim] = load_claims(str(path))
@@ -253,19 +121,15 @@ COUNT = f'{CLAIM}num_params = "1M"\n'
         (f'{COUNT}remrk = "No."', "section-1/vgg19: unknown key remrk"),
         (COUNT.replace("section-1", "section-9"), "section-9/vgg19: unknown source 'section-9'"),
         (f'{CLAIM}num_params = "1 million"', "section-1/vgg19: '1 million' is no number"),
-        (f"{CLAIM}num_params = 19", "section-1/vgg19: 19 is no number"),
         (CLAIM, "section-1/vgg19: 0 metrics where one is needed"),
         (f'{COUNT}depth = "19"', "section-1/vgg19: 2 metrics where one is needed"),
-        (f'{COUNT}network = "vgg91"', "section-1/vgg19: unknown network 'vgg91'"),
         (f'{COUNT}minuend = {{ network = "vgg91" }}', "section-1/vgg19: unknown network 'vgg91'"),
         (f"{COUNT}minuend = {{ size = 3 }}", "section-1/vgg19: unknown key size"),
         ('["section-1/vgg19"]\ndepth = "19"', "section-1/vgg19: missing 1 required .* 'says'"),
         ("says", "Expected '='"),
     ],
 )
-def test_a_mistake_in_a_data_file_is_one_line_with_file_and_claim(
-    tmp_path: Path, text: str, said: str
-) -> None:
+def test_a_mistake_in_a_data_file_is_one_line_with_file_and_claim(tmp_path, text, said):
     path = tmp_path / "text.toml"
     path.write_text(text)
     with pytest.raises(ValueError, match=rf"text\.toml: .*{said}") as caught:
@@ -287,7 +151,7 @@ remarks.vit-adam = "Indeed."
 """
 
 
-def test_a_table_is_read_as_it_is_printed(tmp_path: Path) -> None:
+def test_a_table_is_read_as_it_is_printed(tmp_path):
     path = tmp_path / "accuracy.toml"
     path.write_text(TABLE)
     chance, learns = load_tables(str(path), tables.accuracy)
@@ -301,14 +165,13 @@ def test_a_table_is_read_as_it_is_printed(tmp_path: Path) -> None:
     [
         ("ADAM", "ADAN", "table2: row 'ViT  ADAN  51.49': there is no 'ADAN'"),
         ("51.49", "51,49", "table2: row 'ViT  ADAM  51,49': could not convert .* '51,49'"),
-        ("\t51.49", "", "table2: row 'ViT  ADAM': not enough values"),
         (TABLE.split("'''")[1], "", "table2: not enough values"),
         ("fails", "falls", "table2: row .* unexpected keyword argument 'falls'"),
         ("vit-adam", "vit-adan", "table2: remarks on vit-adan, which are no rows"),
         ("[table2]", "[table9]", "table9/vit-sgdm: unknown source 'table9'"),
     ],
 )
-def test_a_mistake_in_a_table_names_its_row(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_mistake_in_a_table_names_its_row(tmp_path, old, new, said):
     path = tmp_path / "accuracy.toml"
     path.write_text(TABLE.replace(old, new))
     with pytest.raises(ValueError, match=rf"accuracy\.toml: {said}"):

@@ -1,8 +1,5 @@
 """What a training would cost, on a clock that the test sets."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def clock(monkeypatch):
     """Durations of the steps to come; the memory of earlier estimates is put aside."""
     durations: list[float] = []
     monkeypatch.setattr(estimates, "_step_seconds", {})
@@ -27,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
     class Clock:
         @staticmethod
-        def perf_counter() -> float:
+        def perf_counter():
             reads[0] += 1
             if reads[0] % 2 == 0:  # the end of a step
                 now[0] += durations.pop(0)
@@ -46,7 +43,7 @@ EPOCH, EVALUATION = 160 / 16, 48 / 3 / 16
 STEPS = 3 * EPOCH + EVALUATION
 
 
-def test_an_estimate_scales_with_the_epochs(clock: list[float]) -> None:
+def test_an_estimate_scales_with_the_epochs(clock):
     clock += [9.0, 3.0, 2.0, 4.0]
     assert estimate() == pytest.approx(STEPS * 2.0), "the fastest step counts"
     assert clock == []
@@ -55,9 +52,7 @@ def test_an_estimate_scales_with_the_epochs(clock: list[float]) -> None:
     )
 
 
-def test_an_estimate_is_shared_by_optimizers_but_not_by_networks_or_batches(
-    clock: list[float],
-) -> None:
+def test_an_estimate_is_shared_by_optimizers_but_not_by_networks_or_batches(clock):
     clock += [1.0] * 4
     adam = Optimizer(name="adam", lr=1.0, weight_decay=0.0)
     assert estimate() == estimate(replace(RECIPE, optimizer=adam, seed=9, label_smoothing=0.5))
@@ -67,7 +62,7 @@ def test_an_estimate_is_shared_by_optimizers_but_not_by_networks_or_batches(
         assert clock == []
 
 
-def test_a_hopeless_estimate_stops_after_the_first_step(clock: list[float]) -> None:
+def test_a_hopeless_estimate_stops_after_the_first_step(clock):
     clock += [9.0, 1.0, 1.0, 1.0]
     enough = STEPS * 9.0 / 4.01  # a quarter of the first step's time is too much
     assert estimate(enough=enough) > enough
@@ -77,9 +72,7 @@ def test_a_hopeless_estimate_stops_after_the_first_step(clock: list[float]) -> N
     assert estimate() == pytest.approx(STEPS * 1.0)
 
 
-def test_a_real_estimate_is_positive_and_leaves_the_random_state_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_real_estimate_is_positive_and_leaves_the_random_state_alone(monkeypatch):
     monkeypatch.setattr(estimates, "_step_seconds", {})
     monkeypatch.setattr(start, "build_model", lambda *_, **__: Tiny())
     state = torch.get_rng_state()

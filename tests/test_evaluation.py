@@ -1,7 +1,5 @@
 """Reports against scikit-learn's; accuracy that counts every image exactly once."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -39,9 +37,7 @@ def answers(draw: st.DrawFn) -> tuple[list[int], list[int], int]:
 
 @settings(deadline=None)
 @given(answers())
-def test_matrix_report_and_accuracy_are_scikit_learns(
-    case: tuple[list[int], list[int], int],
-) -> None:
+def test_matrix_report_and_accuracy_are_scikit_learns(case):
     true, predicted, classes = case
     logits, labels = logits_for(predicted, classes), torch.tensor(true)
     confusion = confusion_matrix(logits, labels)
@@ -69,9 +65,6 @@ def test_matrix_report_and_accuracy_are_scikit_learns(
     assert report_value(confusion, "accuracy", "support") == len(true)
 
 
-# --- predict ------------------------------------------------------------------------------------
-
-
 class LabelReader(nn.Module):
     """A perfect model: the label is the first pixel's red."""
 
@@ -93,7 +86,7 @@ def labelled(count: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("count", [1, 499, 500, 501, 1297])
-def test_a_perfect_model_scores_one_hundred_and_one_mistake_counts_once(count: int) -> None:
+def test_a_perfect_model_scores_one_hundred_and_one_mistake_counts_once(count):
     """Also where the last batch is incomplete: a mean of batch means would be off there."""
     images, labels = labelled(count)
     model = LabelReader()
@@ -113,32 +106,24 @@ def small_network() -> nn.Sequential:
         )
 
 
-def test_images_do_not_see_each_other() -> None:
+def test_images_do_not_see_each_other():
     """Evaluation mode: running statistics, no dropout; one by one gives the same logits."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (507, 3, 4, 4), generator=generator, dtype=torch.uint8)
-    model = small_network()
+    model, images = small_network(), noise(507)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     together = predict(model, images, mean=MEAN, std=STD)
+    assert not together.requires_grad and all(module.training for module in model.modules())
     alone = [predict(model, image[None], mean=MEAN, std=STD) for image in images]
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
     model.eval()
-    torch.testing.assert_close(
-        together, model(normalise(images, MEAN, STD, torch.float32)).detach(), rtol=1e-4, atol=1e-5
-    )
+    by_hand = model(normalise(images, MEAN, STD, torch.float32)).detach()
+    torch.testing.assert_close(together, by_hand, rtol=1e-4, atol=1e-5)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_predict_leaves_the_models_mode_as_it_was(training: bool) -> None:
-    model = small_network().train(training)
-    logits = predict(model, labelled(3)[0].repeat(1, 1, 2, 2), mean=MEAN, std=STD)
-    assert [module.training for module in model.modules()] == [training] * 6
-    assert not logits.requires_grad and logits.dtype == torch.float32
+    predict(model, images, mean=MEAN, std=STD)
+    assert not any(module.training for module in model.modules())
 
 
 @pytest.mark.parametrize("flips", FLIPS)
-def test_bfloat16_is_autocast_and_gives_float32_logits(flips: str) -> None:
+def test_bfloat16_is_autocast_and_gives_float32_logits(flips):
     seen: set[torch.dtype] = set()
     model = small_network()
     model[4].register_forward_hook(lambda _module, _given, out: seen.add(out.dtype))
@@ -148,9 +133,6 @@ def test_bfloat16_is_autocast_and_gives_float32_logits(flips: str) -> None:
     exact = predict(model, images, mean=MEAN, std=STD, flips=flips)
     assert rounded.dtype == exact.dtype == torch.float32
     assert 0 < (rounded - exact).abs().max() < 0.05
-
-
-# --- Several views of an image ------------------------------------------------------------------
 
 
 def noise(count: int, side: int = 4) -> Tensor:
@@ -166,29 +148,22 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
     return torch.from_numpy(images.numpy()[..., rows[:, None], columns[None, :]])
 
 
-def test_mirror_is_the_mean_with_the_mirror_image() -> None:
-    model, images = small_network(), noise(507)
-    both = [predict(model, x, mean=MEAN, std=STD) for x in (images, images.flip(-1))]
-    found = predict(model, images, mean=MEAN, std=STD, flips="mirror")
-    torch.testing.assert_close(found, (both[0] + both[1]) / 2, rtol=1e-5, atol=1e-5)
-
-
-def test_mirror_shift_weighs_six_views() -> None:
+@pytest.mark.parametrize("flips", ["mirror", "mirror_shift"])
+def test_views_of_an_image_are_weighed(flips):
     """Against numpy's own moving of the uint8 pixels, all views judged one by one."""
     model, images = small_network(), noise(507)
     assert moved(images, 1, 1)[0, 0, 1:, 1:].equal(images[0, 0, :-1, :-1])
+    views = [(1.0, images)]
+    if flips == "mirror_shift":
+        views = [(0.5, images), (0.25, moved(images, 1, 1)), (0.25, moved(images, -1, -1))]
     expected = torch.zeros(507, 10)
-    for weight, view in (
-        (0.5, images),
-        (0.25, moved(images, 1, 1)),
-        (0.25, moved(images, -1, -1)),
-    ):
+    for weight, view in views:
         for x in (view, view.flip(-1)):
             expected += weight / 2 * predict(model, x, mean=MEAN, std=STD)
-    found = predict(model, images, mean=MEAN, std=STD, flips="mirror_shift")
+    found = predict(model, images, mean=MEAN, std=STD, flips=flips)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_unknown_flips_are_refused_with_the_known_ones() -> None:
+def test_unknown_flips_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="'both'; known: none, mirror, mirror_shift"):
         predict(small_network(), noise(1), mean=MEAN, std=STD, flips="both")

@@ -1,7 +1,5 @@
 """smallnet_core.figures: what a figure shows, what it says aloud, and what it lacks."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math
@@ -23,21 +21,16 @@ from smallnet_core.figures.__main__ import main
 from smallnet_core.figures.records import read_run
 from smallnet_core.figures.style import COLOURS, Panel
 from smallnet_core.recipes import find_recipe
+from tests.drawn import SVG, lines, said, texts
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "smallnet_core" / "zoo"
-SVG = "{http://www.w3.org/2000/svg}"
 
 # Which table's accuracies each figure leads to, and whether it is drawn an optimizer at a time.
 TABLE_OF = {8: 2, 9: 2, 10: 3, 11: 3, 13: 4, 14: 4, 15: 5, 16: 5}
 BY_LETTER = {"a": "SGDM", "b": "ADAM", "c": "AdaBound"}
 BY_OPTIMIZER = {9, 11, 13, 16}
 WRONG_CAPTIONS = {13, 16}
-CURRENT_NAMES = {
-    find_recipe("tuned", "cifar10", network, optimizer).name
-    for network in ("resnet18", "resnet18_s", "vgg16", "vgg16_s", "vit", "vit_s")
-    for optimizer in OPTIMIZER_NAMES
-}
 ROWS_OF = {
     2: ("cifar10", ("resnet18", "resnet18_s")),
     3: ("cifar100", ("resnet18", "resnet18_s")),
@@ -58,13 +51,9 @@ def record(
     """A record as the model cache writes it, of the suite's own recipe unless ``fields`` differ."""
     time = fields.pop("time", "2026-01-01T00:00:00Z")
     recipe = replace(find_recipe(kind, dataset, network, optimizer), seed=seed).canonical()
+    names = ("epoch", "train_loss", "train_accuracy_percent", "test_accuracy_percent")
     curve = [
-        {
-            "epoch": epoch,
-            "train_loss": 2 / epoch,
-            "train_accuracy_percent": 50.0 + epoch,
-            "test_accuracy_percent": value,
-        }
+        dict(zip(names, (epoch, 2 / epoch, 50.0 + epoch, value), strict=True))
         for epoch, value in enumerate(test, 1)
     ]
     return {"recipe": {**recipe, **fields}, "curve": curve, "time": time}
@@ -72,36 +61,13 @@ def record(
 
 def records_of_table(table: int, **fields: Any) -> list[dict[str, Any]]:
     dataset, networks = ROWS_OF[table]
-    return [
-        record(network, optimizer, dataset, **fields)
-        for network in networks
-        for optimizer in OPTIMIZER_NAMES
-    ]
+    rows = itertools.product(networks, OPTIMIZER_NAMES)
+    return [record(network, optimizer, dataset, **fields) for network, optimizer in rows]
 
 
 def paper_figures(records: Sequence[Any], **fields: Any) -> dict[str, str]:
-    return training.paper_figures(
-        [read_run(json.dumps(record).encode()) for record in records], **fields
-    )
-
-
-def texts(svg: str) -> list[str]:
-    """The visible texts."""
-    return [found.text or "" for found in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-
-
-def said(svg: str) -> str:
-    """What screen readers say after the title."""
-    return ElementTree.fromstring(svg).findtext(f"{SVG}desc") or ""
-
-
-def lines(svg: str, colour: int) -> list[str]:
-    """The lines of this colour inside the panels."""
-    return [
-        found.attrib["d"]
-        for found in ElementTree.fromstring(svg).iter(f"{SVG}path")
-        if "clip-path" in found.attrib and f"stroke: {COLOURS[colour][0]}" in found.attrib["style"]
-    ]
+    runs = [read_run(json.dumps(record).encode()) for record in records]
+    return training.paper_figures(runs, **fields)
 
 
 def drawn(y: Sequence[float | None], label: str = "a line", **texts: str) -> str:
@@ -112,10 +78,7 @@ def drawn(y: Sequence[float | None], label: str = "a line", **texts: str) -> str
     return style.svg([[panel]], **{"title": "t", "description": "d", "note": "", **texts})
 
 
-# Style
-
-
-def test_screen_readers_get_one_image_with_a_name_and_a_description() -> None:
+def test_screen_readers_get_one_image_with_a_name_and_a_description():
     label = "$a$ <line> & more"
     svg = drawn([1, 2], label, title="<A> & name", description="Words.", note="A note.")
     root = ElementTree.fromstring(svg)
@@ -127,7 +90,7 @@ def test_screen_readers_get_one_image_with_a_name_and_a_description() -> None:
     assert root.attrib["aria-labelledby"] not in drawn([1, 2]), "one page may hold two figures"
 
 
-def test_every_colour_turns_where_dark_is_preferred() -> None:
+def test_every_colour_turns_where_dark_is_preferred():
     figure = paper_figures(records_of_table(2))["figure-08"].replace("\n", "")
     sheet = "".join(
         found.text or "" for found in ElementTree.fromstring(figure).iter(f"{SVG}style")
@@ -141,7 +104,7 @@ def test_every_colour_turns_where_dark_is_preferred() -> None:
     assert rules and all(rule.startswith(".snf ") for rule in rules), "and nothing outside"
 
 
-def test_nothing_in_it_runs_or_comes_from_elsewhere() -> None:
+def test_nothing_in_it_runs_or_comes_from_elsewhere():
     figure = paper_figures(records_of_table(2))["figure-08"]
     root = ElementTree.fromstring(figure)
     assert figure.startswith("<svg ") and root.get("viewBox") is not None
@@ -152,43 +115,15 @@ def test_nothing_in_it_runs_or_comes_from_elsewhere() -> None:
     assert not re.search(r"\bnan\b|20\d\d-\d\d-\d\d", figure), "no date"
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance, WCAG 2.2."""
-    shares = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
-    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_lines_and_text_stand_out_from_their_paper(theme: int) -> None:
-    paper = style.PAPER[theme]
-    assert contrast(style.INK[theme], paper) >= 7
-    assert contrast(style.MUTED[theme], paper) >= 4.5
-    assert all(contrast(pair[theme], paper) >= 3 for pair in COLOURS)
-
-
-def test_lines_differ_without_their_colour_too() -> None:
-    looks = [style.line(number) for number in range(len(COLOURS))]
-    assert len({look["color"] for look in looks}) == len({look["marker"] for look in looks}) == 9
-
-
 @pytest.mark.parametrize("missing", [math.nan, math.inf, 1e308, None])
-def test_a_point_that_was_not_measured_is_skipped(missing: float | None) -> None:
-    (line,) = lines(drawn([1, missing, 4, missing, missing]), 0)
+def test_a_point_that_was_not_measured_is_skipped(missing):
+    (line,) = lines(drawn([1, missing, 4, missing, missing]), COLOURS[0][0])
     assert (line.count("M"), line.count("L")) == (1, 1)
-    assert lines(drawn([missing, missing]), 0) == []
-
-
-# The paper's figures
+    assert lines(drawn([missing, missing]), COLOURS[0][0]) == []
 
 
 @pytest.mark.parametrize("number", TABLE_OF)
-def test_a_figure_shows_its_tables_networks_and_accuracies(number: int) -> None:
+def test_a_figure_shows_its_tables_networks_and_accuracies(number):
     table = TABLE_OF[number]
     figures = paper_figures(records_of_table(table))
     assert figures.keys() == {f"figure-{n:02}" for n, t in TABLE_OF.items() if t == table}
@@ -202,7 +137,7 @@ def test_a_figure_shows_its_tables_networks_and_accuracies(number: int) -> None:
             assert any(re.fullmatch(rf"{paper:g}[.0]*(, did not learn)?", text) for text in shown)
             assert f"test accuracy from 40.00 to 80.00 % (paper: {paper:g}" in said(figure)
     for optimizer in range(3):
-        assert len(lines(figure, optimizer)) == 2 * 3
+        assert len(lines(figure, COLOURS[optimizer][0])) == 2 * 3
     heads = [text for text in shown if text.lower().endswith("test accuracy")]
     if number in BY_OPTIMIZER:
         assert heads == [f"({letter}) {name}: test accuracy" for letter, name in BY_LETTER.items()]
@@ -213,7 +148,7 @@ def test_a_figure_shows_its_tables_networks_and_accuracies(number: int) -> None:
     assert ("caption names" in said(figure)) == (number in WRONG_CAPTIONS)
 
 
-def test_vgg_is_held_against_not_learning() -> None:
+def test_vgg_is_held_against_not_learning():
     figures = paper_figures([record("vgg16_s", "sgdm")])
     assert figures.keys() == {"figure-12"}
     assert "did not learn" in texts(figures["figure-12"])
@@ -222,7 +157,7 @@ def test_vgg_is_held_against_not_learning() -> None:
     assert "Not trained here" not in said(whole)
 
 
-def test_what_is_not_trained_is_said_and_its_rows_left_out() -> None:
+def test_what_is_not_trained_is_said_and_its_rows_left_out():
     figures = paper_figures([record("resnet18_s", "adam")])
     assert figures.keys() == {"figure-08", "figure-09"}
     lacking = "Not trained here: ResNet18 with SGDM, ADAM and AdaBound; ResNet18_S with SGDM and "
@@ -235,19 +170,14 @@ def test_what_is_not_trained_is_said_and_its_rows_left_out() -> None:
 
 @pytest.mark.parametrize(
     "records",
-    [
-        [],
-        [record("resnet18_s", "adam", "digits", kind="quick")],
-        [record(holdout=5000)],
-        [record(test=())],
-    ],
+    [[], [record(dataset="digits", kind="quick")], [record(holdout=5000)], [record(test=())]],
     ids=["none", "digits", "held out", "no epoch"],
 )
-def test_without_a_curve_of_the_test_set_there_is_no_figure(records: list[Any]) -> None:
+def test_without_a_curve_of_the_test_set_there_is_no_figure(records):
     assert paper_figures(records) == {}
 
 
-def test_recipes_of_two_kinds_are_not_mixed() -> None:
+def test_recipes_of_two_kinds_are_not_mixed():
     tuned, paper = record(optimizer="adam"), record(optimizer="sgdm", kind="paper")
     more = [tuned, record(optimizer="adabound"), paper]
     text = said(paper_figures(more)["figure-08"])
@@ -259,7 +189,7 @@ def test_recipes_of_two_kinds_are_not_mixed() -> None:
     assert "Ours: paper recipes" in chosen and "ResNet18_S ADAM" not in chosen
 
 
-def test_the_current_recipe_counts_or_else_the_latest() -> None:
+def test_the_current_recipe_counts_or_else_the_latest():
     current = record(test=[11.0])
     old = record(test=[22.0], epochs=3, time="2027-01-01T00:00:00Z")
     older = record(test=[33.0], epochs=4, time="2025-01-01T00:00:00Z")
@@ -268,65 +198,39 @@ def test_the_current_recipe_counts_or_else_the_latest() -> None:
     assert "from 22.00 to 22.00 %" in said(paper_figures([older, old])["figure-08"])
 
 
-def test_every_seed_is_drawn_once() -> None:
+def test_every_seed_is_drawn_once():
     runs = [record(seed=seed, test=[50.0 + seed, 60.0 + seed]) for seed in (0, 1, 2, 1)]
     figure = paper_figures(runs)["figure-08"]
-    assert len(lines(figure, 1)) == 3 * 3
+    assert len(lines(figure, COLOURS[1][0])) == 3 * 3
     assert {"ResNet18_S ADAM (3 seeds)", "61.00"} <= set(texts(figure)), "and their mean"
     assert "seed 2: 2 epochs" in said(figure)
 
 
-def test_smoothed_labels_are_owned_up_to() -> None:
+def test_smoothed_labels_are_owned_up_to():
     smoothed = paper_figures([record()])["figure-08"]
     assert "Their loss is of labels smoothed by 0.1." in said(smoothed)
     assert "smoothed" not in said(paper_figures([record(kind="paper")])["figure-08"])
 
 
-def test_a_run_evaluated_now_and_then_or_diverged_is_drawn_where_it_was_measured() -> None:
+def test_a_run_evaluated_now_and_then_or_diverged_is_drawn_where_it_was_measured():
     figure = paper_figures([record(test=[30.0, None, 40.0, None, math.nan])])["figure-08"]
     assert "from 30.00 to 40.00 %" in said(figure)
-    points = [line.count("L") + line.count("M") for line in lines(figure, 1)]
+    points = [line.count("L") + line.count("M") for line in lines(figure, COLOURS[1][0])]
     assert points == [5, 5, 2]
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        *([], "text", None, {}, {"recipe": {}, "curve": []}),
-        {**record(), "curve": [{"epoch": 1}]},
-        {**record(), "recipe": {**record()["recipe"], "seed": math.inf}},
-    ],
-)
-def test_what_is_no_record_is_a_value_error(broken: Any) -> None:
-    with pytest.raises(ValueError, match="not a record of a training"):
-        read_run(json.dumps(broken).encode())
-
-
-# Files
-
-
-def zoo_records() -> list[dict[str, Any]]:
-    return [json.loads(path.read_text("utf-8")) for path in sorted(ZOO.glob("*.json"))]
-
-
-def test_the_command_writes_the_zoos_figures_in_any_process_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_the_zoos_figures_in_any_process_the_same(tmp_path, capsys):
     """Draws all twice, which takes some seconds."""
-    out = tmp_path / "new" / "folder"
+    out, other = tmp_path / "new" / "folder", tmp_path / "other"
     assert main([str(out)]) == 0
     shown = capsys.readouterr()
     assert "warning" not in shown.err
     assert sorted(Path(text) for text in shown.out.splitlines()) == sorted(out.iterdir())
     others = {"figure-17", "figure-17-small", "figure-accuracy-parameters"}
     assert {"figure-08", "figure-09", "figure-12", *others} <= {path.stem for path in out.iterdir()}
-    text = " ".join(said(path.read_text("utf-8")) for path in out.iterdir())
-    for path in ZOO.glob("cifar10*-tuned-*.json"):
-        found = json.loads(path.read_bytes())
-        if found["name"] in CURRENT_NAMES:
-            last = found["curve"][-1]["test_accuracy_percent"]
-            assert f"to {last:.2f} %" in text, found["name"]
-    other = tmp_path / "other"
+    current = find_recipe("tuned", "cifar10", "resnet18_s", "sgdm").name
+    last = json.loads((ZOO / f"{current}.json").read_bytes())["curve"][-1]["test_accuracy_percent"]
+    assert f"to {last:.2f} %" in said((out / "figure-08.svg").read_text("utf-8"))
     subprocess.run(
         [sys.executable, "-m", "smallnet_core.figures", str(other)],
         cwd=ROOT,
@@ -339,9 +243,7 @@ def test_the_command_writes_the_zoos_figures_in_any_process_the_same(
         assert path.read_bytes() == (other / path.name).read_bytes(), path.name
 
 
-def test_without_matplotlib_a_line_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_matplotlib_a_line_says_how_to_get_it(tmp_path, monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("matplotlib")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -352,46 +254,37 @@ def test_without_matplotlib_a_line_says_how_to_get_it(
     assert "pip install 'smallnet[figures]'" in line
 
 
-def test_files_that_are_no_records_are_skipped_with_a_line_each(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_files_that_are_no_records_are_skipped_with_a_line_each(tmp_path, capsys):
     folder = tmp_path / "records"
     folder.mkdir()
-    (folder / "good.json").write_text(json.dumps(record()), "utf-8")
-    (folder / "held.json").write_text(json.dumps(record(holdout=5000)), "utf-8")
-    (folder / "list.json").write_text("[1]", "utf-8")
-    (folder / "half.json").write_text('{"recipe":\n', "utf-8")
-    (folder / "bytes.json").write_bytes(b"\xff\xfe\x00")
-    (folder / "deep.json").write_text("[" * 100_000, "utf-8")
+    for name, content in {
+        "good.json": json.dumps(record()).encode(),
+        "held.json": json.dumps(record(holdout=5000)).encode(),
+        "half.json": b'{"recipe":',
+        "bytes.json": b"\xff\xfe\x00",
+        "deep.json": b"[" * 100_000,
+        "weights.safetensors": b"weights",
+    }.items():
+        (folder / name).write_bytes(content)
     (folder / "folder.json").mkdir()
-    (folder / "weights.safetensors").write_bytes(b"weights")
     assert main([str(tmp_path / "out"), str(folder)]) == 0
     shown = capsys.readouterr()
     assert len(shown.out.splitlines()) == 3, "two of the good one, and figure 17"
-    warnings = shown.err.splitlines()
-    assert [re.match(r"warning: .*?(\w+)\.json: ", text)[1] for text in warnings] == [  # type: ignore[index]
-        *("bytes", "deep", "folder", "half", "held", "list"),
-    ]
+    named = re.findall(r"^warning: .*?(\w+)\.json: ", shown.err, re.M)
+    assert named == ["bytes", "deep", "folder", "half", "held"]
 
 
-@pytest.mark.parametrize("which", ["out is a file", "no records folder", "records is a file"])
-def test_an_unusable_folder_is_one_line_and_status_2(
-    which: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "file"
-    file.write_text("", "utf-8")
-    arguments = {
-        "out is a file": [file],
-        "no records folder": [tmp_path / "out", tmp_path / "absent"],
-        "records is a file": [tmp_path / "out", file],
-    }[which]
-    assert main([str(argument) for argument in arguments]) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    (text,) = shown.err.splitlines()
-    assert text.startswith(str(arguments[-1])) and text.endswith("expected a folder")
-
-
-def test_no_curve_at_all_is_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "out"), str(tmp_path)]) == 1
-    assert "none of 0 records" in capsys.readouterr().err
+def test_unusable_folders_and_no_curve_at_all_are_one_line(tmp_path, capsys):
+    file, out = tmp_path / "file", tmp_path / "out"
+    file.touch()
+    (tmp_path / "empty").mkdir()
+    for arguments, status, expected in (
+        ([file], 2, f"{file}: expected a folder"),
+        ([out, tmp_path / "absent"], 2, f"{tmp_path / 'absent'}: expected a folder"),
+        ([out, file], 2, f"{file}: expected a folder"),
+        ([out, tmp_path / "empty"], 1, "none of 0 records"),
+    ):
+        assert main([str(argument) for argument in arguments]) == status
+        shown = capsys.readouterr()
+        (text,) = shown.err.splitlines()
+        assert shown.out == "" and all(part in text for part in expected.split(": "))

@@ -1,7 +1,5 @@
 """First weights by their defining properties: what a network computes before its first step."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
@@ -10,9 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallnet_core.models import build_model
-from smallnet_core.models.initialisation import (
-    initialise,
-)
+from smallnet_core.models.initialisation import initialise
 
 # The network that each is for.
 NETWORKS = {
@@ -37,56 +33,38 @@ def fresh(network: str, initialisation: str = "default", **overrides: Any) -> An
     return model
 
 
-# --- All of them --------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_seed_gives_the_same_weights_and_others_than_the_default(name: str) -> None:
-    states = [fresh(NETWORKS[name], name).state_dict() for _ in range(2)]
-    default = fresh(NETWORKS[name]).state_dict()
+def test_a_seed_gives_the_same_weights_and_others_than_the_default(name):
+    model, again = (fresh(NETWORKS[name], name) for _ in range(2))
+    default = fresh(NETWORKS[name])
+    states = [network.state_dict() for network in (model, again, default)]
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
-    assert any(not torch.equal(value, default[key]) for key, value in states[0].items())
+    assert any(not torch.equal(value, states[2][key]) for key, value in states[0].items())
     assert all(value.isfinite().all() for value in states[0].values())
+    trainable = [
+        {key: p.requires_grad for key, p in m.named_parameters()} for m in (model, default)
+    ]
+    assert trainable[0] == trainable[1] and all(p.is_leaf for p in model.parameters())
 
-
-@pytest.mark.parametrize("network", NETWORKS.values())
-def test_the_default_leaves_weights_and_random_state_alone(network: str) -> None:
-    model = build_model(network)
-    before = {key: value.clone() for key, value in model.state_dict().items()}
     random_state = torch.get_rng_state()
-    initialise(model, "default")
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    initialise(default, "default")
+    assert all(torch.equal(value, states[2][key]) for key, value in default.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_what_was_trainable_stays_so_and_nothing_else(name: str) -> None:
-    model = build_model(NETWORKS[name])
-    before = {key: p.requires_grad for key, p in model.named_parameters()}
-    initialise(model, name, noise(5))
-    after = dict(model.named_parameters())
-    assert {key: p.requires_grad for key, p in after.items()} == before
-    assert all(p.is_leaf for p in after.values())
-
-
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_name_and_missing_images_are_refused():
     with pytest.raises(
         ValueError, match=r"'orthogonal'; known: default, zero_residual, .*whitened"
     ):
         initialise(nn.Linear(1, 1), "orthogonal")
-
-
-def test_missing_images_are_asked_for() -> None:
     with pytest.raises(ValueError, match="'whitened' is computed from training images"):
         initialise(build_model("speednet"), "whitened")
 
 
-# --- zero_residual ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("network", ["resnet18_s", "resnet50"])
-def test_each_block_is_its_shortcut(network: str) -> None:
-    overrides: dict[str, Any] = {"width": 8} if network == "resnet50" else {}
+@pytest.mark.parametrize(
+    ("network", "overrides"), [("resnet18_s", {}), ("resnet50", {"width": 8})], ids=["18", "50"]
+)
+def test_each_block_is_its_shortcut(network, overrides):
     model = fresh(network, "zero_residual", **overrides)
     blocks = [block for stage in model.stages for block in stage]
     assert len(blocks) == {"resnet18_s": 8, "resnet50": 16}[network]
@@ -101,20 +79,6 @@ def test_each_block_is_its_shortcut(network: str) -> None:
                 y = out
     default = fresh(network, **overrides)
     assert not torch.equal(default.stages[0](x), model.stages[0](x))
-
-
-def test_the_branches_of_zero_residual_still_learn() -> None:
-    """The scale has a gradient at once; the convolutions behind it have one from then on."""
-    model = fresh("resnet18_s", "zero_residual").train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(2):
-        optimizer.zero_grad()
-        F.cross_entropy(model(noise(8)), torch.arange(8)).backward()
-        optimizer.step()
-    assert all(p.grad.any() for p in model.parameters())
-
-
-# --- delta_orthogonal ---------------------------------------------------------------------------
 
 
 def norms_through(model: Any, x: Tensor) -> list[float]:
@@ -133,30 +97,12 @@ def norms_through(model: Any, x: Tensor) -> list[float]:
     return found
 
 
-def one_colour() -> Tensor:
-    return noise(6)[:, :, :1, :1].expand(-1, -1, 32, 32)
-
-
-def test_delta_orthogonal_keeps_the_norm_of_an_image_of_one_colour_through_13_relus() -> None:
+def test_delta_orthogonal_keeps_the_norm_of_an_image_of_one_colour_through_13_relus():
     """There the max pools do nothing; the default's signal is a fraction at the end."""
-    kept = norms_through(fresh("vgg16_s", "delta_orthogonal"), one_colour())
+    one_colour = noise(6)[:, :, :1, :1].expand(-1, -1, 32, 32)
+    kept = norms_through(fresh("vgg16_s", "delta_orthogonal"), one_colour)
     assert kept == pytest.approx([1.0] * 13, rel=1e-5)
-    assert norms_through(fresh("vgg16_s"), one_colour())[-1] < 0.5
-
-
-def test_delta_orthogonal_keeps_angles_too() -> None:
-    """An isometry: two images are as far apart after the convolutions as before."""
-    model, (first, second) = fresh("vgg16_s", "delta_orthogonal"), one_colour()[:2]
-    features = model.features(torch.stack((first, second))).flatten(1)
-    # relu(a) beside relu(-a) is a again in other coordinates.
-    half = features.shape[1] // 2
-    positions = features[:, :half] - features[:, half:]
-    assert (positions[0] - positions[1]).norm().item() == pytest.approx(
-        (first - second)[:, 0, 0].norm().item(), rel=1e-4
-    )
-
-
-# --- convolutional ------------------------------------------------------------------------------
+    assert norms_through(fresh("vgg16_s"), one_colour)[-1] < 0.5
 
 
 def mean_attentions(model: Any, x: Tensor) -> list[Tensor]:
@@ -189,7 +135,7 @@ def neighbours(offset: tuple[int, int], side: int = 8) -> tuple[Tensor, Tensor]:
 OFFSETS = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
 
-def test_each_heads_attention_peaks_at_its_neighbour() -> None:
+def test_each_heads_attention_peaks_at_its_neighbour():
     attentions = mean_attentions(fresh("vit_s", "convolutional"), noise(16))
     assert len(attentions) == 4
     for attention in attentions:
@@ -202,52 +148,17 @@ def test_each_heads_attention_peaks_at_its_neighbour() -> None:
             assert attention[head, here, there].mean() > 0.1, offset
 
 
-def test_convolutional_changes_queries_and_keys_alone() -> None:
-    default, ours = (fresh("vit_s", name).state_dict() for name in ("default", "convolutional"))
-    for key, value in ours.items():
-        rows = slice(2 * 192, None) if "to_qkv" in key else slice(None)
-        assert torch.equal(value[rows], default[key][rows]), key
-        assert ("to_qkv" in key) != torch.equal(value, default[key]), key
-
-
-# --- whitened -----------------------------------------------------------------------------------
-
-
-def test_whitening_is_that_of_the_covariance_by_numpy() -> None:
+def test_whitening_is_that_of_the_covariance_with_mirrored_sorted_signed_filters():
     """The filters' Gram matrix V (D + eps)^-1 V^T does not depend on signs or order."""
-    images = noise(40)
-    weight = fresh_whitening(images)[:12].flatten(1).double()
-    patches = torch.stack(
-        [
-            images[:, channel, row : row + 31, column : column + 31].flatten()
-            for channel in range(3)
-            for row in range(2)
-            for column in range(2)
-        ]
-    ).double()
+    images, model = noise(40), build_model("speednet")
+    initialise(model, "whitened", images)
+    filters = model.whitening.weight
+    weight = filters[:12].flatten(1).double()
+    patches = F.unfold(images.double(), 2).transpose(0, 1).flatten(1)
     moments = patches @ patches.T / patches.shape[1]
     expected = torch.linalg.inv(moments + 5e-4 * torch.eye(12, dtype=torch.float64))
     torch.testing.assert_close(weight.T @ weight, expected, rtol=1e-4, atol=1e-4)
-
-
-def fresh_whitening(images: Tensor) -> Tensor:
-    model: Any = build_model("speednet")
-    initialise(model, "whitened", images)
-    return model.whitening.weight
-
-
-def test_whitening_filters_are_sorted_signed_and_mirrored() -> None:
-    weight = fresh_whitening(noise(40))
-    assert torch.equal(weight[12:], -weight[:12])
-    sizes = weight[:12].flatten(1).norm(dim=1)  # the strongest direction has the smallest filter
+    assert torch.equal(filters[12:], -filters[:12]) and not filters.requires_grad
+    sizes = weight.norm(dim=1)  # the strongest direction has the smallest filter
     assert torch.equal(sizes, sizes.sort().values)
-    flat = weight[:12].flatten(1)
-    assert (flat.gather(1, flat.abs().argmax(1, keepdim=True)) > 0).all()
-    assert not weight.requires_grad
-
-
-def test_whitening_depends_on_neither_memory_format_nor_order() -> None:
-    images = noise(600)  # more than one chunk
-    expected = fresh_whitening(images)
-    for same in (images.contiguous(memory_format=torch.channels_last), images.flip(0)):
-        torch.testing.assert_close(fresh_whitening(same), expected, rtol=1e-4, atol=1e-4)
+    assert (weight.gather(1, weight.abs().argmax(1, keepdim=True)) > 0).all()

@@ -1,7 +1,5 @@
 """Targets that run what they say, and rounds within their bounds."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest
@@ -28,9 +26,7 @@ class Recorder(nn.Module):
 
 
 @pytest.mark.parametrize("batch_size", [1, 256])
-def test_a_target_is_one_forward_pass_in_evaluation_mode(
-    monkeypatch: pytest.MonkeyPatch, batch_size: int
-) -> None:
+def test_a_target_is_one_forward_pass_in_evaluation_mode(monkeypatch, batch_size):
     recorder, waits = Recorder(), []
     monkeypatch.setattr(latency, "synchronize", waits.append)
     state = torch.get_rng_state()
@@ -51,12 +47,10 @@ def test_a_target_is_one_forward_pass_in_evaluation_mode(
     ("seconds", "rounds"),
     [(1e-6, MAX_ROUNDS), (0.0049, MAX_ROUNDS), (0.01, 100), (0.3, 3), (0.9, 1), (7.0, 1)],
 )
-def test_rounds_fill_about_a_second(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
-) -> None:
+def test_rounds_fill_about_a_second(monkeypatch, seconds, rounds):
     now, calls = [0.0], []
 
-    def target() -> None:
+    def target():
         calls.append(None)
         now[0] += seconds
 
@@ -65,12 +59,10 @@ def test_rounds_fill_about_a_second(
     assert len(calls) == 1
 
 
-def test_the_reference_timing_is_taken_between_rounds_but_not_between_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_reference_timing_is_taken_between_rounds_but_not_between_all(monkeypatch):
     now = [0.0]
 
-    def clock() -> float:
+    def clock():
         now[0] += 0.001
         return now[0]
 

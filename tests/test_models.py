@@ -1,11 +1,5 @@
 """The networks against the paper: counts, listings line by line, and vit-pytorch's formulas."""
 
-from __future__ import annotations
-
-import hashlib
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,120 +31,72 @@ def images(batch_size: int, size: int = 32) -> Tensor:
     return torch.randn(batch_size, 3, size, size, generator=torch.Generator().manual_seed(7))
 
 
-def test_importing_the_registry_does_not_import_torch() -> None:
-    code = "import sys, smallnet_core.models; sys.exit('torch' in sys.modules)"
-    root = Path(__file__).resolve().parents[1]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
-
-
-def test_unknown_name_says_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"'resnet19'.*resnet18_s.*vit_s"):
-        build_model("resnet19")
-
-
-def test_at_least_one_class() -> None:
-    with pytest.raises(ValueError, match="not 0"):
-        build_model("vgg16_s", num_classes=0)
-
-
 @pytest.mark.parametrize("name", ["vgg16_s", "vit_s"])
-def test_dropout_can_be_overridden(name: str) -> None:
+def test_dropout_can_be_overridden(name):
     model = build_model(name, dropout=0.25)
     dropouts = [m for m in model.modules() if isinstance(m, nn.Dropout)]
     assert dropouts
     assert {m.p for m in dropouts} == {0.25}
 
 
-def test_override_that_a_family_does_not_take() -> None:
-    with pytest.raises(ValueError, match=r"ResNet takes no dropout: it takes .*num_classes"):
-        build_model("resnet18_s", dropout=0.1)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"name": "resnet19"}, r"'resnet19'.*resnet18_s.*vit_s"),
+        ({"name": "vgg16_s", "num_classes": 0}, "not 0"),
+        ({"name": "resnet18_s", "dropout": 0.1}, r"ResNet takes no dropout: it takes .*num_clas"),
+        ({"name": "vit_s", "patch_size": 5}, "patch_size 5"),
+        ({"name": "vit_s", "heads": 7}, "heads 7"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        build_model(**arguments)
 
 
-@pytest.mark.parametrize(("override", "value"), [("patch_size", 5), ("heads", 7)])
-def test_vit_shapes_that_do_not_divide(override: str, value: int) -> None:
-    with pytest.raises(ValueError, match=f"{override} {value}"):
-        build_model("vit_s", **{override: value})
+# Parameters with 10 and 100 classes, layers that the name counts, multiply-adds: as far as stated.
+FACTS = {
+    "resnet18": (11_173_962, 11_220_132, 18, 555_422_720),
+    "resnet18_s": (701_466, 713_076, 18, 35_046_656),
+    "resnet34": (21_282_122, None, 34, None),
+    "resnet50": (23_520_842, None, 50, None),
+    "resnet101": (42_512_970, None, 101, None),
+    "resnet152": (58_156_618, None, 152, None),
+    "vgg16": (15_245_130, None, 16, None),
+    "vgg16_s": (955_098, 966_708, 16, 19_940_608),
+    "vgg19": (20_029_514, None, 17, None),  # with one Linear in place of three
+    "vit": (9_786_378, None, None, None),
+    "vit_s": (840_010, 851_620, None, 58_223_360),
+    "speednet": (991_032, 1_006_872, 8, 74_497_280),
+}
+
+
+@pytest.mark.parametrize("name", MODEL_NAMES)
+def test_counts_and_depths(name):
+    model = on_meta(name)
+    assert model(torch.empty(4, 3, 32, 32, device="meta")).shape == (4, 10)
+    found = count_on_meta(name), count_on_meta(name, 100), depth(model), multiply_adds(model)
+    for fact, expected in zip(found, FACTS[name], strict=True):
+        assert expected in (None, fact)
 
 
 @pytest.mark.parametrize(
-    ("name", "num_classes", "expected"),
+    ("name", "expected", "layers"),
     [
-        ("resnet18", 10, 11_173_962),
-        ("resnet18", 100, 11_220_132),
-        ("resnet18_s", 10, 701_466),
-        ("resnet18_s", 100, 713_076),
-        ("resnet34", 10, 21_282_122),
-        ("resnet50", 10, 23_520_842),
-        ("resnet101", 10, 42_512_970),
-        ("resnet152", 10, 58_156_618),
-        ("vgg16", 10, 15_245_130),
-        ("vgg16_s", 10, 955_098),
-        ("vgg16_s", 100, 966_708),
-        ("vgg19", 10, 20_029_514),
-        ("vit", 10, 9_786_378),
-        ("vit_s", 10, 840_010),
-        ("vit_s", 100, 851_620),
-        ("speednet", 10, 991_032),
-        ("speednet", 100, 1_006_872),
+        ("vit_h_14", 632_045_800, None),
+        ("densenet_bc_190", 25_624_430, 190),
+        ("vgg19", 20_029_514, None),
+        ("resnet50_imagenet", 25_557_032, 50),
     ],
 )
-def test_parameters(name: str, num_classes: int, expected: int) -> None:
-    assert count_on_meta(name, num_classes) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("vit_h_14", 632_045_800),
-        ("densenet_bc_190", 25_624_430),
-        ("vgg19", 20_029_514),
-        ("resnet50_imagenet", 25_557_032),
-    ],
-)
-def test_reference_parameters(name: str, expected: int) -> None:
+def test_references(name, expected, layers):
     model = build_reference(name)
     assert count_parameters(model) == expected
+    assert layers in (None, depth(model))
     assert {p.device.type for p in model.parameters()} == {"meta"}
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("resnet18", 18),
-        ("resnet18_s", 18),
-        ("resnet34", 34),
-        ("resnet50", 50),
-        ("resnet101", 101),
-        ("resnet152", 152),
-        ("vgg16", 16),
-        ("vgg19", 17),  # with one Linear in place of three
-        ("speednet", 8),
-    ],
-)
-def test_depth(name: str, expected: int) -> None:
-    assert depth(on_meta(name)) == expected
-
-
-def test_reference_depth() -> None:
-    assert depth(build_reference("densenet_bc_190")) == 190
-    assert depth(build_reference("resnet50_imagenet")) == 50
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("resnet18", 555_422_720),
-        ("resnet18_s", 35_046_656),
-        ("vgg16_s", 19_940_608),
-        ("vit_s", 58_223_360),
-        ("speednet", 74_497_280),
-    ],
-)
-def test_multiply_adds(name: str, expected: int) -> None:
-    assert multiply_adds(on_meta(name)) == expected
-
-
-def test_shared_and_frozen_parameters_are_not_counted_twice_or_at_all() -> None:
+def test_shared_and_frozen_parameters_are_not_counted_twice_or_at_all():
     layer = nn.Linear(3, 2)
     frozen = nn.Linear(5, 5).requires_grad_(False)
     assert count_parameters(nn.ModuleList([layer, layer, frozen])) == 8
@@ -160,7 +106,7 @@ def test_shared_and_frozen_parameters_are_not_counted_twice_or_at_all() -> None:
     ("name", "source"),
     [("resnet18_s", "Appendix A"), ("vgg16_s", "Appendix B"), ("vit_s", "Appendix C")],
 )
-def test_listing_line_by_line(name: str, source: str) -> None:
+def test_listing_line_by_line(name, source):
     claims = by_source(source)
     lines = [
         (c.details["index"], c.details["layer_type"], c.details["output_shape"], c.paper_value)
@@ -179,9 +125,9 @@ def test_listing_line_by_line(name: str, source: str) -> None:
     assert round(summary.estimated_total_mb, 2) == printed["estimated_total_size_mb"]
 
 
-@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", SMALL)
-def test_layer_table_leaves_a_real_model_as_it_was(name: str, training: bool) -> None:
+def test_layer_table_leaves_a_real_model_as_it_was(name):
+    training = name != "vit_s"
     model = build_model(name).train(training)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     rng_state = torch.get_rng_state()
@@ -193,22 +139,14 @@ def test_layer_table_leaves_a_real_model_as_it_was(name: str, training: bool) ->
         assert torch.equal(value, before[key]), key
 
 
-@pytest.mark.parametrize("num_classes", [10, 100])
-@pytest.mark.parametrize("name", MODEL_NAMES)
-def test_output_shape(name: str, num_classes: int) -> None:
-    with torch.device("meta"):
-        logits = build_model(name, num_classes)(torch.empty(4, 3, 32, 32))
-    assert logits.shape == (4, num_classes)
-
-
-def test_densenet() -> None:
+def test_densenet():
     model = DenseNet(depth=10, growth=4, num_classes=7)
     assert depth(model) == 10
     assert model(images(2)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("name", [*SMALL, "speednet"])
-def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
+def test_an_image_does_not_depend_on_its_batch(name):
     model = build_model(name).eval()
     batch = images(5)
     with torch.no_grad():
@@ -219,7 +157,7 @@ def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("name", [*SMALL, "speednet"])
-def test_gradients_reach_every_parameter(name: str, autocast: bool) -> None:
+def test_gradients_reach_every_parameter(name, autocast):
     torch.manual_seed(0)
     model = build_model(name)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
@@ -233,22 +171,7 @@ def test_gradients_reach_every_parameter(name: str, autocast: bool) -> None:
         assert parameter.grad.any(), key
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("resnet18_s", "062f01e5527bcbb2"),
-        ("vgg16_s", "2c62baaa0364d382"),
-        ("vit_s", "a5d070f00753eaa8"),
-        ("speednet", "94d97439065f19b0"),
-    ],
-)
-def test_checkpoints_stay_loadable(name: str, expected: str) -> None:
-    state = on_meta(name).state_dict()
-    lines = "\n".join(f"{key} {tuple(value.shape)}" for key, value in state.items())
-    assert hashlib.sha256(lines.encode()).hexdigest()[:16] == expected
-
-
-def test_resnet_pools_4x4_at_32_and_what_is_left_elsewhere() -> None:
+def test_resnet_pools_4x4_at_32_and_what_is_left_elsewhere():
     model: Any = build_model("resnet18_s").eval()
     kept: list[Tensor] = []
     model.stages.register_forward_hook(lambda module, args, output: kept.append(output))
@@ -260,7 +183,7 @@ def test_resnet_pools_4x4_at_32_and_what_is_left_elsewhere() -> None:
             assert model(images(2, size)).shape == (2, 10)
 
 
-def test_vgg_initialisation() -> None:
+def test_vgg_initialisation():
     torch.manual_seed(0)
     model = build_model("vgg16_s")
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
@@ -317,7 +240,7 @@ def vit_pytorch_oracle(ours: nn.Module) -> Any:
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_vit_agrees_with_vit_pytorch(training: bool) -> None:
+def test_vit_agrees_with_vit_pytorch(training):
     torch.manual_seed(0)
     ours: Any = build_model("vit_s").train(training)
     oracle = vit_pytorch_oracle(ours).train(training)
@@ -337,14 +260,7 @@ def test_vit_agrees_with_vit_pytorch(training: bool) -> None:
     )
 
 
-def test_speednet_with_other_widths() -> None:
-    with torch.device("meta"):
-        model = build_model("speednet", widths=(64, 128, 224))
-    for size in (16, 24, 32):
-        assert model(torch.empty(2, 3, size, size, device="meta")).shape == (2, 10)
-
-
-def test_speednet_freezes_its_first_layer_and_the_scales_of_its_norms() -> None:
+def test_speednet_freezes_its_first_layer_and_the_scales_of_its_norms():
     model = build_model("speednet")
     frozen = {key for key, p in model.named_parameters() if not p.requires_grad}
     scales = {f"groups.{group}.norms.{i}.weight" for group in range(3) for i in range(2)}
@@ -352,7 +268,7 @@ def test_speednet_freezes_its_first_layer_and_the_scales_of_its_norms() -> None:
     assert all((model.get_parameter(key) == 1).all() for key in scales)
 
 
-def test_speednets_convolutions_begin_as_identities() -> None:
+def test_speednets_convolutions_begin_as_identities():
     """What is there of inputs is handed on; the other outputs are torch's default, not zero."""
     model: Any = build_model("speednet")
     convolutions = [m for m in model.groups.modules() if isinstance(m, nn.Conv2d)]
@@ -370,22 +286,17 @@ def test_speednets_convolutions_begin_as_identities() -> None:
     assert torch.equal(first(x), x[:, :16])
 
 
-def test_speednet_by_hand() -> None:
+def test_speednet_by_hand():
     torch.manual_seed(0)
     model: Any = build_model("speednet", widths=(8, 12))
     batch = images(4)
     x = F.gelu(F.conv2d(batch, model.whitening.weight, model.whitening.bias))
     for group in model.groups:
         x = F.max_pool2d(F.conv2d(x, group.convs[0].weight, padding=1), 2)
-        x = F.gelu(batch_norm(x, group.norms[0].bias))
+        x = F.gelu(F.batch_norm(x, None, None, bias=group.norms[0].bias, training=True))
         x = F.conv2d(x, group.convs[1].weight, padding=1)
-        x = F.gelu(batch_norm(x, group.norms[1].bias))
+        x = F.gelu(F.batch_norm(x, None, None, bias=group.norms[1].bias, training=True))
     expected = x.amax(dim=(2, 3)) @ model.head.weight.T / 9
     torch.testing.assert_close(model(batch), expected, rtol=1e-4, atol=1e-5)
     statistics = model.groups[0].norms[0]
     assert statistics.momentum == 0.4
-
-
-def batch_norm(x: Tensor, bias: Tensor) -> Tensor:
-    variance, mean = torch.var_mean(x, dim=(0, 2, 3), keepdim=True, correction=0)
-    return (x - mean) / (variance + 1e-5).sqrt() + bias.view(1, -1, 1, 1)

@@ -1,7 +1,5 @@
 """smallnet_core.lab.sparse: what is mostly zero takes less room, and comes back bit for bit."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,12 +16,9 @@ def sparse(count: int, share: float, seed: int = 0) -> torch.Tensor:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    count=st.integers(1, 3000),
-    share=st.floats(0, 1),
-    seed=st.integers(0, 9),
-    half=st.booleans(),
+    count=st.integers(1, 3000), share=st.floats(0, 1), seed=st.integers(0, 9), half=st.booleans()
 )
-def test_every_tensor_comes_back(count: int, share: float, seed: int, half: bool) -> None:
+def test_every_tensor_comes_back(count, share, seed, half):
     tensor = sparse(count, share, seed)
     tensor = tensor.half() if half else tensor
     tensors, shapes = pack({"w": tensor, "n": torch.tensor(3)})
@@ -34,7 +29,7 @@ def test_every_tensor_comes_back(count: int, share: float, seed: int, half: bool
     assert ("w" in shapes) == (count >= PACKED_FROM and kept < count / 2)
 
 
-def test_shapes_and_channels_last_come_back() -> None:
+def test_shapes_and_channels_last_come_back():
     weight = sparse(64 * 32 * 9, 0.1).view(64, 32, 3, 3).to(memory_format=torch.channels_last)
     tensors, shapes = pack({"conv.weight": weight})
     assert shapes == {"conv.weight": [64, 32, 3, 3]}
@@ -42,7 +37,7 @@ def test_shapes_and_channels_last_come_back() -> None:
     assert torch.equal(unpack(tensors, shapes)["conv.weight"], weight)
 
 
-def test_what_is_not_a_number_is_not_taken_for_zero() -> None:
+def test_what_is_not_a_number_is_not_taken_for_zero():
     weight = torch.zeros(PACKED_FROM)
     weight[7] = torch.nan
     tensors, shapes = pack({"w": weight})
@@ -59,14 +54,14 @@ def test_what_is_not_a_number_is_not_taken_for_zero() -> None:
         (lambda t: t.update({"w.values": t["w.values"][:-1]}), "values for"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, said) -> None:
+def test_what_does_not_fit_is_refused(change, said):
     tensors, shapes = pack({"w": sparse(2048, 0.2)})
     change(tensors)
     with pytest.raises((LookupError, ValueError), match=said):
         unpack(tensors, shapes)
 
 
-def test_bytes_are_those_of_the_files() -> None:
+def test_bytes_are_those_of_the_files():
     found = stored_bytes({"w": sparse(100_000, 0.1)})
     assert 400_000 < found["dense_bytes"] < 400_200
     # A bit an entry, and four bytes for each of the ten thousand that are left.

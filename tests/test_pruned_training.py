@@ -1,15 +1,11 @@
 """Trainings that begin from a trained network: smaller, masked, rewound, in rounds, resumed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from smallnet_core.data.datasets import CLASS_NAMES, Dataset
 from smallnet_core.lab.cache import CachedModel, ModelCache, in_dtype, read_entry, write_entry
 from smallnet_core.lab.publish import put_into_zoo
 from smallnet_core.lab.settings import Settings
@@ -17,41 +13,18 @@ from smallnet_core.lab.workbench import Workbench
 from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
-from smallnet_core.records import Environment
+from smallnet_core.system.machine import environment
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.loop import Trained, train
 from smallnet_core.training.start import Source, network_of
+from tests.test_checkpoints import Killed, Killer
+from tests.trainable import tiny
 
 CPU = torch.device("cpu")
-ENVIRONMENT = Environment(
-    device="cpu",
-    device_name="some processor",
-    machine="x86_64",
-    system="Linux",
-    python="3.11",
-    num_threads=1,
-    memory_gib=1.0,
-    versions={},
-)
 
 
-def made_up() -> Dataset:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (48, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    labels = torch.arange(48) % 10
-    return Dataset(
-        name="cifar10",
-        train_images=images,
-        train_labels=labels,
-        test_images=images,
-        test_labels=labels,
-        class_names=CLASS_NAMES["cifar10"],
-        digests={"train": "a", "test": "b"},
-        source="made up",
-    )
-
-
-DATA = made_up()
+ENVIRONMENT = environment(CPU)
+DATA = tiny("cifar10", 48)
 DENSE = replace(
     find_recipe("tuned", "cifar10", "resnet18_s", "sgdm"),
     epochs=3,
@@ -153,28 +126,13 @@ def test_fresh_weights_have_the_shape_and_nothing_else_of_the_pruned_network():
 
 
 @pytest.mark.parametrize("structure", ["weights", "channels"])
-def test_a_cut_training_ends_as_the_uninterrupted(structure, tmp_path, monkeypatch):
+def test_a_cut_training_ends_as_the_uninterrupted(structure, tmp_path):
     recipe = pruned(structure=structure)
     sources = {DENSE: source(trained(DENSE))}
 
-    class Cut(Exception):  # noqa: N818
-        pass
-
-    class CutAfter:
-        steps = 0
-
-        def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
-        def note(self, line: str) -> None: ...
-        def epoch(self, result: Any) -> None: ...
-        def close(self) -> None: ...
-        def step(self) -> None:
-            self.steps += 1
-            if self.steps == 5:  # of 6: in the second epoch
-                raise Cut
-
     path = tmp_path / "checkpoint"
-    with pytest.raises(Cut):
-        train(recipe, DATA, CPU, sources=sources, checkpoint=path, progress=CutAfter())
+    with pytest.raises(Killed):  # in the second epoch
+        train(recipe, DATA, CPU, sources=sources, checkpoint=path, progress=Killer(5))
     assert path.exists()
     resumed = train(recipe, DATA, CPU, sources=sources, checkpoint=path)
     assert resumed.interruptions and same(resumed, trained(recipe))
@@ -206,25 +164,17 @@ def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
     assert size < 0.33 * 4 * SIZE
 
 
-def test_packed_half_precision_comes_back_whole(tmp_path):
-    result = trained(pruned(max_params=SIZE // 4))
-    cache = ModelCache(tmp_path)
-    model = cache.store(result, ENVIRONMENT, {}, None)
-    write_entry(
-        tmp_path / "zoo", result.recipe, in_dtype(result.state_dict, torch.float16), model.record
-    )
-    entry = read_entry(tmp_path / "zoo", result.recipe)
-    assert entry is not None
-    for name, tensor in entry[0].items():
-        assert torch.equal(
-            tensor, in_dtype(result.state_dict, torch.float16)[name].to(tensor.dtype)
-        ), name
-
-
-def test_a_damaged_plan_or_packing_is_put_aside(tmp_path):
+def test_packed_half_precision_comes_back_whole_and_damage_is_put_aside(tmp_path):
     result = trained(pruned(max_params=SIZE // 4))
     cache = ModelCache(tmp_path, zoo=tmp_path / "zoo")
-    cache.store(result, ENVIRONMENT, {}, None)
+    model = cache.store(result, ENVIRONMENT, {}, None)
+    half = in_dtype(result.state_dict, torch.float16)
+    write_entry(tmp_path / "half", result.recipe, half, model.record)
+    entry = read_entry(tmp_path / "half", result.recipe)
+    assert entry is not None
+    assert all(
+        torch.equal(tensor, half[name].to(tensor.dtype)) for name, tensor in entry[0].items()
+    )
     record = tmp_path / f"{result.recipe.name}.json"
     record.write_text(record.read_text().replace('"packed": {', '"packed": {"nothing": [3],'))
     assert cache.load(result.recipe) is None
@@ -234,14 +184,14 @@ def test_a_damaged_plan_or_packing_is_put_aside(tmp_path):
 def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(monkeypatch):
     asked: list[Any] = []
 
-    def timed(recipe: Recipe, max_params: int | None, *_: Any) -> list[float]:
+    def timed(recipe, max_params, *_):
         asked.append(max_params)
         return [1.0]
 
     monkeypatch.setattr("smallnet_core.training.estimates._time_steps", timed)
     monkeypatch.setattr("smallnet_core.training.estimates._step_seconds", {})
 
-    def estimate(recipe: Recipe) -> float:
+    def estimate(recipe):
         return estimate_seconds(recipe, num_train=160, num_test=48, device=CPU)
 
     whole = estimate(DENSE)
@@ -254,7 +204,7 @@ def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(
     assert asked[-1] is None or asked.count(None) >= 1
 
 
-def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path: Path):
+def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path):
     result = trained(pruned(structure="channels"))
     bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))
     bench.cache.zoo = tmp_path / "zoo"

@@ -1,7 +1,5 @@
 """Removed channels: how many parameters are left, which ones, and the same network from JSON."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 import json
@@ -69,48 +67,22 @@ CASES = [
     for importance in IMPORTANCES
     if importance != "bn_scale" or name not in WITHOUT_SCALES
 ]
+CASES += [("resnet18", "magnitude"), ("vgg16", "magnitude")]
 
 
 @pytest.mark.parametrize(("name", "importance"), CASES, ids=map("-".join, CASES))
-def test_a_small_network_comes_close_to_its_target_and_back_from_json(
-    name: str, importance: str
-) -> None:
+def test_a_network_comes_close_to_its_target_and_back_from_json(name, importance):
+    target = 250_000 if name in SMALL else 1_000_000
     model = network(name)
-    plan = prune(model, 250_000, importance)
-    assert 0.985 * 250_000 <= count_parameters(model) <= 250_000
-    assert_consistent(model)
-    assert torch.equal(logits(rebuilt(network(name, 1), plan, model.state_dict())), logits(model))
-
-
-@pytest.mark.parametrize("name", ["resnet18", "vgg16"])
-def test_a_large_network_comes_to_a_million_and_back_from_json(name: str) -> None:
-    model = network(name)
-    plan = prune(model, 1_000_000)
-    assert 985_000 <= count_parameters(model) <= 1_000_000
-    assert_consistent(model)
+    plan = prune(model, target, importance)
+    assert 0.985 * target <= count_parameters(model) <= target
     again = rebuilt(network(name, 1), plan, model.state_dict())
     assert torch.equal(logits(again), logits(model))
-    assert multiply_adds(again) == multiply_adds(model) < multiply_adds(network(name)) / 3
-
-
-def assert_consistent(model: nn.Module) -> None:
-    """What layers say of themselves is what their tensors are; ten classes, three colours."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            assert module.weight.shape[:2] == (module.out_channels, module.in_channels)
-        elif isinstance(module, nn.Linear):
-            assert module.weight.shape == (module.out_features, module.in_features)
-        elif isinstance(module, nn.BatchNorm2d):
-            assert module.num_features == len(module.weight) == len(module.running_mean)
-        elif isinstance(module, nn.LayerNorm):
-            assert module.normalized_shape == module.weight.shape
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    assert layers[-1].weight.shape[0] == 10
-    assert layers[0].weight.shape[1] in (3, 48)
+    assert multiply_adds(again) == multiply_adds(model) < multiply_adds(network(name))
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_plan_of_a_plan_is_the_sum(name: str) -> None:
+def test_a_plan_of_a_plan_is_the_sum(name):
     model = network(name)
     plan = prune(model, 500_000)
     once = copy.deepcopy(model)
@@ -119,26 +91,6 @@ def test_a_plan_of_a_plan_is_the_sum(name: str) -> None:
     assert_equal_states(apply_plan(once, plan[1:]), model)
     assert_equal_states(apply_plan(network(name), plan), model)
     assert count_parameters(model) <= 250_000
-    assert_consistent(model)
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_the_cuts_are_those_of_torch_pruning(name: str) -> None:
-    import torch_pruning as tp
-
-    model, reference = network(name), network(name)
-    plan = prune(model, 250_000, "random")
-    graph = tp.DependencyGraph().build_dependency(
-        reference.requires_grad_(True), (pixels(1),), verbose=False
-    )
-    history: list[Any] = []
-    for root, indices in plan[0].items():
-        if root.endswith("to_qkv"):
-            history.append([root.replace("to_qkv", "to_out.0"), False, indices])
-        else:
-            history.append([root, True, indices])
-    graph.load_pruning_history(history)
-    assert_equal_states(model, reference)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +101,7 @@ def test_the_cuts_are_those_of_torch_pruning(name: str) -> None:
     ],
     ids=["inside a block", "of a stage"],
 )
-def test_a_removed_channel_is_one_that_is_always_zero(root: str, norms: list[str]) -> None:
+def test_a_removed_channel_is_one_that_is_always_zero(root, norms):
     model = network("resnet18_s")
     silent = copy.deepcopy(model)
     for norm in map(silent.get_submodule, norms):
@@ -161,7 +113,7 @@ def test_a_removed_channel_is_one_that_is_always_zero(root: str, norms: list[str
     torch.testing.assert_close(logits(model), logits(silent))
 
 
-def test_removed_dimensions_of_heads_are_zero_queries_keys_and_values() -> None:
+def test_removed_dimensions_of_heads_are_zero_queries_keys_and_values():
     model = network("vit_s")
     silent = copy.deepcopy(model)
     attention, hidden = "transformer.blocks.2.block.block", "transformer.blocks.3.block.block.net.0"
@@ -196,7 +148,7 @@ NORMS = [0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8, 0.6]
 
 
 @pytest.mark.parametrize("importance", ["magnitude", "lamp"])
-def test_the_channels_with_the_smallest_weights_go(importance: str) -> None:
+def test_the_channels_with_the_smallest_weights_go(importance):
     model = one_hidden(NORMS)
     per_channel = 3072 + 1 + 10
     plan = prune(model, 10 + 5 * per_channel, importance)
@@ -205,7 +157,7 @@ def test_the_channels_with_the_smallest_weights_go(importance: str) -> None:
     assert torch.equal(model[1].weight[:, 0], torch.tensor([0.5, 0.9, 0.7, 0.8, 0.6]))
 
 
-def test_by_what_the_loss_would_lose() -> None:
+def test_by_what_the_loss_would_lose():
     """A channel that the classifier ignores has no gradient, however large its weights are."""
     model = one_hidden(NORMS)
     with torch.no_grad():
@@ -215,21 +167,7 @@ def test_by_what_the_loss_would_lose() -> None:
     assert prune(model, 15_500, "magnitude") != [{"1": [2, 4, 6]}]
 
 
-def test_where_all_are_equal_every_layer_loses_the_same_share() -> None:
-    model = network("resnet18_s")
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.ones_(module.weight)
-    prune(model, 250_000, "bn_scale")
-    shares = [
-        conv.out_channels / width
-        for stage, width in zip(model.stages, (16, 32, 64, 128), strict=True)
-        for conv in (stage[0].conv1, stage[1].conv2)
-    ]
-    assert max(shares) - min(shares) <= 1 / 16
-
-
-def test_no_layer_loses_more_than_nine_tenths() -> None:
+def test_no_layer_loses_more_than_nine_tenths():
     model = network("vgg16_s")
     weak: Any = model.features[26]  # 128 channels
     weak.weight.data *= torch.linspace(1e-6, 1e-3, 128).view(-1, 1, 1, 1)
@@ -238,7 +176,7 @@ def test_no_layer_loses_more_than_nine_tenths() -> None:
     assert weak.out_channels == 13
 
 
-def test_frozen_layers_stay_whole() -> None:
+def test_frozen_layers_stay_whole():
     model = network("speednet")
     (channels,) = prune(model, 200_000)
     assert "whitening" not in channels
@@ -248,7 +186,7 @@ def test_frozen_layers_stay_whole() -> None:
     }
 
 
-def test_an_attention_keeps_its_heads_at_one_size() -> None:
+def test_an_attention_keeps_its_heads_at_one_size():
     model = network("vit_s")
     (channels,) = prune(model, 250_000)
     attentions = [root for root in channels if root.endswith("to_qkv")]
@@ -260,7 +198,7 @@ def test_an_attention_keeps_its_heads_at_one_size() -> None:
     assert all(m.heads == 8 for m in model.modules() if hasattr(m, "heads"))
 
 
-def test_random_importance_comes_from_the_seed_alone() -> None:
+def test_random_importance_comes_from_the_seed_alone():
     plans = []
     for weights, seed in ((0, 0), (1, 0), (0, 1)):
         torch.manual_seed(weights)
@@ -271,16 +209,11 @@ def test_random_importance_comes_from_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("training", [False, True])
-def test_only_tensors_change(name: str, training: bool) -> None:
+def test_only_tensors_change(name):
+    training = name != "vit_s"
     model = network(name).train(training)
-    modules = list(model.modules())
-    modules[3].train(not training)
-    modes = [module.training for module in modules]
-    named = dict(model.named_parameters())
+    modules, named = list(model.modules()), dict(model.named_parameters())
     trainable = {key: p.requires_grad for key, p in named.items()}
-    for p in named.values():
-        p.grad = torch.ones_like(p)
     plan = prune(model, 300_000, "taylor")
     again = apply_plan(build_model(name).train(training), plan)
     for one in (model, again):
@@ -288,12 +221,12 @@ def test_only_tensors_change(name: str, training: bool) -> None:
         assert {key: p.requires_grad for key, p in after.items()} == trainable
         assert all(p.grad is None and p.is_leaf for p in after.values())
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in one.modules())
-    assert list(model.modules()) == modules and [m.training for m in modules] == modes
+        assert all(m.training == training for m in one.modules())
+    assert list(model.modules()) == modules
     assert all(p is named[key] for key, p in model.named_parameters())
-    assert all(m.training == training for m in again.modules())
 
 
-def test_a_target_is_below_what_there_is() -> None:
+def test_what_cannot_be_pruned_to_is_refused():
     model = network("resnet18_s")
     before = copy.deepcopy(model)
     with pytest.raises(ValueError, match=r"max_params is 701,467, the network has only 701,466"):
@@ -303,46 +236,29 @@ def test_a_target_is_below_what_there_is() -> None:
         prune(model, 1_000)
     assert_equal_states(model, before)
     assert_equal_states(apply_plan(model, []), before)
-
-
-def test_factors_of_batch_norm_have_to_be_learned() -> None:
+    model.conv1.weight.data[0] = torch.nan
+    with pytest.raises(ValueError, match="weights or gradients are not finite"):
+        prune(model, 250_000)
     with pytest.raises(ValueError, match="bn_scale importance needs batch norms"):
         prune(network("speednet"), 250_000, "bn_scale")
 
 
-def test_weights_that_are_no_numbers() -> None:
-    model = network("resnet18_s")
-    model.conv1.weight.data[0] = torch.nan
-    with pytest.raises(ValueError, match="weights or gradients are not finite"):
-        prune(model, 250_000)
-
-
 @pytest.mark.parametrize(
-    ("model", "message"),
+    ("layers", "message"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), "no layer whose channels"),
-        (nn.Sequential(nn.Conv2d(3, 10, 32), nn.Flatten()), "no Linear layer"),
+        ([nn.Flatten(), nn.Linear(3072, 10)], "no layer whose channels"),
+        ([nn.Conv2d(3, 10, 32), nn.Flatten()], "no Linear layer"),
+        ([nn.Conv2d(3, 6, 32, groups=3), nn.Flatten(), nn.Linear(6, 10)], "grouped convolutions"),
         (
-            nn.Sequential(
-                nn.Conv2d(3, 6, 3, groups=3),
-                nn.AdaptiveAvgPool2d(1),
-                nn.Flatten(),
-                nn.Linear(6, 10),
-            ),
-            "grouped convolutions",
-        ),
-        (
-            nn.Sequential(
-                nn.Conv2d(3, 6, 3), nn.GroupNorm(1, 6), nn.Flatten(), nn.Linear(5400, 10)
-            ),
+            [nn.Conv2d(3, 6, 3), nn.GroupNorm(1, 6), nn.Flatten(), nn.Linear(5400, 10)],
             r"GroupNorm \(1\) cannot be removed",
         ),
     ],
     ids=["linear", "no classifier", "grouped", "group norm"],
 )
-def test_networks_that_cannot_be_pruned(model: nn.Module, message: str) -> None:
+def test_networks_that_cannot_be_pruned(layers, message):
     with pytest.raises(ValueError, match=message):
-        prune(model, 50)
+        prune(nn.Sequential(*layers), 50)
 
 
 QKV = "transformer.blocks.0.block.block.to_qkv"
@@ -352,35 +268,28 @@ QKV = "transformer.blocks.0.block.block.to_qkv"
     ("name", "plan"),
     [
         ("resnet18_s", None),
-        ("resnet18_s", [{"conv1": 1}]),
         ("resnet18_s", [{"conv1": [True]}]),
-        ("resnet18_s", [{"features.0": [1]}]),
         ("resnet18_s", [{"x" * 10**6: [1]}]),
         ("resnet18_s", [{"conv1": [1, 1]}]),
-        ("resnet18_s", [{"conv1": [16]}]),
-        ("resnet18_s", [{"conv1": [0, 1]}, {"conv1": [14]}]),
+        ("resnet18_s", [{"conv1": [0, 1]}, {"conv1": [14]}]),  # out of the second round's range
         ("resnet18_s", [{"conv1": list(range(16))}]),
-        ("vit_s", [{QKV: [0]}]),
+        ("vit_s", [{QKV: [0]}]),  # heads of unequal sizes
         ("vit_s", [{QKV: [192]}]),
     ],
-    ids=[
-        *("no list", "number", "flag", "other layer", "long name", "twice", "out of range"),
-        *("second round", "all", "heads of unequal sizes", "no such head"),
-    ],
+    ids=["no list", "flag", "other layer", "twice", "range", "all", "unequal", "no such head"],
 )
-def test_what_is_no_plan_of_this_network(name: str, plan: Any) -> None:
+def test_what_is_no_plan_of_this_network(name, plan):
     model = network(name)
     with pytest.raises(ValueError, match=r"^not a plan of this network: .{,102}$"):
         apply_plan(model, plan)
     assert_equal_states(model, network(name))
 
 
-@pytest.mark.parametrize("round_to", [8, 16])
-def test_multiples_of_a_number_of_channels_stay_multiples(round_to: int) -> None:
+def test_multiples_of_a_number_of_channels_stay_multiples():
     model = network("resnet18_s")
-    plan = prune_channels(model, 400_000, round_to=round_to)
+    plan = prune_channels(model, 400_000, round_to=8)
     widths = {m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)}
-    assert all(width % round_to == 0 for width in widths) and len(widths) > 3
+    assert all(width % 8 == 0 for width in widths) and len(widths) > 3
     # With one channel at a time the target is met more closely.
     assert 320_000 < count_parameters(model) <= 400_000
     rebuilt = apply_plan(network("resnet18_s"), plan)

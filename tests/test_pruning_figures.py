@@ -1,7 +1,5 @@
 """smallnet_core.figures of pruning: each value of the paper, what is measured, and what is not."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import math
@@ -20,11 +18,13 @@ from smallnet_core.figures.one_shot import one_shot_figures
 from smallnet_core.figures.records import read_run
 from smallnet_core.figures.sizes import NUM_PARAMS, published
 from smallnet_core.figures.style import AXIS, COLOURS
+from smallnet_core.models.layer_table import count_on_meta
 from smallnet_core.pruning.curve import TECHNIQUE_NAMES, Curve, write_curve
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES, find_pruned
+from tests.drawn import SVG, lines, said, texts
+from tests.test_pruning_curves import curve as a_curve
 
-SVG = "{http://www.w3.org/2000/svg}"
 PROPORTIONS = [round(k * 0.05, 2) for k in range(21)]
 SMALL = {"resnet18_s": "adabound", "vgg16_s": "sgdm", "vit_s": "adam"}
 
@@ -39,22 +39,14 @@ def curve(
 ) -> Curve:
     """A curve of the suite's own recipe unless ``fields`` differ."""
     given: dict[str, Any] = {
-        "technique": technique,
         "proportions": tuple(PROPORTIONS),
         "num_zeros": tuple(int(10_000 * p) for p in PROPORTIONS),
         "hits": tuple(int(9000 * (1 - p)) + 1000 for p in PROPORTIONS),
         "num_images": 10_000,
         "num_weights": 10_000,
-        "seed": 0,
         "network": find_recipe("tuned", "cifar10", network, optimizer, run).name,
-        "weights_sha256": "ab" * 32,
-        "environment": {"device": "cpu"},
-        "commit": None,
-        "dataset_digests": {},
-        "seconds": 1.5,
-        **fields,
     }
-    return Curve(**given)
+    return a_curve(technique=technique, **{**given, **fields})
 
 
 def all_curves(network: str = "resnet18", optimizer: str = "adabound") -> list[Curve]:
@@ -92,23 +84,6 @@ def pruned(name: str, percent: Any, seed: int = 0) -> dict[str, Any]:
     return record(find_pruned(name, seed=seed), percent)
 
 
-def said(svg: str) -> str:
-    """What screen readers say after the title."""
-    return ElementTree.fromstring(svg).findtext(f"{SVG}desc") or ""
-
-
-def texts(svg: str) -> list[str]:
-    return [found.text or "" for found in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-
-
-def lines(svg: str, colour: str) -> int:
-    """How many lines of this colour the panels have."""
-    return sum(
-        "clip-path" in found.attrib and f"stroke: {colour}" in found.attrib["style"]
-        for found in ElementTree.fromstring(svg).iter(f"{SVG}path")
-    )
-
-
 def marks(svg: str, colour: str, filling: str) -> int:
     """How many marks of this colour the panels have, and the legend."""
     look = f"fill: {filling}; stroke: {colour}"
@@ -117,16 +92,13 @@ def marks(svg: str, colour: str, filling: str) -> int:
     )
 
 
-# Pruning in one shot
-
-
-def test_figure_17_has_a_line_for_each_technique_and_the_papers_63_values() -> None:
+def test_figure_17_has_a_line_for_each_technique_and_the_papers_63_values():
     figure = one_shot_figures(all_curves())["figure-17"]
     text = said(figure)
     printed = [c.details for c in (*by_source("Table 6"), *by_source("Table 7"))]
     for number, (technique, name) in enumerate(TECHNIQUE_NAMES.items()):
         colour = COLOURS[number][0]
-        assert lines(figure, colour) == 1 and name in texts(figure)
+        assert len(lines(figure, colour)) == 1 and name in texts(figure)
         values = [details for details in printed if details["technique"] == technique]
         if values:  # hollow marks of the technique's colour
             assert marks(figure, colour, "#ffffff") == 21 + 1
@@ -141,15 +113,11 @@ def test_figure_17_has_a_line_for_each_technique_and_the_papers_63_values() -> N
     assert "Random pruning: the mean of 3 draws." in text
 
 
-@pytest.mark.parametrize("curves", [[], [curve(optimizer="sgdm")]], ids=["none", "of SGDM"])
-def test_without_curves_the_papers_values_stand_alone(curves: list[Curve]) -> None:
-    figures = one_shot_figures(curves)
-    assert figures.keys() == {"figure-17"}
-    assert "Not measured here: the paper's values stand alone." in said(figures["figure-17"])
-    assert not set(texts(figures["figure-17"])) & set(TECHNIQUE_NAMES.values())
-
-
-def test_what_is_not_measured_is_said() -> None:
+def test_what_is_not_measured_is_said():
+    for curves in ([], [curve(optimizer="sgdm")]):
+        ((name, alone),) = one_shot_figures(curves).items()
+        assert name == "figure-17" and not set(texts(alone)) & set(TECHNIQUE_NAMES.values())
+        assert "Not measured here: the paper's values stand alone." in said(alone)
     figures = one_shot_figures([curve("l1_structured"), curve(network="vit_s", optimizer="adam")])
     lacking = "Not measured here: L1 unstructured, Global unstructured and Random unstructured."
     assert lacking in said(figures["figure-17"])
@@ -158,23 +126,18 @@ def test_what_is_not_measured_is_said() -> None:
     assert "ViT_S ADAM" in texts(small) and "VGG16_S SGDM" not in texts(small)
 
 
-def test_each_small_network_has_a_panel_with_its_techniques() -> None:
+def test_each_small_network_has_a_panel_with_its_techniques():
     curves = [found for network in SMALL.items() for found in all_curves(*network)]
     figure = one_shot_figures(curves)["figure-17-small"]
     names = {"ResNet18_S AdaBound", "VGG16_S SGDM", "ViT_S ADAM", *TECHNIQUE_NAMES.values()}
     assert names <= set(texts(figure))
-    assert [lines(figure, COLOURS[number][0]) for number in range(4)] == [3, 3, 3, 3]
+    assert [len(lines(figure, COLOURS[number][0])) for number in range(4)] == [3, 3, 3, 3]
 
 
-def test_random_pruning_is_the_mean_of_its_seeds() -> None:
+def test_random_pruning_is_the_mean_of_its_seeds():
+    points = {"proportions": (0.0, 0.5), "num_zeros": (0, 5000)}
     seeds = [
-        curve(
-            "random_unstructured",
-            proportions=(0.0, 0.5),
-            num_zeros=(0, 5000),
-            hits=(9000, hits),
-            seed=seed,
-        )
+        curve("random_unstructured", **points, hits=(9000, hits), seed=seed)
         for seed, hits in enumerate((1000, 3000, 8000))
     ]
     text = said(one_shot_figures(seeds)["figure-17"])
@@ -182,7 +145,7 @@ def test_random_pruning_is_the_mean_of_its_seeds() -> None:
     assert "the mean of 3 draws" in text
 
 
-def test_of_several_networks_the_suites_own_is_drawn() -> None:
+def test_of_several_networks_the_suites_own_is_drawn():
     own = curve(network="resnet18_s", hits=(9000,) * 21)
     others = [
         curve(network="resnet18_s", run=1, hits=(8000,) * 21),
@@ -196,9 +159,6 @@ def test_of_several_networks_the_suites_own_is_drawn() -> None:
         assert "Unpruned: ResNet18_S AdaBound 90.00 %." in said(small)
 
 
-# Accuracy against size
-
-
 def size_figure(records: Sequence[Any]) -> str | None:
     return sizes.size_figure(read_run(json.dumps(record).encode()) for record in records)
 
@@ -207,7 +167,7 @@ def size_text(records: Sequence[Any]) -> str:
     return said(size_figure(records) or "")
 
 
-def test_every_network_has_its_mark_its_accuracy_and_its_size() -> None:
+def test_every_network_has_its_mark_its_accuracy_and_its_size():
     records = [tuned(network, 90.0) for network in DENSE]
     records += [tuned("speednet", 94.0)]
     records += [pruned(name, 80.0 + k / 2) for k, name in enumerate(PRUNED_NAMES)]
@@ -235,9 +195,9 @@ def test_every_network_has_its_mark_its_accuracy_and_its_size() -> None:
     assert {f"ours, {how}" for how in hows} <= set(shown)
 
 
-def test_a_pruned_network_is_linked_with_what_it_was_pruned_from() -> None:
-    def links(*records: dict[str, Any]) -> int:
-        return lines(size_figure(records) or "", f"{AXIS[0]}; stroke-linecap: square") // 2
+def test_a_pruned_network_is_linked_with_what_it_was_pruned_from():
+    def links(*records):
+        return len(lines(size_figure(records) or "", f"{AXIS[0]}; stroke-linecap: square")) // 2
 
     small = pruned("resnet18_s-250k-channels", 89.0)
     scratch = pruned("resnet18_s-250k-scratch", 89.0)
@@ -247,14 +207,14 @@ def test_a_pruned_network_is_linked_with_what_it_was_pruned_from() -> None:
     assert links(pruned("ticket-50", 88.0), pruned("ticket-dense", 88.5)) == 1
 
 
-def test_seeds_are_averaged_and_counted() -> None:
+def test_seeds_are_averaged_and_counted():
     records = [tuned("vgg16_s", 80.0 + run, run) for run in (0, 1, 2, 1)]
     text = size_text(records)
     assert "VGG16_S (ours, dense): 81.00 %, 955,098 parameters, 3 seeds." in text
     assert "the mean of up to 3 seeds each" in text
 
 
-def test_what_was_judged_gives_the_size() -> None:
+def test_what_was_judged_gives_the_size():
     judged = {"num_params": 990_000, "num_nonzeros": 987_654}
     text = size_text([pruned("resnet18-1m-channels", 92.5) | {"judged": judged}])
     assert "ResNet18 (ours, channels removed): 92.50 %, 987,654 parameters." in text
@@ -264,29 +224,19 @@ def test_what_was_judged_gives_the_size() -> None:
     "records",
     [
         [],
-        [tuned("resnet18_s", None)],
         [tuned("resnet18_s", math.nan)],
         [tuned("resnet18_s", 1e9)],
         [record(find_recipe("tuned", "cifar100", "resnet18_s", "sgdm"), 60.0)],
-        [record(find_recipe("paper", "cifar10", "resnet18_s", "sgdm"), 90.0)],
         [record(find_recipe("tuned", "cifar10", "resnet18_s", "adam"), 90.0)],
-        [
-            record(
-                replace(find_recipe("tuned", "cifar10", "resnet18_s", "sgdm"), holdout=5000), 90.0
-            )
-        ],
+        [record(replace(find_pruned("ticket-5"), holdout=5000), 90.0)],
         [record(replace(find_pruned("ticket-5"), epochs=99), 90.0)],
     ],
-    ids=[
-        *("none", "no accuracy", "nan", "too much", "cifar100", "paper", "optimizer"),
-        *("held out", "another recipe"),
-    ],
 )
-def test_without_accuracies_of_the_test_set_there_is_no_such_figure(records: list[Any]) -> None:
+def test_without_accuracies_of_the_test_set_there_is_no_such_figure(records):
     assert size_figure(records) is None
 
 
-def test_the_current_recipe_counts_or_else_the_latest() -> None:
+def test_the_current_recipe_counts_or_else_the_latest():
     current = find_recipe("tuned", "cifar10", "vit_s", "adam")
     records = [
         record(current, 70.0),
@@ -298,33 +248,16 @@ def test_the_current_recipe_counts_or_else_the_latest() -> None:
     assert "ViT_S (ours, dense): 60.00 %" in size_text(records[1:])
 
 
-def test_the_sizes_are_the_networks_own() -> None:
-    import torch
-
-    from smallnet_core.models import build_model
-    from smallnet_core.models.layer_table import count_parameters
-
-    with torch.device("meta"):
-        found = {name: count_parameters(build_model(name, num_classes=10)) for name in NUM_PARAMS}
-    assert found == NUM_PARAMS
+def test_the_sizes_are_the_networks_own():
+    assert {name: count_on_meta(name) for name in NUM_PARAMS} == NUM_PARAMS
 
 
-# Files
-
-
-def write(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data), "utf-8")
-
-
-def test_the_command_reads_curves_and_records_and_names_bad_files(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_reads_curves_and_records_and_names_bad_files(tmp_path, capsys):
     folder, out = tmp_path / "in", tmp_path / "out"
     write_curve(folder, curve("l1_structured"))
     write_curve(folder / "curves", curve(network="vgg16_s", optimizer="sgdm"))
-    write(folder / "record.json", pruned("vgg16-1m-channels", 90.0))
-    write(folder / "curves" / "list.json", [1])
+    (folder / "record.json").write_text(json.dumps(pruned("vgg16-1m-channels", 90.0)), "utf-8")
+    (folder / "curves" / "list.json").write_text("[1]", "utf-8")
     (folder / "curves" / "half.json").write_text('{"technique":', "utf-8")
     (folder / "curves" / "README.md").write_text("words", "utf-8")
     assert main([str(out), str(folder)]) == 0
@@ -337,12 +270,3 @@ def test_the_command_reads_curves_and_records_and_names_bad_files(
     warnings = shown.err.splitlines()
     assert [Path(text.split(": ")[1]).stem for text in warnings] == ["half", "list"]
     assert all(text.startswith("warning: ") and "skipped, " in text for text in warnings)
-
-
-def test_the_order_of_what_is_found_changes_nothing_and_the_files_are_small() -> None:
-    records = [tuned(network, 90.0) for network in (*DENSE, "speednet")]
-    records += [pruned(name, 80.0 + k / 2) for k, name in enumerate(PRUNED_NAMES)]
-    curves = [found for network in SMALL.items() for found in all_curves(*network)]
-    figures = [*one_shot_figures(curves).values(), size_figure(records)]
-    assert figures == [*one_shot_figures(curves[::-1]).values(), size_figure(records[::-1])]
-    assert all(figure and len(figure) < 100_000 for figure in figures)

@@ -1,7 +1,5 @@
 """``smallnet publish``: what goes from the cache into the zoo, and what is said by it there."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -27,7 +25,8 @@ from smallnet_core.records import NotMeasured
 from smallnet_core.system.machine import environment
 from smallnet_core.training.progress import LogLines
 from smallnet_core.training.start import network_of
-from tests.tiny import as_if_trained, tiny
+from tests.test_pruning_curves import curve
+from tests.trainable import as_if_trained, tiny
 
 SMALL = find_recipe("quick", "digits", "resnet18_s", "adam")
 LARGE = find_recipe("tuned", "cifar10", "resnet18", "adam")
@@ -62,13 +61,13 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(tmp_path, monkeypatch):
     monkeypatch.setattr(workbench, "load_dataset", lambda name, **_: tiny(name))
     torch.manual_seed(0)
     return Shop(tmp_path)
 
 
-def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop: Shop) -> None:
+def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop):
     shop.train(SMALL)
     assert shop.publish(SMALL) == 0
     assert shop.files() == {".json", ".safetensors"}
@@ -84,7 +83,7 @@ def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop: Shop)
     assert {path: path.read_bytes() for path in shop.cache.zoo.iterdir()} == before
 
 
-def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop: Shop) -> None:
+def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop):
     shop.train(LARGE)
     assert shop.publish(LARGE) == 0
     assert shop.files() == {".json"}
@@ -94,19 +93,16 @@ def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop: Shop) ->
     assert to_do({LARGE: state_of(elsewhere, LARGE)}) == {}
 
 
-def test_what_is_not_trained_is_counted(shop: Shop) -> None:
+def test_a_network_of_changed_files_is_refused_and_an_untrained_one_counted(shop):
     assert shop.publish(SMALL) == 0
     assert shop.lines == ["0 published, 0 in the zoo already, 1 not trained, 0 refused"]
-
-
-def test_a_network_of_changed_files_is_refused(shop: Shop) -> None:
     shop.train(SMALL, CLEAN | {"dirty": True})
     assert shop.publish(SMALL) == 1
     assert not shop.cache.zoo.exists()
     assert shop.lines[0].startswith(f"{SMALL}: not published: it was trained from changed files")
 
 
-def test_a_zoo_that_is_full_takes_nothing_more(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zoo_that_is_full_takes_nothing_more(shop, monkeypatch):
     monkeypatch.setattr(module, "MAX_ZOO_BYTES", 2**20)
     shop.train(SMALL)
     assert shop.publish(SMALL) == 1
@@ -114,34 +110,20 @@ def test_a_zoo_that_is_full_takes_nothing_more(shop: Shop, monkeypatch: pytest.M
     assert not shop.cache.zoo.exists()
 
 
-def curve_of(recipe: Recipe, weights_sha256: str) -> Curve:
-    return Curve(
-        technique="l1_unstructured",
-        proportions=(0.0, 1.0),
-        num_zeros=(0, 10),
-        hits=(18, 2),
-        num_images=20,
-        num_weights=10,
-        seed=0,
-        network=recipe.name,
-        weights_sha256=weights_sha256,
-        environment={},
-        commit=CLEAN,
-        dataset_digests={"test": "b"},
-        seconds=1.0,
-    )
+def curve_of_zoo(weights_sha256: str) -> Curve:
+    return curve(network=SMALL.name, weights_sha256=weights_sha256)
 
 
-def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop: Shop) -> None:
+def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop):
     shop.train(SMALL)
     trained = json.loads((shop.cache.folder / f"{SMALL.name}.json").read_text())["weights_sha256"]
-    write_curve(shop.cache.folder, curve_of(SMALL, trained))
+    write_curve(shop.cache.folder, curve_of_zoo(trained))
     shop.publish(SMALL)
     assert not (shop.cache.zoo / "curves").exists()
     assert any("of other weights than the zoo's, left out: 1" in line for line in shop.lines)
     record = shop.cache.recorded(SMALL)
     assert record is not None
-    measured = curve_of(SMALL, record["weights_sha256"])
+    measured = curve_of_zoo(record["weights_sha256"])
     path = write_curve(shop.cache.folder, measured)
     assert shop.publish(SMALL) == 0
     assert f"{path.name}: published" in shop.lines
@@ -152,9 +134,6 @@ def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop
         weights_sha256=record["weights_sha256"],
     )
     assert found == measured
-
-
-# Weights that ship, and what their records say
 
 
 ROW = {"dataset": "digits", "network": "resnet18_s", "optimizer": "adam"}
@@ -169,7 +148,7 @@ def elsewhere(shop: Shop) -> Workbench:
 
 
 @pytest.fixture
-def published(shop: Shop) -> Shop:
+def published(shop):
     """One network of ROW, in the zoo."""
     shop.train(SMALL)
     shop.publish(SMALL)
@@ -183,7 +162,7 @@ def edit_judged(shop: Shop, **changes: Any) -> None:
     path.write_text(json.dumps(record))
 
 
-def test_a_record_says_of_a_network_what_judging_it_says(published: Shop) -> None:
+def test_a_record_says_of_a_network_what_judging_it_says(published):
     bench = elsewhere(published)
     [live] = bench.evaluate([SMALL])
     [recorded] = bench.records.evaluate(bench.records.recipes_of(ROW))
@@ -191,7 +170,7 @@ def test_a_record_says_of_a_network_what_judging_it_says(published: Shop) -> Non
     assert replace(live, record={}, origin="") == replace(recorded, record={}, origin="")
 
 
-def test_every_recorded_seed_answers_and_no_other(published: Shop) -> None:
+def test_every_recorded_seed_answers_and_no_other(published):
     third = replace(SMALL, seed=2)
     published.train(third)
     published.publish(third)
@@ -201,7 +180,7 @@ def test_every_recorded_seed_answers_and_no_other(published: Shop) -> None:
         records.recipes_of(ROW | {"optimizer": "sgdm"})
 
 
-def test_weights_that_are_not_as_good_as_their_record_are_named(published: Shop) -> None:
+def test_weights_that_are_not_as_good_as_their_record_are_named(published):
     [found] = elsewhere(published).evaluate([SMALL])
     right = [[2 * (k == j) for j in range(10)] for k in range(10)]
     bits = base64.b64encode(np.packbits([1] * 20).tobytes()).decode()
@@ -211,16 +190,14 @@ def test_weights_that_are_not_as_good_as_their_record_are_named(published: Shop)
         elsewhere(published).evaluate([SMALL])
 
 
-def test_a_record_of_another_test_set_is_named(
-    published: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_of_another_test_set_is_named(published, monkeypatch):
     other = tiny(digests={"test": "other"})
     monkeypatch.setattr(workbench, "load_dataset", lambda name, **_: other)
     with pytest.raises(WrongWeights, match="recorded on a test set of digest b, and this one's"):
         elsewhere(published).evaluate([SMALL])
 
 
-def test_a_record_alone_is_recorded_and_no_network_to_measure(published: Shop) -> None:
+def test_a_record_alone_is_recorded_and_no_network_to_measure(published):
     bench = elsewhere(published)
     accuracy = put_into_zoo(bench, bench.model(SMALL), with_weights=False)
     assert published.files() == {".json"}
@@ -243,9 +220,7 @@ def test_a_record_alone_is_recorded_and_no_network_to_measure(published: Shop) -
         ({"num_images": "20"}, "str"),
     ],
 )
-def test_a_damaged_record_is_a_complaint_and_not_recorded(
-    published: Shop, changes: dict[str, Any], complaint: str
-) -> None:
+def test_a_damaged_record_is_a_complaint_and_not_recorded(published, changes, complaint):
     edit_judged(published, **changes)
     bench = elsewhere(published)
     assert bench.records.missing([SMALL]) == [SMALL]

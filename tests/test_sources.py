@@ -1,7 +1,5 @@
 """Downloads and archives, from a server on this machine."""
 
-from __future__ import annotations
-
 import errno
 import http.server
 import io
@@ -9,33 +7,27 @@ import socket
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import platformdirs
 import pytest
 
 from smallnet_core.data import sources
-from smallnet_core.data.datasets import (
-    Dataset,
-    DatasetNotFound,
-    load_from_spec,
-)
+from smallnet_core.data.datasets import DatasetNotFound, load_from_spec
 from smallnet_core.system.files import LOCK_MODE
 from tests.tinydata import Tiny, make_tiny, md5, refusal, same
 
 
 @pytest.fixture(autouse=True)
-def _own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_caches(tmp_path, monkeypatch):
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.delenv("SMALLNET_DATA", raising=False)
 
 
 @pytest.fixture
-def ten() -> Tiny:
+def ten():
     return make_tiny(coarse=False)
 
 
@@ -72,7 +64,7 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server():
     server = Server()
     yield server
     server.close()
@@ -88,9 +80,7 @@ def archive(tiny: Tiny) -> bytes:
     return buffer.getvalue()
 
 
-def test_download_after_wrong_and_interrupted_ones(
-    ten: Tiny, server: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_download_after_wrong_and_interrupted_ones(ten, server, tmp_path, capfd):
     right = archive(ten)
     spec = replace(ten.spec, url=server.url, archive_md5=md5(right))
     root = tmp_path / "data"
@@ -118,25 +108,17 @@ def test_download_after_wrong_and_interrupted_ones(
     assert socket.getdefaulttimeout() is None
 
 
-def test_download_into_the_default_folder_by_two_at_once(
-    ten: Tiny, server: Server, tmp_path: Path
-) -> None:
+def test_download_into_the_default_folder_by_two_at_once(ten, server, tmp_path):
     server.body = archive(ten)
     spec = replace(ten.spec, url=server.url, archive_md5=md5(server.body))
-    loaded: list[Dataset] = []
-    threads = [
-        threading.Thread(target=lambda: loaded.append(load_from_spec(spec))) for _ in range(2)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        loaded = pool.map(load_from_spec, (spec, spec))
     assert same(*loaded)
     assert server.gets == 2  # torchvision's look for redirects and its download, once
     assert (tmp_path / "cache" / "smallnet" / "data" / "tiny-py").is_dir()
 
 
-def test_an_archive_that_lies_there_is_unpacked(ten: Tiny, tmp_path: Path) -> None:
+def test_an_archive_that_lies_there_is_unpacked(ten, tmp_path):
     content = archive(ten)
     (tmp_path / "tiny.tar.gz").write_bytes(content)
     assert "put tiny-py/ or tiny-bin/ or tiny.tar.gz there" in refusal(
@@ -149,10 +131,8 @@ def test_an_archive_that_lies_there_is_unpacked(ten: Tiny, tmp_path: Path) -> No
     assert all(path.stat().st_mode & 0o777 == LOCK_MODE for path in locks), "for other users too"
 
 
-def test_without_file_locks_it_goes_on_with_a_line(
-    ten: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def flock(*_: Any) -> None:
+def test_without_file_locks_it_goes_on_with_a_line(ten, tmp_path, monkeypatch, capsys):
+    def flock(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", flock)
@@ -163,7 +143,7 @@ def test_without_file_locks_it_goes_on_with_a_line(
     assert f"{tmp_path} is on a file system without locks" in capsys.readouterr().err
 
 
-def test_no_network(ten: Tiny, tmp_path: Path) -> None:
+def test_no_network(ten, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound and not listening: refuses
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/tiny.tar.gz"
@@ -173,7 +153,7 @@ def test_no_network(ten: Tiny, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("silent", ["server", "name look-up"])
-def test_no_answer(ten: Tiny, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_answer(ten, silent, tmp_path, monkeypatch):
     assert sources._PROBE_SECONDS <= 8
     monkeypatch.setattr(sources, "_PROBE_SECONDS", 0.5)
     hang = threading.Event()
@@ -187,7 +167,7 @@ def test_no_answer(ten: Tiny, silent: str, tmp_path: Path, monkeypatch: pytest.M
         hang.set()
 
 
-def test_a_download_that_stalls(ten: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_stalls(ten, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_STALL_SECONDS", 0.3)
     monkeypatch.setattr(sources, "_unreachable", lambda host: "")
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,8 +1,5 @@
 """All sides of the comparison of training speeds do the work that they are timed for."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +7,7 @@ from typing import Any
 import adabound
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smallnet_core.data.datasets import Dataset, load_dataset
@@ -27,7 +25,7 @@ from smallnet_core.models import build_model
 from smallnet_core.models.layer_table import multiply_adds
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.training import start
-from tests.tiny import tiny
+from tests.trainable import tiny
 
 CPU = torch.device("cpu")
 OPTIMIZERS = ("sgdm", "adam", "adabound")
@@ -54,7 +52,7 @@ class Recorder(nn.Module):
 
 
 @pytest.fixture
-def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def recorder(monkeypatch):
     network = Recorder()
     monkeypatch.setattr(speed, "network_of", lambda recipe: network)
     monkeypatch.setattr(start, "network_of", lambda *_: network)
@@ -62,11 +60,11 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 @pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
+def built(monkeypatch):
     """Every optimizer that paper_loop and plain_loop build."""
     found: list[torch.optim.Optimizer] = []
 
-    def build(*arguments: Any, **settings: Any) -> torch.optim.Optimizer:
+    def build(*arguments, **settings):
         found.append(build_optimizer(*arguments, **settings))
         return found[-1]
 
@@ -84,24 +82,8 @@ def tuned(optimizer: str = "sgdm") -> Recipe:
     return replace(recipe, batch_size=16, precision="float32")
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_way_trains_and_gives_positive_rates(optimizer: str, recorder: Recorder) -> None:
-    start = recorder.linear.weight.detach().clone()
-    ways = (fast_loop, tuned), (plain_loop, tuned), (paper_loop, paper)
-    for way, recipe in ways:
-        run = way(recipe(optimizer), white(), CPU)
-        before, seen = recorder.linear.weight.detach().clone(), len(recorder.batches)
-        # 6 steps: ours goes through two epochs and into a third, the paper's through one.
-        assert run(6) > 0.0 and run(1) > 0.0
-        assert len(recorder.batches) == seen + 7
-        assert not torch.equal(recorder.linear.weight, before)
-    assert not torch.equal(recorder.linear.weight, start)
-
-
 @pytest.mark.parametrize("way", [fast_loop, our_batches, plain_loop, paper_loop])
-def test_an_incomplete_batch_counts_as_many_images_as_it_has(
-    way: Callable[..., speed.Way], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incomplete_batch_counts_as_many_images_as_it_has(way, recorder, monkeypatch):
     """Of 20 images in batches of 8: ours leaves 4 out, the others end an epoch with them."""
     seconds = iter(range(100))
     recipe = paper() if way is paper_loop else replace(tuned(), batch_size=8)
@@ -114,7 +96,7 @@ def test_an_incomplete_batch_counts_as_many_images_as_it_has(
     assert seen == ([] if way is our_batches else [8] * 9 if complete else [8, 8, 4] * 3)
 
 
-def test_the_papers_batches_are_what_its_recipe_says(recorder: Recorder) -> None:
+def test_the_papers_batches_are_what_its_recipe_says(recorder):
     paper_loop(paper(), white(), CPU)(5)
     assert [x.shape for x in recorder.batches] == [(8, 3, 32, 32)] * 5
     x = torch.cat(recorder.batches)
@@ -129,36 +111,28 @@ def test_the_papers_batches_are_what_its_recipe_says(recorder: Recorder) -> None
     assert len(black.flatten(1).unique(dim=0)) > 20, "a shift for each image"
 
 
-def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(recorder, monkeypatch):
     data = white(200)
-    data.train_images[:] = 0
-    data.train_images[:, :, :, :16] = 255  # left half white
-    data.train_images[:, :, :16] //= data.train_labels.view(-1, 1, 1, 1).byte() + 1
+    data.train_images[:, :, :, 16:] = 0  # the left half as bright as its label says
+    data.train_images[:, :, :, :16] //= data.train_labels.view(-1, 1, 1, 1).byte() + 1
     labels: list[Tensor] = []
-    cross_entropy = speed.F.cross_entropy
-
-    def recorded(logits: Tensor, y: Tensor, **settings: float) -> Tensor:
-        labels.append(y)
-        return cross_entropy(logits, y, **settings)
-
-    monkeypatch.setattr(speed.F, "cross_entropy", recorded)
+    cross_entropy = F.cross_entropy
+    monkeypatch.setattr(
+        F, "cross_entropy", lambda x, y, **how: labels.append(y) or cross_entropy(x, y, **how)
+    )
     paper_loop(paper(), data, CPU)(25)
-    x, y = torch.cat(recorder.batches), torch.cat(labels)
-    assert y.sort().values.equal(data.train_labels.sort().values), "one epoch: each image once"
+    x, y = torch.cat(recorder.batches)[:, 0, 16], torch.cat(labels)
+    assert y.bincount().tolist() == [20] * 10, "one epoch: each image once"
     assert not y.equal(data.train_labels), "shuffled"
-    is_mirrored = x[:, 0, 24, 24] > 0
+    is_mirrored = x[:, 24] > x[:, 8]
     assert 60 < int(is_mirrored.sum()) < 140
-    shade = torch.where(is_mirrored, x[:, 0, 10, 24], x[:, 0, 10, 8])
+    shade = torch.where(is_mirrored, x[:, 24], x[:, 8])
     pixel = ((shade * paper().std[0] + paper().mean[0]) * 255).round().long()
     assert torch.equal(pixel, 255 // (y + 1))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_papers_optimizer_is_what_its_recipe_says(
-    optimizer: str, recorder: Recorder, built: list[torch.optim.Optimizer]
-) -> None:
+def test_the_papers_optimizer_is_what_its_recipe_says(optimizer, recorder, built):
     paper_loop(paper(optimizer), white(), CPU)
     kind = {"sgdm": torch.optim.SGD, "adam": torch.optim.Adam, "adabound": adabound.AdaBound}
     assert type(built[0]) is kind[optimizer], "the package's AdaBound, as in the paper"
@@ -170,46 +144,33 @@ def test_the_papers_optimizer_is_what_its_recipe_says(
     assert len(expected) > 2
 
 
-def test_the_plain_loop_trains_the_recipe_that_ours_does(
-    recorder: Recorder, built: list[torch.optim.Optimizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plain_loop_trains_the_recipe_that_ours_does(recorder, built, monkeypatch):
     """The same batches, network, optimizer and loss, as torch and torchvision make them."""
-    seen: list[tuple[str, Any]] = []
-    cross_entropy, clip = speed.F.cross_entropy, nn.utils.clip_grad_norm_
-
-    def recorded_loss(*args: Any, **settings: float) -> Tensor:
-        seen.append(("loss", settings))
-        return cross_entropy(*args, **settings)
-
-    def recorded_clip(parameters: Any, norm: float) -> Tensor:
-        seen.append(("clip", norm))
-        return clip(parameters, norm)
-
-    monkeypatch.setattr(speed.F, "cross_entropy", recorded_loss)
-    monkeypatch.setattr(nn.utils, "clip_grad_norm_", recorded_clip)
+    seen: list[Any] = []
+    cross_entropy, clip = F.cross_entropy, nn.utils.clip_grad_norm_
+    monkeypatch.setattr(
+        F, "cross_entropy", lambda *given, **how: seen.append(how) or cross_entropy(*given, **how)
+    )
+    monkeypatch.setattr(
+        nn.utils, "clip_grad_norm_", lambda given, norm: seen.append(norm) or clip(given, norm)
+    )
     plain_loop(replace(tuned(), label_smoothing=0.2, clip_norm=3.0), white(), CPU)(3)
     assert [x.shape for x in recorder.batches] == [*[(16, 3, 32, 32)] * 2, (8, 3, 32, 32)]
     assert all(x.dtype == torch.float32 and x.is_contiguous() for x in recorder.batches)
     assert all((x > 0).all() for x in recorder.batches), "reflected, not padded with black"
-    assert seen == [("loss", {"label_smoothing": 0.2}), ("clip", 3.0)] * 3
-    (plain,) = built
-    data = white()
+    assert seen == [{"label_smoothing": 0.2}, 3.0] * 3
+    (plain,), data = built, white()
     _, ours, _, _ = start.set_up(tuned(), data.train_images, data.train_labels, CPU, torch.float32)
     assert type(plain) is type(ours)
-    assert len(plain.param_groups) == len(ours.param_groups)
     for group, expected in zip(plain.param_groups, ours.param_groups, strict=True):
-        assert {k: v for k, v in group.items() if k != "params"} == {
-            k: v for k, v in expected.items() if k != "params"
-        }
+        assert {**group, "params": 0} == {**expected, "params": 0}
 
 
-def test_only_the_papers_loop_reads_its_loss(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_papers_loop_reads_its_loss(recorder, monkeypatch):
     losses: list[float] = []
     item = Tensor.item
 
-    def recorded(self: Tensor) -> Any:
+    def recorded(self):
         if self.requires_grad:  # shuffling draws its seed with item() too
             losses.append(item(self))
         return item(self)
@@ -222,7 +183,7 @@ def test_only_the_papers_loop_reads_its_loss(
     assert len(losses) == 5
 
 
-def test_digits_go_through_every_loop() -> None:
+def test_digits_go_through_every_loop():
     """A step of ResNet18_S each, where the tests above have a stand-in and blank images."""
     data = load_dataset("digits")
     recipe = replace(tuned("adam"), batch_size=4)
@@ -230,10 +191,10 @@ def test_digits_go_through_every_loop() -> None:
         assert way(recipe, data, CPU)(1) > 0
 
 
-def test_as_many_steps_as_fill_the_time() -> None:
+def test_as_many_steps_as_fill_the_time():
     asked: list[int] = []
 
-    def way(num_steps: int) -> float:
+    def way(num_steps):
         asked.append(num_steps)
         return 640.0
 
@@ -242,7 +203,7 @@ def test_as_many_steps_as_fill_the_time() -> None:
     assert steps_in(0.01, way, batch_size=128) == 1
 
 
-def test_what_the_rounds_say() -> None:
+def test_what_the_rounds_say():
     recipe = tuned("adam")
     multiply_adds_of_it = multiply_adds(build_model(recipe.network))
     rounds = {
@@ -256,10 +217,9 @@ def test_what_the_rounds_say() -> None:
         100 * 200 * (3 * multiply_adds_of_it * 2) / 500e9
     )
     assert found.pop("augmentation_percent") == pytest.approx(3.0)
+    rates = {"ours": 200.0, "plain": 100.0, "papers": 50.0}
     assert found == {
-        "ours_images_per_second": 200.0,
-        "plain_images_per_second": 100.0,
-        "papers_images_per_second": 50.0,
+        **{f"{way}_images_per_second": rate for way, rate in rates.items()},
         "ratio_to_plain": 1.5,
         "ratio_to_papers": 4.0,
         "seconds_per_1000_images": 5.0,
@@ -268,9 +228,7 @@ def test_what_the_rounds_say() -> None:
     }
 
 
-def test_ours_and_the_packages_adabound_make_the_same_update_each_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_ours_and_the_packages_adabound_make_the_same_update_each_time(monkeypatch):
     """The ratio of their times compares equal work, and waits for it."""
     results = []
     for name in ("adabound", "adabound_package"):

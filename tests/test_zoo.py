@@ -1,7 +1,5 @@
 """The zoo that ships: every file verifies, and today's recipes and networks have a use for it."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A tiny dataset in both published layouts, for the tests of data."""
 
-from __future__ import annotations
-
 import hashlib
 import pickle
 from collections.abc import Iterator

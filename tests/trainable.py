@@ -1,16 +1,15 @@
-"""What can be trained in a moment: a recipe, 64 synthetic images, a tiny network, a watcher."""
+"""What is trained in a moment, or as if: recipes, datasets, a tiny network, a watcher."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from smallnet_core.data.datasets import DIGITS_CLASSES, Dataset
+from smallnet_core.data.datasets import CLASS_NAMES, Dataset
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
-from smallnet_core.training.loop import Epoch
+from smallnet_core.training.loop import Epoch, Trained
 from smallnet_core.training.progress import Progress
 
 CPU = torch.device("cpu")
@@ -29,28 +28,15 @@ RECIPE = Recipe(
 )
 
 
-def synthetic(seed: int = 0, name: str = "digits") -> Dataset:
+def synthetic(name: str = "digits") -> Dataset:
     """64 images to train and 30 to test, whose colours tell their classes."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def split(count: int) -> tuple[Tensor, Tensor]:
-        labels = torch.arange(count) % 10
-        noise = torch.randint(128, (count, 3, 32, 32), generator=generator)
-        colours = torch.stack([labels % 3, labels % 4, labels % 5], 1) * 30
-        return (noise + colours.view(-1, 3, 1, 1)).byte(), labels
-
-    train_images, train_labels = split(64)
-    test_images, test_labels = split(30)
-    return Dataset(
-        name=name,
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        class_names=DIGITS_CLASSES,
-        digests={},
-        source="these tests",
-    )
+    labels = torch.arange(94) % 10
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(128, (94, 3, 32, 32), generator=generator)
+    colours = torch.stack([labels % 3, labels % 4, labels % 5], 1) * 30
+    images = (noise + colours.view(-1, 3, 1, 1)).byte()
+    train = {"train_images": images[:64], "train_labels": labels[:64]}
+    return tiny(name, test_images=images[64:], test_labels=labels[64:], digests={}, **train)
 
 
 class Tiny(nn.Sequential):
@@ -103,3 +89,45 @@ def exploding(epochs: int = 4, at_epoch: int = 1) -> Recipe:
         optimizer=Optimizer(name="sgdm", lr=1e-7, weight_decay=0.0),
         epochs=epochs,
     )
+
+
+def tiny(name: str = "digits", num_images: int = 20, **changes: Any) -> Dataset:
+    """Random images, the same each time, of ten classes in turn; test images are those trained on.
+
+    ``changes`` are fields of the dataset.
+    """
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (num_images, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    labels = torch.arange(num_images) % 10
+    dataset = Dataset(
+        name=name,
+        train_images=images,
+        train_labels=labels,
+        test_images=images,
+        test_labels=labels,
+        class_names=CLASS_NAMES[name],
+        digests={"train": "a", "test": "b"},
+        source="made up",
+    )
+    return replace(dataset, **changes)
+
+
+def as_if_trained(recipe: Recipe, state_dict: Mapping[str, Tensor], **changes: Any) -> Trained:
+    """What a training of one epoch would leave; ``changes`` are fields of it."""
+    epoch = Epoch(
+        epoch=1,
+        train_loss=1.0,
+        train_accuracy_percent=50.0,
+        test_accuracy_percent=60.0,
+        seconds=1.0,
+    )
+    trained = Trained(
+        recipe=recipe,
+        state_dict=state_dict,
+        curve=(epoch,),
+        selected_epoch=1,
+        dtype=torch.float32,
+        train_seconds=12.5,
+        total_seconds=13.0,
+    )
+    return replace(trained, **changes)

@@ -72,10 +72,13 @@ def load_dataset(name: str, *, data_dir: Path | None = None, offline: bool = Fal
     is one of them. "digits" needs none.
 
     Raises DatasetNotFound, which is a NotMeasured, if the dataset is not here and cannot be
-    fetched, and DatasetError, a ValueError, if it is here and is not what it should be.
+    fetched, DatasetError, a ValueError, if it is here and is not what it should be, and ValueError
+    for an unknown name.
     """
     if name == "digits":
         return _load_digits()
+    if name not in SPECS:
+        raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(CLASS_NAMES)}")
     return load_from_spec(SPECS[name], data_dir=data_dir, offline=offline)
 
 

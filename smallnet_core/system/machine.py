@@ -222,7 +222,16 @@ def environment(device: torch.device) -> Environment:
         num_threads=torch.get_num_threads(),
         memory_gib=round(memory_gib(device), 1),
         versions=versions,
+        fp32_precision=_fp32_precision() if cuda else None,
     )
+
+
+def _fp32_precision() -> dict[str, str]:
+    """What all that is trained, judged and timed here computes in."""
+    with ieee_float32():
+        convolutions = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+    products = torch.backends.cuda.matmul.fp32_precision
+    return {"convolutions": convolutions, "products": products}
 
 
 def _driver() -> str | None:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from smallnet_core.training.ranges import check_ranges
+
 
 class AdaBound(torch.optim.Optimizer):
     """Adam whose per-weight rate is clipped to a band that narrows onto SGD's.
@@ -27,6 +29,8 @@ class AdaBound(torch.optim.Optimizer):
     With ``capturable`` a CUDA graph can hold the step: what changes from step to step, t and
     ``lr``, is read from tensors on the parameters' device, where ``lr`` has to be one of them for
     its changes to be seen. The same formulas, rounded elsewhere.
+
+    Raises ValueError for settings out of range, and for a base rate of 0: the bounds divide by it.
     """
 
     def __init__(
@@ -52,8 +56,19 @@ class AdaBound(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        base_lr = float(param_group.get("lr", self.defaults["lr"]))
-        super().add_param_group({"base_lr": base_lr, **param_group})
+        settings = {**self.defaults, **param_group}
+        check_ranges(settings, positive=("lr", "gamma"))
+        super().add_param_group({"base_lr": float(settings["lr"]), **param_group})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what ``state_dict()`` of this class gave; ValueError for the package's."""
+        for group in state_dict["param_groups"]:
+            if missing := {"base_lr", *self.defaults} - group.keys():
+                raise ValueError(
+                    f"a group of this state has no {', '.join(sorted(missing))}: expected a state "
+                    "of this class, which one of the package adabound is not"
+                )
+        super().load_state_dict(state_dict)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
