@@ -128,12 +128,12 @@ def test_every_claim_of_a_run_has_an_entry_with_its_statement_and_the_papers_con
     for row in whole.rows:
         if row["claim"] in CLAIMS:
             assert page.ids[f"claim-{row['claim']}"] == 1
-            assert CLAIMS[row["claim"]].statement in page.text
-            assert CLAIMS[row["claim"]].remark in page.text
+            for text in (CLAIMS[row["claim"]].statement, CLAIMS[row["claim"]].remark):
+                assert text.replace("ADAM", "Adam") in page.text
 
 
 def test_what_is_recorded_is_told_from_what_was_measured(html):
-    assert 'href="#claim-table6/l1_unstructured-0.3">94.89 / 87.55 !r<' in html
+    assert 'href="#claim-table6/l1_unstructured-0.3">94.89/87.55 r!<' in html
     assert 'href="#claim-table2/resnet18_s-sgdm">exceeded<' in html
 
 
@@ -174,7 +174,7 @@ def test_markdown_begins_with_the_headline_and_fits_a_comment(whole):
     assert title == "# smallnet: 2026-11-26, 2c353dd, AMD EPYC"
     assert first.startswith("560 claims of the paper: 393 measured in this run, 74 recorded")
     assert "51 missed, 0 of them new" in first
-    assert "| Table 2 | resnet18_s, adabound | 91.72 | 90.95 | -0.77 | reproduced |" in text
+    assert "| Table 2 | ResNet18_S, AdaBound | 91.72 | 90.95 | -0.77 | reproduced |" in text
 
     def long(document):
         for row in document["smallnet"]["rows"]:

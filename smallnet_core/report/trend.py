@@ -6,17 +6,9 @@ import statistics
 from dataclasses import dataclass
 
 from smallnet_core.judging import ASSUMED_SEED_DEVIATION
-from smallnet_core.report.grid import (
-    HEIGHT,
-    Chart,
-    Mark,
-    commit_name,
-    place,
-    polyline,
-    scale,
-    templates,
-)
-from smallnet_core.report.table import format_value
+from smallnet_core.report.chart import HEIGHT, Chart, Mark, place, polyline, scale
+from smallnet_core.report.results import commit_name
+from smallnet_core.report.table import format_value, templates
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.history import History, Line
 from smallnet_core.runs.machines import machines

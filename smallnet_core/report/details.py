@@ -1,4 +1,4 @@
-"""What a verdict opens to: its claim, the networks it is of, their curves and classes. Pure."""
+"""What a page has beside tables of claims: entries, networks with curves and classes, machine."""
 
 from __future__ import annotations
 
@@ -9,19 +9,51 @@ from typing import Any
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.claims.names import DATASET_NAMES
-from smallnet_core.report.grid import Cell, Chart, Grid, polyline, scale
-from smallnet_core.report.page_tables import network_name
+from smallnet_core.report.chart import Chart, polyline, scale
 from smallnet_core.report.results import (
     NEITHER,
     RECORDED,
     VERDICTS,
     Result,
+    commit_name,
+    network_name,
+    optimizer_name,
 )
-from smallnet_core.report.table import Row, format_value, is_number
+from smallnet_core.report.table import Cell, Row, Table, format_value, is_number
 from smallnet_core.runs.file import RunFile
 
+MAX_MATRICES = 50  # networks that are shown by class; all of them are in the run itself
 _MAX_CLASSES = 20  # of a confusion matrix that is shown whole
 _NUM_CONFUSED = 20
+
+Facts = Sequence[tuple[str, str]]
+
+
+def heading(file: RunFile) -> str:
+    """Name a run: its day, commit and machine."""
+    dirty = " with changes" if file.commit.get("dirty") else ""
+    machine = file.machine.get("device_name") or "unknown machine"
+    return f"{file.datetime[:10]}, {commit_name(file)}{dirty}, {machine}"
+
+
+def machine_facts(file: RunFile) -> list[tuple[str, str]]:
+    """Say where, when and with what a run was made."""
+    machine = file.machine
+    seeds = sorted({seed for row in file.rows for seed in row.get("seeds") or ()})
+    facts = {
+        "run": file.datetime,
+        "commit": f"{file.commit.get('id')}{' with changes' * bool(file.commit.get('dirty'))}",
+        "device": f"{machine.get('device')}, {machine.get('device_name')}",
+        "system": machine.get("system"),
+        "threads": machine.get("num_threads"),
+        "memory": f"{machine.get('memory_gib')} GiB",
+        "Python": machine.get("python"),
+        "versions": ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items()),
+        "seeds": ", ".join(map(str, seeds)),
+        "claims measured": sum(row.get("verdict") in VERDICTS for row in file.rows),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+
 
 # Networks
 
@@ -32,25 +64,23 @@ class Network:
 
     id: str
     name: str
-    facts: Sequence[tuple[str, str]]
+    facts: Facts
     chart: Chart
-    grids: Sequence[Grid]
+    tables: Sequence[Table]
 
 
-def network(run: Row, by_class: bool) -> Network:
+def network_details(run: Row, by_class: bool) -> Network:
+    """Say what a run's file has of a network, also ``by_class``."""
     recipe = run["recipe"]
-    optimizer = recipe["optimizer"]
-    names = [network_name(recipe["network"]), optimizer["name"]]
+    name = f"{network_name(recipe['network'])} {optimizer_name(recipe['optimizer']['name'])}"
     data = DATASET_NAMES.get(recipe["dataset"], recipe["dataset"])
     commit = str((run["trained_at_commit"] or {}).get("id") or "not known")[:12]
     seconds = run["train_seconds"]
+    judged = "the last" if run["selection"] == "last" else "the best on the test set"
     facts = [
         ("accuracy", f"{run['accuracy_percent']:.2f} % of {run['num_images']:,} {data} images"),
         ("seed", str(recipe.get("seed", "-"))),
-        (
-            "epochs",
-            f"{recipe.get('epochs', '-')}, judged after {_EPOCHS[run['selection'] == 'last']}",
-        ),
+        ("epochs", f"{recipe.get('epochs', '-')}, judged after {judged}"),
         ("weights", str(run["origin"])),
         ("trained on", f"{run['trained_on'].get('device_name')}, {run['computed_in']}"),
         ("at commit", commit),
@@ -60,14 +90,11 @@ def network(run: Row, by_class: bool) -> Network:
     ]
     return Network(
         id=f"network-{run['fingerprint']}",
-        name=f"{' '.join(names)}, {recipe['kind']} recipe, {data}: {run['accuracy_percent']:.2f} %",
+        name=f"{name}, {recipe['kind']} recipe, {data}: {run['accuracy_percent']:.2f} %",
         facts=facts,
         chart=_curve(run),
-        grids=_class_grids(run["confusion"], recipe["dataset"]) if by_class else [],
+        tables=_class_tables(run["confusion"], recipe["dataset"]) if by_class else [],
     )
-
-
-_EPOCHS = {True: "the last", False: "the best on the test set"}
 
 
 def _settings(recipe: Mapping[str, Any], prefix: str = "") -> str:
@@ -102,50 +129,29 @@ def _curve(run: Row) -> Chart:
     )
 
 
-_CLASSES = {
-    c.details["class_index"]: c.details["class_name"]
-    for c in CLAIMS.values()
-    if "class_index" in c.details
-}
-
-
-def _class_grids(confusion: Sequence[Sequence[int]], dataset: str) -> list[Grid]:
+def _class_tables(confusion: Sequence[Sequence[int]], dataset: str) -> list[Table]:
     """Show a report by class, and its confusion matrix: of many classes what is confused most."""
-    names = [_CLASSES[k] if dataset == "cifar10" else f"{k}" for k in range(len(confusion))]
+    known = {c.details.get("class_index"): c.details.get("class_name") for c in CLAIMS.values()}
+    classes = range(len(confusion))
+    names = [str(known[k] if dataset == "cifar10" else k) for k in classes]
     support = [sum(counts) for counts in confusion]
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
-    hits = [confusion[k][k] for k in range(len(confusion))]
-    found = [
-        (
-            h / p if p else 0.0,
-            h / s if s else 0.0,
-            2 * h / (s + p) if s + p else 0.0,
-        )
-        for h, s, p in zip(hits, support, predicted, strict=True)
-    ]
+    found = []
+    for k, s, p in zip(classes, support, predicted, strict=True):
+        hits = confusion[k][k]
+        found.append((hits / max(p, 1), hits / max(s, 1), 2 * hits / max(s + p, 1)))
+    means = tuple(sum(column) / len(found) for column in zip(*found, strict=True))
     rows = [
         [name, *(f"{value:.3f}" for value in values), f"{s:,}"]
-        for name, values, s in zip(names, found, support, strict=True)
+        for name, values, s in zip(
+            [*names, "macro avg"], [*found, means], [*support, sum(support)], strict=True
+        )
     ]
-    total = sum(support)
-    means = [sum(column) / len(found) for column in zip(*found, strict=True)]
-    rows.append(["macro avg", *(f"{value:.3f}" for value in means), f"{total:,}"])
-    header = ("class", "precision", "recall", "f1", "support")
-    grids = [Grid("By class", header, rows, folded=True)]
+    report = Table(
+        ("class", "precision", "recall", "f1", "support"), rows, caption="By class", folded=True
+    )
     if len(confusion) <= _MAX_CLASSES:
-        cells: list[list[str | Cell]] = [
-            [
-                name,
-                *(
-                    Cell(text=f"{n}", verdict="right" if j == k else "wrong" if 50 * n > s else "")
-                    for j, n in enumerate(counts)
-                ),
-            ]
-            for k, (name, counts, s) in enumerate(zip(names, confusion, support, strict=True))
-        ]
-        note = "A row is a true class, a column what was predicted; marked: 2 % of a row and more."
-        grids.append(Grid("Confusion matrix", ("true class", *names), cells, [note], folded=True))
-        return grids
+        return [report, _matrix(names, confusion)]
     pairs = [
         (n, names[k], names[j])
         for k, counts in enumerate(confusion)
@@ -154,8 +160,23 @@ def _class_grids(confusion: Sequence[Sequence[int]], dataset: str) -> list[Grid]
     ]
     most = [[a, b, f"{n}"] for n, a, b in sorted(pairs, reverse=True)[:_NUM_CONFUSED]]
     caption = "Confused most often, classes by number"
-    grids.append(Grid(caption, ("true class", "predicted", "images"), most, folded=True))
-    return grids
+    confused = Table(("true class", "predicted", "images"), most, caption=caption, folded=True)
+    return [report, confused]
+
+
+def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> Table:
+    rows = [
+        [
+            names[k],
+            *(
+                Cell(str(n), verdict="right" if j == k else "wrong" if 50 * n > sum(counts) else "")
+                for j, n in enumerate(counts)
+            ),
+        ]
+        for k, counts in enumerate(confusion)
+    ]
+    note = "A row is a true class, a column what was predicted; marked: more than 2 % of a row."
+    return Table(("true class", *names), rows, [note], "Confusion matrix", folded=True)
 
 
 # Claims one by one
@@ -166,15 +187,16 @@ class Entry:
     """A claim with all that is known of it."""
 
     result: Result
-    facts: Sequence[tuple[str, str]]
+    facts: Facts
     networks: Sequence[tuple[str, str]]  # ids and names of those that are on the page
 
 
 def entry(r: Result, runs: Mapping[str, Row]) -> Entry:
+    """Say what a row has of a claim; ``runs`` are the networks on the page, by fingerprint."""
     row, details, claim = r.row, r.details, r.claim
     paper, ours = claim.details.get("paper_percent"), details.get("minuend_percent")
     facts = [
-        ("paper", f"{r.text('paper')} {claim.unit}{_percent(paper)}"),
+        ("goal" if r.is_goal else "paper", f"{r.text('paper')} {claim.unit}{_percent(paper)}"),
         ("verdict", f"{r.judged}: {r.reason}"),
     ]
     if r.not_here:
@@ -199,35 +221,13 @@ def entry(r: Result, runs: Mapping[str, Row]) -> Entry:
         facts.append(("recorded", f"{str(row.get('time'))[:10]} at {commit}"))
     if r.is_missed and claim.id in KNOWN_MISSES:
         facts.append(("known miss", KNOWN_MISSES[claim.id]))
-    if claim.remark:
-        facts.append(("on the paper", claim.remark))
+    if r.remark:
+        facts.append(("on the paper", r.remark))
     found = [(one, runs[one]) for one in dict.fromkeys(row["fingerprints"]) if one in runs]
-    return Entry(
-        result=r,
-        facts=facts,
-        networks=[(f"network-{one}", str(run["name"])) for one, run in found],
-    )
+    names = [(f"network-{one}", str(run["name"])) for one, run in found]
+    return Entry(result=r, facts=facts, networks=names)
 
 
 def _percent(value: Any) -> str:
     """Give the accuracy that a difference is of."""
-    return f", at {value:.2f} %" if value is not None and is_number(value) else ""
-
-
-def machine(file: RunFile) -> list[tuple[str, str]]:
-    machine = file.machine
-    seeds = sorted({seed for row in file.rows for seed in row.get("seeds") or ()})
-    measured = [row for row in file.rows if row.get("verdict") in VERDICTS]
-    facts = {
-        "run": file.datetime,
-        "commit": f"{file.commit.get('id')}{' with changes' * bool(file.commit.get('dirty'))}",
-        "device": f"{machine.get('device')}, {machine.get('device_name')}",
-        "system": machine.get("system"),
-        "threads": machine.get("num_threads"),
-        "memory": f"{machine.get('memory_gib')} GiB",
-        "Python": machine.get("python"),
-        "versions": ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items()),
-        "seeds": ", ".join(map(str, seeds)),
-        "claims measured": len(measured),
-    }
-    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+    return f", at {value:.2f} %" if is_number(value) else ""
