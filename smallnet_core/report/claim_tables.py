@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.records import Claim
-from smallnet_core.report.curves import TECHNIQUES, at_proportion, by_technique, how_pruned
+from smallnet_core.report.kinds import TECHNIQUES, at_proportion, by_technique, how_pruned
 from smallnet_core.report.results import (
     LEGEND,
     NEITHER,
     PRUNING_TABLES,
+    VERDICTS,
     Result,
     is_of_pruning,
     network_name,
     optimizer_name,
+    provenance,
 )
-from smallnet_core.report.table import Row, Table
+from smallnet_core.report.table import Cell, Row, Table
 
 NETWORK_TABLES = ("Table 2", "Table 3", "Table 4", "Table 5")
 LISTINGS = ("Appendix A", "Appendix B", "Appendix C")
@@ -128,24 +130,22 @@ def _are_networks(results: Sequence[Result]) -> bool:
 
 
 def _models(results: Sequence[Result]) -> Table:
-    cells: dict[str, dict[str, str]] = defaultdict(dict)
-    for r in results:
-        cells[network_name(r.claim.network)][r.claim.metric] = r.pair(r.claim.unit)
-    columns = {"num_params": "parameters", "accuracy_percent": "% correct"}
-    caption = "Table 1: published models"
-    return Table.cross("model", cells, columns, notes=[LEGEND], caption=caption)
+    names = {"num_params": "parameters", "accuracy_percent": "% correct"}
+    cells = [
+        (network_name(r.claim.network), names[r.claim.metric], r.pair(r.claim.unit))
+        for r in results
+    ]
+    return Table.cross("model", cells, notes=[LEGEND], caption="Table 1: published models")
 
 
 def _by_class(results: Sequence[Result], caption: str) -> Table:
     """Lay out as the paper does; its accuracies stand under f1 there too."""
-    metrics = ("precision", "recall", "f1", "support")
-    cells: dict[str, dict[str, str]] = defaultdict(dict)
+    cells = []
     for r in results:
         name = r.name.removesuffix(f"-{r.claim.metric}").replace("_", " ")
-        metric = r.claim.metric if r.claim.metric in metrics else "f1"
-        cells[name][metric] = r.pair(r.claim.unit or "%")  # two decimals, as the paper's
-    columns = dict(zip(metrics, metrics, strict=True))
-    return Table.cross("class", cells, columns, notes=[LEGEND], caption=caption, folded=True)
+        metric = "f1" if r.claim.metric.startswith("accuracy") else r.claim.metric
+        cells.append((name, metric, r.pair(r.claim.unit or "%")))  # two decimals, as the paper's
+    return Table.cross("class", cells, notes=[LEGEND], caption=caption, folded=True)
 
 
 def _pruned(results: Sequence[Result], curves: Sequence[Row]) -> Table:
@@ -153,22 +153,63 @@ def _pruned(results: Sequence[Result], curves: Sequence[Row]) -> Table:
 
     ``curves`` of the same network add the techniques that the paper has no numbers for.
     """
-    cells: dict[float, dict[str, str]] = defaultdict(dict)
-    for r in results:
-        details = r.claim.details
-        cells[details["proportion"]][details["technique"]] = r.pruned_pair
+    results = sorted(results, key=lambda r: r.claim.details["proportion"])
+    places = [(r.claim.details["proportion"], r.claim.details["technique"]) for r in results]
+    proportions, techniques = (list(dict.fromkeys(names)) for names in zip(*places, strict=True))
     names = networks(results)
-    own = [c for c in curves if (c.get("network"), c.get("optimizer")) in names]
-    techniques = dict.fromkeys(name for found in cells.values() for name in found)
-    others = {name: c for name, c in by_technique(own).items() if name not in techniques}
-    for name, of_one in others.items():
-        for proportion, found in cells.items():
-            found[name] = at_proportion(proportion, of_one)
-    columns = {name: TECHNIQUES.get(name, name) for name in (*techniques, *others)}
-    notes = [LEGEND, *how_pruned([curve for of_one in others.values() for curve in of_one])]
-    lines = {f"{proportion:g}": found for proportion, found in sorted(cells.items())}
+    own = [
+        c
+        for c in curves
+        if (c["network"], c["optimizer"]) in names and c["technique"] not in techniques
+    ]
+    cells = [
+        (f"{p:g}", TECHNIQUES.get(technique, technique), r.pruned_pair)
+        for (p, technique), r in zip(places, results, strict=True)
+    ]
+    cells += [
+        (f"{p:g}", TECHNIQUES.get(name, name), Cell(at_proportion(p, of_one)))
+        for name, of_one in by_technique(own).items()
+        for p in proportions
+    ]
     caption = f"{results[0].claim.source}: ResNet18 pruned in one shot, test accuracy, %"
-    return Table.cross("prop.", lines, columns, notes=notes, caption=caption)
+    return Table.cross("prop.", cells, notes=[LEGEND, *how_pruned(own)], caption=caption)
+
+
+def by_optimizer(results: Sequence[Result]) -> Table:
+    """Lay out accuracies by network and optimizer, as the paper does."""
+    cells = [
+        (network_name(r.claim.network), optimizer_name(r.claim.optimizer), r.pair("%"))
+        for r in results
+    ]
+    return Table.cross("network", cells, notes=[provenance(results)])
+
+
+def lost_by_pruning(results: Sequence[Result]) -> Table:
+    """Lay out where each technique has lost a point and five, and its accuracy at 0.2 and 0.5.
+
+    ``results`` are those of Figure 17 and Tables 6 and 7.
+    """
+    columns = {
+        ("points", 1): "1 point lost at",
+        ("points", 5): "5 points lost at",
+        ("proportion", 0.2): "% at 0.2",
+        ("proportion", 0.5): "% at 0.5",
+    }
+    cells = [
+        (
+            TECHNIQUES[r.claim.details["technique"]],
+            name,
+            r.pruned_pair if field == "proportion" else r.pair(""),
+        )
+        for r in results
+        for (field, value), name in columns.items()
+        if r.claim.details.get(field) == value
+    ]
+    pruned = [r for r in results if r.claim.source in PRUNING_TABLES]
+    counts = Counter(result.verdict for result in pruned)
+    verdicts = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
+    note = f"{len(pruned)} numbers{': ' * bool(verdicts)}{verdicts}; {provenance(pruned)}"
+    return Table.cross("technique", cells, notes=[note])
 
 
 def networks(results: Sequence[Result]) -> set[tuple[str | None, str | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,24 +155,23 @@ def _row_lines(row: RowComparison) -> list[str]:
     return wrapped("; ".join(filter(None, (what, row.note))), "  ")
 
 
-def _table(title: str, rows: Sequence[RowComparison]) -> Table:
-    def with_unit(row: RowComparison, value: float | None) -> str:
-        return f"{_value(row, value)} {'' if value is None else row.unit}".rstrip()
+def _with_unit(row: RowComparison, value: float | None) -> str:
+    return f"{_value(row, value)} {'' if value is None else row.unit}".rstrip()
 
-    cells = [
-        (
-            row.label,
-            with_unit(row, row.old),
-            with_unit(row, row.new),
-            _effect(row),
-            _p(row),
-            "" if row.test is None else row.test.method,
-            row.note,
-        )
-        for row in rows
-    ]
-    header = ("row", "old", "new", "effect (95 %)", "p", "by", "note")
-    return Table(header, cells, (), f"{title}: {len(rows)}", folded=len(rows) > 20)
+
+_COLUMNS: Mapping[str, Callable[[RowComparison], str]] = {
+    "row": lambda row: row.label,
+    "old": lambda row: _with_unit(row, row.old),
+    "new": lambda row: _with_unit(row, row.new),
+    "effect (95 %)": _effect,
+    "p": _p,
+    "by": lambda row: "" if row.test is None else row.test.method,
+    "note": lambda row: row.note,
+}
+
+
+def _table(title: str, rows: Sequence[RowComparison]) -> Table:
+    return Table.of(rows, _COLUMNS, caption=f"{title}: {len(rows)}", folded=len(rows) > 20)
 
 
 def markdown_lines(comparison: Comparison) -> list[str]:

@@ -26,7 +26,7 @@ MAX_MATRICES = 50  # networks that are shown by class; all of them are in the ru
 _MAX_CLASSES = 20  # of a confusion matrix that is shown whole
 _NUM_CONFUSED = 20
 
-Facts = Sequence[tuple[str, str]]
+Facts = Mapping[str, str]
 
 
 def heading(file: RunFile) -> str:
@@ -36,7 +36,7 @@ def heading(file: RunFile) -> str:
     return f"{file.datetime[:10]}, {commit_name(file)}{dirty}, {machine}"
 
 
-def machine_facts(file: RunFile) -> list[tuple[str, str]]:
+def machine_facts(file: RunFile) -> Facts:
     """Say where, when and with what a run was made."""
     machine = file.machine
     seeds = sorted({seed for row in file.rows for seed in row.get("seeds") or ()})
@@ -44,15 +44,15 @@ def machine_facts(file: RunFile) -> list[tuple[str, str]]:
         "run": file.datetime,
         "commit": f"{file.commit.get('id')}{' with changes' * bool(file.commit.get('dirty'))}",
         "device": f"{machine.get('device')}, {machine.get('device_name')}",
-        "system": machine.get("system"),
-        "threads": machine.get("num_threads"),
+        "system": machine.get("system") or "",
+        "threads": str(machine.get("num_threads") or ""),
         "memory": f"{machine.get('memory_gib')} GiB",
-        "Python": machine.get("python"),
+        "Python": machine.get("python") or "",
         "versions": ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items()),
         "seeds": ", ".join(map(str, seeds)),
-        "claims measured": sum(row.get("verdict") in VERDICTS for row in file.rows),
+        "claims measured": str(sum(row.get("verdict") in VERDICTS for row in file.rows)),
     }
-    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+    return {name: value for name, value in facts.items() if value}
 
 
 # Networks
@@ -74,20 +74,19 @@ def network_details(run: Row, by_class: bool) -> Network:
     recipe = run["recipe"]
     name = f"{network_name(recipe['network'])} {optimizer_name(recipe['optimizer']['name'])}"
     data = DATASET_NAMES.get(recipe["dataset"], recipe["dataset"])
-    commit = str((run["trained_at_commit"] or {}).get("id") or "not known")[:12]
     seconds = run["train_seconds"]
     judged = "the last" if run["selection"] == "last" else "the best on the test set"
-    facts = [
-        ("accuracy", f"{run['accuracy_percent']:.2f} % of {run['num_images']:,} {data} images"),
-        ("seed", str(recipe.get("seed", "-"))),
-        ("epochs", f"{recipe.get('epochs', '-')}, judged after {judged}"),
-        ("weights", str(run["origin"])),
-        ("trained on", f"{run['trained_on'].get('device_name')}, {run['computed_in']}"),
-        ("at commit", commit),
-        ("training time", "-" if seconds is None else f"{seconds:,.0f} s"),
-        ("recipe", _settings(recipe)),
-        ("fingerprint", run["fingerprint"]),
-    ]
+    facts = {
+        "accuracy": f"{run['accuracy_percent']:.2f} % of {run['num_images']:,} {data} images",
+        "seed": str(recipe.get("seed", "-")),
+        "epochs": f"{recipe.get('epochs', '-')}, judged after {judged}",
+        "weights": str(run["origin"]),
+        "trained on": f"{run['trained_on'].get('device_name')}, {run['computed_in']}",
+        "at commit": str((run["trained_at_commit"] or {}).get("id") or "not known")[:12],
+        "training time": "-" if seconds is None else f"{seconds:,.0f} s",
+        "recipe": _settings(recipe),
+        "fingerprint": run["fingerprint"],
+    }
     return Network(
         id=f"network-{run['fingerprint']}",
         name=f"{name}, {recipe['kind']} recipe, {data}: {run['accuracy_percent']:.2f} %",
@@ -99,13 +98,12 @@ def network_details(run: Row, by_class: bool) -> Network:
 
 def _settings(recipe: Mapping[str, Any], prefix: str = "") -> str:
     """Write a recipe's settings, those of its parts with the part's name before them."""
-    parts = []
-    for name, value in recipe.items():
-        if isinstance(value, Mapping):
-            parts.append(_settings(value, f"{prefix}{name}."))
-        else:
-            parts.append(f"{prefix}{name} {value}")
-    return ", ".join(parts)
+    return ", ".join(
+        _settings(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping)
+        else f"{prefix}{name} {value}"
+        for name, value in recipe.items()
+    )
 
 
 def _curve(run: Row) -> Chart:
@@ -132,24 +130,20 @@ def _curve(run: Row) -> Chart:
 def _class_tables(confusion: Sequence[Sequence[int]], dataset: str) -> list[Table]:
     """Show a report by class, and its confusion matrix: of many classes what is confused most."""
     known = {c.details.get("class_index"): c.details.get("class_name") for c in CLAIMS.values()}
-    classes = range(len(confusion))
-    names = [str(known[k] if dataset == "cifar10" else k) for k in classes]
-    support = [sum(counts) for counts in confusion]
+    names = [str(known[k] if dataset == "cifar10" else k) for k in range(len(confusion))]
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
-    found = []
-    for k, s, p in zip(classes, support, predicted, strict=True):
-        hits = confusion[k][k]
-        found.append((hits / max(p, 1), hits / max(s, 1), 2 * hits / max(s + p, 1)))
-    means = tuple(sum(column) / len(found) for column in zip(*found, strict=True))
+    shares = []  # precision, recall, f1
+    for k, (counts, p) in enumerate(zip(confusion, predicted, strict=True)):
+        hits, s = counts[k], sum(counts)
+        shares.append([hits / max(p, 1), hits / max(s, 1), 2 * hits / max(s + p, 1)])
+    shares.append([sum(column) / len(confusion) for column in zip(*shares, strict=True)])
+    support = [*map(sum, confusion), sum(predicted)]
     rows = [
-        [name, *(f"{value:.3f}" for value in values), f"{s:,}"]
-        for name, values, s in zip(
-            [*names, "macro avg"], [*found, means], [*support, sum(support)], strict=True
-        )
+        [name, *(f"{share:.3f}" for share in own), f"{s:,}"]
+        for name, own, s in zip([*names, "macro avg"], shares, support, strict=True)
     ]
-    report = Table(
-        ("class", "precision", "recall", "f1", "support"), rows, caption="By class", folded=True
-    )
+    header = ("class", "precision", "recall", "f1", "support")
+    report = Table(header, rows, caption="By class", folded=True)
     if len(confusion) <= _MAX_CLASSES:
         return [report, _matrix(names, confusion)]
     pairs = [
@@ -160,8 +154,7 @@ def _class_tables(confusion: Sequence[Sequence[int]], dataset: str) -> list[Tabl
     ]
     most = [[a, b, f"{n}"] for n, a, b in sorted(pairs, reverse=True)[:_NUM_CONFUSED]]
     caption = "Confused most often, classes by number"
-    confused = Table(("true class", "predicted", "images"), most, caption=caption, folded=True)
-    return [report, confused]
+    return [report, Table(("true class", "predicted", "images"), most, (), caption, True)]
 
 
 def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> Table:
@@ -188,44 +181,42 @@ class Entry:
 
     result: Result
     facts: Facts
-    networks: Sequence[tuple[str, str]]  # ids and names of those that are on the page
+    networks: Mapping[str, str]  # names of those that are on the page, by id
 
 
 def entry(r: Result, runs: Mapping[str, Row]) -> Entry:
     """Say what a row has of a claim; ``runs`` are the networks on the page, by fingerprint."""
     row, details, claim = r.row, r.details, r.claim
-    paper, ours = claim.details.get("paper_percent"), details.get("minuend_percent")
-    facts = [
-        ("goal" if r.is_goal else "paper", f"{r.text('paper')} {claim.unit}{_percent(paper)}"),
-        ("verdict", f"{r.judged}: {r.reason}"),
-    ]
-    if r.not_here:
-        facts.append(("not measured here", r.not_here))
+    facts = {
+        "goal" if r.is_goal else "paper": f"{r.text('paper')} {claim.unit}"
+        + _percent(claim.details.get("paper_percent")),
+        "verdict": f"{r.judged}: {r.reason}",
+        "not measured here": r.not_here or "",
+    }
     if r.origin != NEITHER:
-        interval = row.get("interval")
-        low_high = ""
+        interval, between = row.get("interval"), ""
         if isinstance(interval, list) and interval[0] < interval[1]:
-            low, high = (format_value(end, claim.unit) for end in interval)
-            low_high = f" ({low} to {high})"
-        facts.append(("ours", f"{r.measured} {claim.unit}{low_high}{_percent(ours)}"))
-        if seeds := row.get("seeds"):
-            values = [format_value(value, claim.unit) for value in row.get("values") or ()]
-            pairs = zip(map(str, seeds), values, strict=False)
-            facts.append(("seeds", ", ".join(f"{seed}: {value}" for seed, value in pairs)))
+            between = " ({} to {})".format(*(format_value(end, claim.unit) for end in interval))
+        percent = _percent(details.get("minuend_percent"))
+        facts["ours"] = f"{r.measured} {claim.unit}{between}{percent}"
+        pairs = zip(row.get("seeds") or (), row.get("values") or (), strict=False)
+        facts["seeds"] = ", ".join(f"{k}: {format_value(v, claim.unit)}" for k, v in pairs)
         if row.get("recipe"):
-            facts.append(("recipe", f"{row['recipe']}, {details.get('epochs', '?')} epochs"))
-        if details.get("trained_on"):
-            facts.append(("trained on", ", ".join(sorted(map(str, set(details["trained_on"]))))))
+            facts["recipe"] = f"{row['recipe']}, {details.get('epochs', '?')} epochs"
+        facts["trained on"] = ", ".join(sorted(map(str, {*details.get("trained_on", ())})))
     if r.origin == RECORDED:
         commit = str(row.get("commit") or "no commit")[:12]
-        facts.append(("recorded", f"{str(row.get('time'))[:10]} at {commit}"))
-    if r.is_missed and claim.id in KNOWN_MISSES:
-        facts.append(("known miss", KNOWN_MISSES[claim.id]))
-    if r.remark:
-        facts.append(("on the paper", r.remark))
-    found = [(one, runs[one]) for one in dict.fromkeys(row["fingerprints"]) if one in runs]
-    names = [(f"network-{one}", str(run["name"])) for one, run in found]
-    return Entry(result=r, facts=facts, networks=names)
+        facts["recorded"] = f"{str(row.get('time'))[:10]} at {commit}"
+    if r.is_missed:
+        facts["known miss"] = KNOWN_MISSES.get(claim.id, "")
+    facts["on the paper"] = r.remark
+    return Entry(
+        result=r,
+        facts={name: value for name, value in facts.items() if value},
+        networks={
+            f"network-{one}": str(runs[one]["name"]) for one in row["fingerprints"] if one in runs
+        },
+    )
 
 
 def _percent(value: Any) -> str:

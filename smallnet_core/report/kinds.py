@@ -2,54 +2,45 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
-from smallnet_core.report.curves import CURVE, curve_tables
 from smallnet_core.report.results import network_name, optimizer_name
 from smallnet_core.report.table import Row, Table, format_value, grouped, is_number
 
+CURVE = "pruning curve"
+TECHNIQUES = {
+    "l1_unstructured": "L1 unstr.",
+    "l1_structured": "L1 struct.",
+    "global_unstructured": "global unstr.",
+    "random_unstructured": "random",
+    "random_structured": "random struct.",
+}
 Columns = Mapping[str, Callable[[Row], str]]
 
 
 def kind_tables(kind: str, rows: Sequence[Row]) -> tuple[list[Table], list[str]]:
     """Lay out rows of a kind; what no table can show is a sentence for each reason."""
-    if kind not in _KINDS:
-        reasons = dict.fromkeys(map(id, rows), "there is no table for it")
-    else:
-        found = {id(row): _why_broken(_KINDS[kind][0], row) for row in rows}
-        reasons = {key: why for key, why in found.items() if why}
-    whole = [row for row in rows if id(row) not in reasons]
-    broken = grouped(reasons.values(), lambda why: why)
+    whole: list[Row] = []
+    broken: Counter[str] = Counter()
+    for row in rows:
+        try:
+            _KINDS[kind][0]([row])
+            whole.append(row)
+        except Exception as error:  # whatever a file has in the place of a row
+            known = f"{type(error).__name__}: {error}"
+            broken[known if kind in _KINDS else "there is no table for it"] += 1
     lines = [
-        f"{kind[:80]}: {len(own)} row{'s' * (len(own) > 1)} that cannot be shown: {why}"[:400]
-        for why, own in broken.items()
+        f"{kind[:80]}: {number} row{'s' * (number > 1)} that cannot be shown: {why}"[:400]
+        for why, number in broken.items()
     ]
     return _KINDS[kind][0](whole) if whole else [], lines
-
-
-def _why_broken(tables: Callable[[Sequence[Row]], list[Table]], row: Row) -> str:
-    try:
-        tables([row])
-    except Exception as error:  # whatever a file has in the place of a row
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 def telling(kind: str, rows: Sequence[Row]) -> str:
     """Say in a few words the number that stands for all rows of a kind."""
     return _KINDS[kind][1](rows) if kind in _KINDS else "cannot be shown: unknown"
-
-
-def _table(rows: Sequence[Row], columns: Columns, caption: str, *notes: str) -> Table:
-    """Lay out a row a line, without columns that have nothing to show."""
-    cells = [[show(row) for show in columns.values()] for row in rows]
-    shown = [any(cell != "-" for cell in column) for column in zip(*cells, strict=True)]
-    header, *lines = (
-        [cell for cell, is_shown in zip(line, shown, strict=True) if is_shown]
-        for line in ([*columns], *cells)
-    )
-    return Table(header, lines, notes, caption)
 
 
 def _text(field: str) -> Callable[[Row], str]:
@@ -89,7 +80,7 @@ _LATENCY: Columns = {
 
 
 def _latency_tables(rows: Sequence[Row]) -> list[Table]:
-    return [_table(rows, _LATENCY, "Inference: so many images at once, random weights")]
+    return [Table.of(rows, _LATENCY, caption="Inference: so many images at once, random weights")]
 
 
 def _latency(rows: Sequence[Row]) -> str:
@@ -133,11 +124,10 @@ def _speed_tables(rows: Sequence[Row]) -> list[Table]:
     loops = [row for row in rows if "ratio" not in row]
     tables = []
     if loops:
-        table = _table(loops, _LOOPS, f"Training speed, {where}")
-        meant = [f"{n}: {_LOOP_MEANINGS[n]}" for n in table.header if n in _LOOP_MEANINGS]
-        tables.append(replace(table, notes=["; ".join(meant)]))
+        caption = f"Training speed, {where}"
+        tables.append(Table.of(loops, _LOOPS, _LOOP_MEANINGS, caption=caption))
     if pairs:
-        tables.append(_table(pairs, _PAIRS, f"Two ways of one thing, {where}"))
+        tables.append(Table.of(pairs, _PAIRS, caption=f"Two ways of one thing, {where}"))
     return tables
 
 
@@ -157,19 +147,21 @@ _FAILURES: Columns = {
 }
 
 
+_FAILURE_MEANINGS = {
+    "one class": "the longest stretch of steps in which 99 % of predictions were of one class",
+    "right": "% of 2,000 held-out training images at the end",
+    "gradient": "norm of all but the last layer's, in the first step and at the end",
+    "dead": "% of units at the end, in the layer that has most dead ones",
+}
+
+
 def _failure_tables(rows: Sequence[Row]) -> list[Table]:
-    """Lay out a table a network, a change of the paper's way a line."""
-    tables = [
-        _table(own, _FAILURES, f"{network}: the paper's SGDM (rate 0.1, batches of 8), and changes")
+    """Lay out a table a network."""
+    way = "the paper's SGDM (rate 0.1, batches of 8), and one change of it each"
+    return [
+        Table.of(own, _FAILURES, _FAILURE_MEANINGS, caption=f"{network}: {way}")
         for network, own in grouped(rows, _label).items()
     ]
-    legend = (
-        "A line is one change of the paper's way. one class: the longest stretch of steps in which "
-        "99 % of predictions were of one class; right: % of 2,000 held-out training images at the "
-        "end; gradient: norm of all but the last layer's, in the first step and at the end; dead: "
-        "% of units at the end, in the layer that has most dead ones"
-    )
-    return [*tables[:-1], replace(tables[-1], notes=[legend])]
 
 
 def _failures(rows: Sequence[Row]) -> str:
@@ -185,11 +177,14 @@ _SIZES: Columns = {
     "sparse": _number("sparse_bytes", 1, 1e3),
     "zip": _number("compressed_bytes", 1, 1e3),
 }
-_SIZES_LEGEND = (
-    "par. k, nz. k: thousands of parameters, and of those that are not zero; M m-a: million "
-    "multiply-adds an image; dense: kB of a file of every value in half precision; sparse: of a "
-    "bit for each and the values that are not zero; zip: that, compressed"
-)
+_SIZE_MEANINGS = {
+    "par. k": "thousands of parameters",
+    "nz. k": "of those that are not zero",
+    "M m-a": "million multiply-adds an image",
+    "dense": "kB of a file of every value in half precision",
+    "sparse": "of a bit for each and the values that are not zero",
+    "zip": "that, compressed",
+}
 _PRUNED_SPEEDS: Columns = {
     "network": lambda row: str(row["name"]),
     "ms at 1": _number("latency_ms", 2),
@@ -202,14 +197,72 @@ _PRUNED_SPEEDS: Columns = {
 def _pruned_tables(rows: Sequence[Row]) -> list[Table]:
     speeds = f"Pruned networks: speed in float32 on {_devices(rows)}, and accuracy"
     return [
-        _table(rows, _SIZES, "Pruned networks: how large they are", _SIZES_LEGEND),
-        _table(rows, _PRUNED_SPEEDS, speeds),
+        Table.of(rows, _SIZES, _SIZE_MEANINGS, caption="Pruned networks: how large they are"),
+        Table.of(rows, _PRUNED_SPEEDS, caption=speeds),
     ]
 
 
 def _pruned(rows: Sequence[Row]) -> str:
     row = min(rows, key=lambda r: r["num_params"])
     return f"{row['num_params']:,} parameters: {format_value(row['accuracy_percent'], '%')} %"
+
+
+def _curve_tables(rows: Sequence[Row]) -> list[Table]:
+    """Lay out a table a network, a proportion a line and a technique a column."""
+    tables = []
+    for (network, optimizer), own in grouped(
+        rows, lambda row: (row["network"], row["optimizer"])
+    ).items():
+        found = by_technique(own)
+        lines = [
+            (f"{p:g}", *(at_proportion(p, curves) for curves in found.values()))
+            for p in sorted({round(p, 6) for row in own for p in row["proportions"]})
+        ]
+        caption = (
+            f"{network_name(network)} {optimizer_name(optimizer)}: % right, by the proportion "
+            f"pruned of its {own[0]['num_weights']:,} weights"
+        )
+        header = ("prop.", *(TECHNIQUES.get(name, name) for name in found))
+        tables.append(Table(header, lines, how_pruned(own), caption, folded=True))
+    return tables
+
+
+def by_technique(curves: Sequence[Row]) -> dict[str, list[Row]]:
+    """Group curves, a seed each, by technique, those of the paper first."""
+    order = [*TECHNIQUES, *(curve["technique"] for curve in curves)]
+    found = sorted(curves, key=lambda curve: order.index(curve["technique"]))
+    return grouped(found, lambda curve: str(curve["technique"]))
+
+
+def at_proportion(proportion: float, curves: Sequence[Row]) -> str:
+    """Write the mean over seeds at a proportion, in percent."""
+    values = [
+        percent
+        for curve in curves
+        for at, percent in zip(curve["proportions"], curve["accuracy_percent"], strict=True)
+        if math.isclose(at, proportion, abs_tol=1e-6) and is_number(percent)
+    ]
+    return format_value(sum(values) / len(values) if values else None, "%")
+
+
+def how_pruned(rows: Sequence[Row]) -> list[str]:
+    """Write a sentence for all techniques that are alike in it."""
+
+    def how(curves: Sequence[Row]) -> str:
+        seeds = list(dict.fromkeys(str(seed) for curve in curves for seed in curve["seeds"]))
+        origins, devices = (
+            list(dict.fromkeys(str(curve[field]) for curve in curves))
+            for field in ("origin", "device")
+        )
+        return (
+            f"{'recorded ' * any(curve.get('recorded') for curve in curves)}in one shot, not "
+            f"fine-tuned; weights: {'/'.join(origins)}, seed{'s' * (len(seeds) > 1)} "
+            f"{', '.join(seeds)}; pruned on {'/'.join(devices)}"
+        )
+
+    alike = grouped(by_technique(rows).items(), lambda item: how(item[1]))
+    names = {text: [TECHNIQUES.get(name, name) for name, _ in own] for text, own in alike.items()}
+    return [f"{', '.join(own)}: {text}" for text, own in names.items()]
 
 
 # The tables of a kind, and its telling line.
@@ -220,5 +273,5 @@ _KINDS: Mapping[
     "training_speed": (_speed_tables, _speed),
     "failures": (_failure_tables, _failures),
     "pruned network": (_pruned_tables, _pruned),
-    CURVE: (curve_tables, lambda rows: ", ".join(dict.fromkeys(map(_label, rows)))),
+    CURVE: (_curve_tables, lambda rows: ", ".join(dict.fromkeys(map(_label, rows)))),
 }

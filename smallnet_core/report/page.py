@@ -17,7 +17,6 @@ from smallnet_core.report.claim_tables import (
     source_table,
     statements,
 )
-from smallnet_core.report.curves import CURVE
 from smallnet_core.report.details import (
     MAX_MATRICES,
     entry,
@@ -25,7 +24,7 @@ from smallnet_core.report.details import (
     machine_facts,
     network_details,
 )
-from smallnet_core.report.kinds import kind_tables
+from smallnet_core.report.kinds import CURVE, kind_tables
 from smallnet_core.report.results import NEW, PRUNING_TABLES, Run
 from smallnet_core.report.table import Table, escaped, templates
 from smallnet_core.runs.compare import Comparison
@@ -112,7 +111,11 @@ def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
             [f"## {table.caption}", "", *table.markdown()]
             for table in (source_table(run.sources[s]) for s in PRUNING_TABLES if s in run.sources)
         ),
-        ["## Machine", "", *(f"- {escaped(k)}: {escaped(v)}" for k, v in machine_facts(file))],
+        [
+            "## Machine",
+            "",
+            *(f"- {escaped(k)}: {escaped(v)}" for k, v in machine_facts(file).items()),
+        ],
     ]
     text = ""
     for part in parts:

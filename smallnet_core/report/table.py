@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -50,19 +51,32 @@ class Table:
     folded: bool = False
 
     @classmethod
-    def cross(
+    def cross(cls, corner: str, cells: Iterable[tuple[str, str, str]], **more: Any) -> Table:
+        """Lay out cells by the names of their line and column, both in the order of the cells."""
+        found = {(line, column): cell for line, column, cell in cells}
+        lines, columns = (dict.fromkeys(names) for names in zip(*found, strict=True))
+        rows = [(line, *(found.get((line, name), "-") for name in columns)) for line in lines]
+        return cls((corner, *columns), rows, **more)
+
+    @classmethod
+    def of(
         cls,
-        corner: str,
-        cells: Mapping[str, Mapping[str, str]],
-        columns: Mapping[str, str],
-        *,
-        notes: Sequence[str] = (),
-        caption: str = "",
-        folded: bool = False,
+        rows: Iterable[Item],
+        columns: Mapping[str, Callable[[Item], str]],
+        meanings: Mapping[str, str] = MappingProxyType({}),
+        **more: Any,
     ) -> Table:
-        """Lay out ``cells`` by the name of their line, then by a key of ``columns``."""
-        rows = [(name, *(own.get(key, "-") for key in columns)) for name, own in cells.items()]
-        return cls((corner, *columns.values()), rows, notes, caption, folded)
+        """Lay out a row a line, without columns that have nothing to show.
+
+        ``meanings`` of columns are told below.
+        """
+        cells = [[show(row) for show in columns.values()] for row in rows]
+        empty = {k for k, column in enumerate(zip(*cells, strict=True)) if {*column} <= {"-", ""}}
+        header, *lines = (
+            [cell for k, cell in enumerate(line) if k not in empty] for line in ([*columns], *cells)
+        )
+        legend = "; ".join(f"{name}: {meanings[name]}" for name in header if name in meanings)
+        return cls(header, lines, notes=[legend] if legend else [], **more)
 
     @functools.cached_property
     def numeric(self) -> Sequence[bool]:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
 
 from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.records import Status
 from smallnet_core.report import claim_tables
-from smallnet_core.report.curves import CURVE, TECHNIQUES
-from smallnet_core.report.kinds import kind_tables, telling
+from smallnet_core.report.kinds import CURVE, kind_tables, telling
 from smallnet_core.report.results import (
     MEASURED,
     NEITHER,
     NEW,
     PRUNING_TABLES,
     RECORDED,
-    VERDICTS,
     Claims,
     Reasons,
     Result,
     Run,
-    network_name,
-    optimizer_name,
     provenance,
 )
 from smallnet_core.report.table import (
@@ -177,44 +173,19 @@ def _kind_lines(kind: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _accuracy_lines(results: Sequence[Result]) -> list[str]:
-    """As the paper prints it, networks and optimizers."""
-    cells: dict[str, dict[str, str]] = defaultdict(dict)
-    for r in results:
-        cells[network_name(r.claim.network)][optimizer_name(r.claim.optimizer)] = r.pair("%")
-    names = dict.fromkeys(optimizer_name(r.claim.optimizer) for r in results)
-    columns = {name: name for name in names}
     claim = results[0].claim
     data = DATASET_NAMES.get(claim.dataset or "", claim.dataset)
     title = f"{claim.source}: test accuracy on {data}, %: paper/ours"
-    notes = [provenance(results)]
-    return [title, *Table.cross("network", cells, columns, notes=notes).terminal()]
+    return [title, *claim_tables.by_optimizer(results).terminal()]
 
 
 def _pruning_lines(run: Run) -> list[str]:
-    """Where each technique has lost a point and five, and its accuracy at two proportions."""
-    pruned = [r for name in PRUNING_TABLES for r in run.sources.get(name, ())]
-    if not pruned:
+    names = [name for name in ("Figure 17", *PRUNING_TABLES) if name in run.sources]
+    if not {*names} & {*PRUNING_TABLES}:
         return []
-    columns = {
-        ("points", 1): "1 point lost at",
-        ("points", 5): "5 points lost at",
-        ("proportion", 0.2): "% at 0.2",
-        ("proportion", 0.5): "% at 0.5",
-    }
-    cells: dict[str, dict[str, str]] = defaultdict(dict)
-    for r in (*run.sources.get("Figure 17", ()), *pruned):
-        details = r.claim.details
-        for (field, value), name in columns.items():
-            if details.get(field) == value:
-                cell = r.pruned_pair if field == "proportion" else r.pair("")
-                cells[TECHNIQUES[details["technique"]]][name] = cell
-    counts = Counter(result.verdict for result in pruned)
-    verdicts = [f"{counts[name]} {name}" for name in VERDICTS if counts[name]]
-    note = ": ".join(filter(None, (f"{len(pruned)} numbers", ", ".join(verdicts))))
-    names = {name: name for name in columns.values()}
-    notes = [f"{note}; {provenance(pruned)}"]
     title = "Tables 6 and 7: ResNet18 pruned in one shot, by proportion pruned: paper/ours"
-    return [title, *Table.cross("technique", cells, names, notes=notes).terminal()]
+    results = [r for name in names for r in run.sources[name]]
+    return [title, *claim_tables.lost_by_pruning(results).terminal()]
 
 
 def _parts_lines(run: Run) -> list[str]:
