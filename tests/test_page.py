@@ -171,7 +171,7 @@ def test_no_name_of_a_file_is_markup(name):
 def test_markdown_begins_with_the_headline_and_fits_a_comment(whole):
     text = summary(whole, comparison=compare(small(), small()))
     title, _, first, *_ = text.splitlines()
-    assert title == "# smallnet: 2026-11-26, 2c353dd, AMD EPYC"
+    assert title == "# smallnet: 2026-11-26 00:19, 2c353dd, AMD EPYC"
     assert first.startswith("560 claims of the paper: 393 measured in this run, 74 recorded")
     assert "51 missed, 0 of them new" in first
     assert "| Table 2 | ResNet18_S, AdaBound | 91.72 | 90.95 | -0.77 | reproduced |" in text

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smallnet_core.records import as_json as finite
+from smallnet_core.report.results import commit_name, run_name
 from smallnet_core.report.table import (
     Cell,
     Table,
@@ -42,13 +43,6 @@ _TESTED = (Change.UNDECIDED, Change.SIMILAR)  # with numbers, as far as there is
 # So many rows of what is no change; verbose output has them all.
 _MAX_ROWS, _MAX_MARKDOWN = 8, 100
 _RENEW = "improved: renew the reference, by smallnet reference update NEW.json"
-
-
-def _file(file: RunFile) -> str:
-    commit = str(file.commit.get("id") or "no commit")[:12]
-    dirty = " with changes" if file.commit.get("dirty") else ""
-    machine = file.machine.get("device_name") or "unknown machine"
-    return f"{file.datetime[:16]} {commit}{dirty}, {machine}"
 
 
 def _differences(comparison: Comparison) -> list[str]:
@@ -107,7 +101,7 @@ def _sections(comparison: Comparison) -> list[tuple[Change, str, list[RowCompari
 
 def heading_lines(comparison: Comparison) -> list[str]:
     """Say what was compared with what, and where that differs."""
-    files = [f"old: {_file(comparison.old)}", f"new: {_file(comparison.new)}"]
+    files = [f"old: {run_name(comparison.old)}", f"new: {run_name(comparison.new)}"]
     return [*files, *_differences(comparison)]
 
 
@@ -176,7 +170,7 @@ def _table(title: str, rows: Sequence[RowComparison]) -> Table:
 
 def markdown_lines(comparison: Comparison) -> list[str]:
     """Write a pull request's comment or a step summary of GitHub."""
-    old, new = escaped(_file(comparison.old)), escaped(_file(comparison.new))
+    old, new = escaped(run_name(comparison.old)), escaped(run_name(comparison.new))
     lines = [f"**Compared:** {old} → {new}", "", f"{escaped(_summary(comparison))}."]
     for line in _differences(comparison):
         lines += ["", f"{escaped(line)}."]
@@ -252,7 +246,7 @@ def history_lines(history: History) -> list[str]:
     """Write a line a row that changed, its values a file each, those in brackets where it did."""
     marks = {Change.REGRESSION: " worse", Change.IMPROVEMENT: " better", Change.CHANGED: " changed"}
     marks[Change.ACCEPTED] = " accepted"
-    lines = [f"{k + 1}: {_file(file)}" for k, file in enumerate(history.files)]
+    lines = [f"{k + 1}: {run_name(file)}" for k, file in enumerate(history.files)]
     changed = [line for line in history.lines if line.steps]
     lines += [""] * bool(changed)
     for line in changed:
@@ -266,7 +260,7 @@ def history_lines(history: History) -> list[str]:
 
 def history_markdown(history: History) -> list[str]:
     """Write the same as a table, bold where a row changed."""
-    files = [f"{file.datetime[:10]} {str(file.commit.get('id'))[:7]}" for file in history.files]
+    files = [f"{file.datetime[:10]} {commit_name(file)}" for file in history.files]
     rows = []
     for line in history.lines:
         cells = [format_value(value, line.unit) for value in line.values]

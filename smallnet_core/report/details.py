@@ -15,7 +15,6 @@ from smallnet_core.report.results import (
     RECORDED,
     VERDICTS,
     Result,
-    commit_name,
     network_name,
     optimizer_name,
 )
@@ -27,13 +26,6 @@ _MAX_CLASSES = 20  # of a confusion matrix that is shown whole
 _NUM_CONFUSED = 20
 
 Facts = Mapping[str, str]
-
-
-def heading(file: RunFile) -> str:
-    """Name a run: its day, commit and machine."""
-    dirty = " with changes" if file.commit.get("dirty") else ""
-    machine = file.machine.get("device_name") or "unknown machine"
-    return f"{file.datetime[:10]}, {commit_name(file)}{dirty}, {machine}"
 
 
 def machine_facts(file: RunFile) -> Facts:

@@ -20,12 +20,11 @@ from smallnet_core.report.claim_tables import (
 from smallnet_core.report.details import (
     MAX_MATRICES,
     entry,
-    heading,
     machine_facts,
     network_details,
 )
 from smallnet_core.report.kinds import CURVE, kind_tables
-from smallnet_core.report.results import NEW, PRUNING_TABLES, Run
+from smallnet_core.report.results import NEW, PRUNING_TABLES, Run, run_name
 from smallnet_core.report.table import Table, escaped, templates
 from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
@@ -76,7 +75,7 @@ def html_page(
         templates()
         .get_template("page.html.j2")
         .render(
-            title=heading(file),
+            title=run_name(file),
             run=run,
             comparison=comparison,
             compared=[] if comparison is None else compare_report.heading_lines(comparison),
@@ -99,7 +98,7 @@ def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
     run = Run(file.rows, CLAIMS, GOALS, KNOWN_MISSES)
     parts = [
         [
-            f"# smallnet: {escaped(heading(file))}",
+            f"# smallnet: {escaped(run_name(file))}",
             "",
             f"{run.count_line()}. {run.misses_line()}".strip(),
         ],
@@ -138,22 +137,11 @@ def _missed_lines(run: Run) -> list[str]:
 
 
 def _slim(svg: str, prefix: str) -> str:
-    """Keep the ids that something refers to, under a prefix: two figures of a page share none."""
-    references = r'((?:href="#|url\(#))([^")]+)'
-    labels = r'aria-labelledby="([^"]*)"'
-    used = {found[1] for found in re.findall(references, svg)}
-    used |= {name for names in re.findall(labels, svg) for name in names.split()}
-
-    def renamed(found: re.Match[str]) -> str:
-        return f' id="{prefix}{found[1]}"' if found[1] in used else ""
-
-    def labelled(found: re.Match[str]) -> str:
-        return f'aria-labelledby="{" ".join(prefix + name for name in found[1].split())}"'
-
-    svg = re.sub(r' id="([^"]*)"', renamed, svg)
-    svg = re.sub(references, rf"\g<1>{prefix}\g<2>", svg)
-    svg = re.sub(r' transform="rotate\(-0 [^"]*"|(?<=\n) +|<g/>', "", svg)
-    return re.sub(labels, labelled, svg)
+    """Put a prefix before all ids, that two figures of a page share none, and drop empty markup."""
+    svg = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', prefix, svg)
+    labels = r'(?<=aria-labelledby=")[^"]*'
+    svg = re.sub(labels, lambda found: " ".join(prefix + x for x in found[0].split()), svg)
+    return re.sub(r' transform="rotate\(-0 [^"]*"|(?<=\n) +|<g/>', "", svg)
 
 
 def _fitting(figures: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

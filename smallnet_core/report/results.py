@@ -260,3 +260,10 @@ def commit_name(file: RunFile) -> str:
     """Shorten a run's commit; what is none, as "unversioned", is left whole."""
     commit = str(file.commit.get("id") or "unversioned")
     return commit[:7] if re.fullmatch("[0-9a-f]{40}", commit) else commit[:40]
+
+
+def run_name(file: RunFile) -> str:
+    """Name a run: its time, commit and machine."""
+    dirty = " with changes" if file.commit.get("dirty") else ""
+    machine = file.machine.get("device_name") or "unknown machine"
+    return f"{file.datetime[:16].replace('T', ' ')}, {commit_name(file)}{dirty}, {machine}"
