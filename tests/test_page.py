@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from smallnet_core.claims import CLAIMS
 from smallnet_core.cli import main
 from smallnet_core.cli import report as cli_report
+from smallnet_core.report.details import MAX_MATRICES
 from smallnet_core.report.page import MAX_MARKDOWN, html_page, summary
 from smallnet_core.report.trend import trend_page
 from smallnet_core.runs.compare import compare
@@ -192,6 +193,18 @@ def test_thousands_of_rows_end_in_a_page_of_some_size():
 
     page = html_page(changed(many))
     assert len(page.encode()) < 1e6 and "more rows are in the run itself" in page
+
+
+def test_a_page_says_how_many_networks_it_has_no_tables_by_class_of(whole):
+    def many(document):
+        runs = document["smallnet"]["runs"]
+        document["smallnet"]["runs"] = [
+            {**runs[0], "fingerprint": f"{k:012x}"} for k in range(MAX_MATRICES + 7)
+        ]
+
+    text = Page(html_page(changed(many))).text
+    assert "the other 7 have theirs in the run itself" in text
+    assert "in the run itself" not in Page(html_page(whole)).text
 
 
 def test_a_report_is_four_files_and_the_index_lists_all_of_a_folder(tmp_path, capsys, undrawn):

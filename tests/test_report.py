@@ -21,6 +21,7 @@ from smallnet_core.report import (
     format_value,
     markdown_lines,
 )
+from smallnet_core.report.table import format_change
 from tests.rows import (
     BY_SOURCE,
     KNOWN,
@@ -61,6 +62,20 @@ from tests.rows import (
 )
 def test_numbers_as_the_tables_show_them(value, unit, shown):
     assert format_value(value, unit) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (-8968.0, "parameters", "-8,968"),
+        (0.0, "images", "+0"),
+        (1.5, "%", "+1.50"),
+        (-0.0296, "", "-0.030"),
+        (None, "%", "-"),
+    ],
+)
+def test_differences_have_a_sign_and_of_counts_no_decimals(value, unit, shown):
+    assert format_change(value, unit) == shown
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.records import Claim
@@ -24,19 +25,14 @@ from smallnet_core.report.table import Cell, Row, Table
 NETWORK_TABLES = ("Table 2", "Table 3", "Table 4", "Table 5")
 LISTINGS = ("Appendix A", "Appendix B", "Appendix C")
 CLASS_REPORTS = ("Appendix D.1", "Appendix D.2", "Appendix D.3", "Appendix D.4")
-_CROSSED = ("Table 1", *PRUNING_TABLES, *CLASS_REPORTS)  # the paper's own layout
+CROSSED = ("Table 1", *PRUNING_TABLES, *CLASS_REPORTS)  # in the paper's own layout, whole
 
 
-def _layer(claim: Claim) -> str:
-    details = claim.details
+def _layer(result: Result) -> str:
+    details = result.claim.details
     if "layer_type" in details:
         return f"{details['layer_type']}-{details['index']}"
-    return str(details.get("quantity", claim.id)).replace("_", " ")
-
-
-def _shape(claim: Claim) -> str:
-    shape = claim.details.get("output_shape")
-    return "-" if shape is None else str(list(shape))
+    return str(details.get("quantity", result.name)).replace("_", " ")
 
 
 def _what(result: Result) -> str:
@@ -53,8 +49,8 @@ _COLUMNS: Mapping[str, Callable[[Result], str]] = {
     "what": _what,
     "network": lambda r: network_name(r.claim.network),
     "optimizer": lambda r: optimizer_name(r.claim.optimizer),
-    "layer": lambda r: _layer(r.claim),
-    "output shape": lambda r: _shape(r.claim),
+    "layer": _layer,
+    "output shape": lambda r: str(list(r.claim.details.get("output_shape", ())) or "-"),
     "paper": lambda r: r.text("paper"),
     "paper, or goal": lambda r: "goal " * r.is_goal + r.text("paper"),
     "goal": lambda r: r.text("paper"),
@@ -65,46 +61,28 @@ _COLUMNS: Mapping[str, Callable[[Result], str]] = {
 }
 
 
-def claims_table(
-    results: Sequence[Result], *columns: str, caption: str = "", folded: bool = False
-) -> Table:
-    """Lay out a line a claim."""
+def claims_table(results: Sequence[Result], *columns: str, **more: Any) -> Table:
+    """Lay out a line a claim; the paper's numbers are goals where all claims are our own."""
+    if results and all(result.is_goal for result in results):
+        columns = tuple("goal" if name == "paper" else name for name in columns)
     rows = [[_COLUMNS[name](result) for name in columns] for result in results]
-    return Table(columns, rows, caption=caption, folded=folded)
-
-
-def is_crossed(source: str) -> bool:
-    """Tell whether a source is shown in the paper's own layout, and thus as a whole."""
-    return source in _CROSSED
+    return Table(columns, rows, **more)
 
 
 def source_table(results: Sequence[Result], curves: Sequence[Row] = ()) -> Table:
     """Lay out claims of one source; ``curves`` are of networks that were pruned."""
     claim = results[0].claim
     source, network = claim.source, network_name(claim.network)
-    if source == "Table 1":
-        return _models(results)
-    if source in PRUNING_TABLES:
-        return _pruned(results, curves)
-    if source in CLASS_REPORTS:
-        return _by_class(results, f"{source}: {network}, classes of CIFAR-10")
+    if source in CROSSED:
+        return _crossed(results, curves)
     if source in LISTINGS:
         names = ("layer", "output shape", "paper", "ours", "verdict")
         caption = f"{source}: parameters of the layers of {network}"
         return claims_table(results, *names, caption=caption, folded=True)
-    paper = "goal" if results[0].is_goal else "paper"
     if _are_networks(results):
-        data = DATASET_NAMES.get(claim.dataset or "", claim.dataset)
-        columns = ("network", "optimizer", paper, "ours", "diff.", "verdict")
-        return claims_table(results, *columns, caption=f"{source}: test accuracy on {data}, %")
-    return claims_table(results, "claim", paper, "ours", "verdict", caption=source)
-
-
-def statements(caption: str, results: Sequence[Result]) -> Table:
-    """Lay out what the paper, or we, say in words."""
-    paper = "goal" if results and results[0].is_goal else "paper"
-    columns = ("where", "it says", paper, "ours", "unit", "verdict")
-    return claims_table(results, *columns, caption=caption)
+        columns = ("network", "optimizer", "paper", "ours", "diff.", "verdict")
+        return claims_table(results, *columns, caption=_accuracy_caption(claim))
+    return claims_table(results, "claim", "paper", "ours", "verdict", caption=source)
 
 
 def is_accuracy(result: Result) -> bool:
@@ -112,8 +90,8 @@ def is_accuracy(result: Result) -> bool:
     claim = result.claim
     if result.origin == NEITHER or claim.source in (*CLASS_REPORTS, *PRUNING_TABLES):
         return False
-    accuracies = ("accuracy_percent", "accuracy_spread_points")
-    return is_of_pruning(claim) or claim.metric in accuracies
+    metrics = ("accuracy_percent", "accuracy_spread_points")
+    return is_of_pruning(claim) or claim.metric in metrics
 
 
 def accuracies(results: Sequence[Result]) -> Table:
@@ -124,64 +102,68 @@ def accuracies(results: Sequence[Result]) -> Table:
 
 def _are_networks(results: Sequence[Result]) -> bool:
     """Whether network and optimizer tell these claims apart."""
-    names = {(r.claim.network, r.claim.optimizer) for r in results}
+    names = networks(results)
     pruned = any(is_of_pruning(result.claim) for result in results)
     return all(map(all, names)) and len(names) == len(results) and not pruned
 
 
-def _models(results: Sequence[Result]) -> Table:
-    names = {"num_params": "parameters", "accuracy_percent": "% correct"}
-    cells = [
-        (network_name(r.claim.network), names[r.claim.metric], r.pair(r.claim.unit))
-        for r in results
-    ]
-    return Table.cross("model", cells, notes=[LEGEND], caption="Table 1: published models")
+def networks(results: Sequence[Result]) -> set[tuple[str | None, str | None]]:
+    """Give the networks and optimizers that claims are about."""
+    return {(result.claim.network, result.claim.optimizer) for result in results}
 
 
-def _by_class(results: Sequence[Result], caption: str) -> Table:
-    """Lay out as the paper does; its accuracies stand under f1 there too."""
-    cells = []
-    for r in results:
-        name = r.name.removesuffix(f"-{r.claim.metric}").replace("_", " ")
-        metric = "f1" if r.claim.metric.startswith("accuracy") else r.claim.metric
-        cells.append((name, metric, r.pair(r.claim.unit or "%")))  # two decimals, as the paper's
-    return Table.cross("class", cells, notes=[LEGEND], caption=caption, folded=True)
+# The paper's own layouts
 
 
-def _pruned(results: Sequence[Result], curves: Sequence[Row]) -> Table:
-    """Lay out by proportion and technique.
+def _accuracy_caption(claim: Claim) -> str:
+    data = DATASET_NAMES.get(claim.dataset or "", claim.dataset)
+    return f"{claim.source}: test accuracy on {data}, %"
 
-    ``curves`` of the same network add the techniques that the paper has no numbers for.
-    """
+
+def _crossed(results: Sequence[Result], curves: Sequence[Row]) -> Table:
+    claim = results[0].claim
+    notes, source = [LEGEND], claim.source
+    if source == "Table 1":
+        names = {"num_params": "parameters", "accuracy_percent": "% correct"}
+        cells = [
+            (network_name(r.claim.network), names[r.claim.metric], r.pair(r.claim.unit))
+            for r in results
+        ]
+        return Table.cross("model", cells, notes=notes, caption="Table 1: published models")
+    if source in CLASS_REPORTS:
+        cells = []
+        for r in results:
+            name = r.name.removesuffix(f"-{r.claim.metric}").replace("_", " ")
+            metric = "f1" if r.claim.metric.startswith("accuracy") else r.claim.metric  # as there
+            cells.append((name, metric, r.pair(r.claim.unit or "%")))  # two decimals, as there
+        caption = f"{source}: {network_name(claim.network)}, classes of CIFAR-10"
+        return Table.cross("class", cells, notes=notes, caption=caption, folded=True)
     results = sorted(results, key=lambda r: r.claim.details["proportion"])
-    places = [(r.claim.details["proportion"], r.claim.details["technique"]) for r in results]
-    proportions, techniques = (list(dict.fromkeys(names)) for names in zip(*places, strict=True))
-    names = networks(results)
-    own = [
-        c
-        for c in curves
-        if (c["network"], c["optimizer"]) in names and c["technique"] not in techniques
-    ]
-    cells = [
-        (f"{p:g}", TECHNIQUES.get(technique, technique), r.pruned_pair)
-        for (p, technique), r in zip(places, results, strict=True)
-    ]
-    cells += [
-        (f"{p:g}", TECHNIQUES.get(name, name), Cell(at_proportion(p, of_one)))
-        for name, of_one in by_technique(own).items()
-        for p in proportions
-    ]
-    caption = f"{results[0].claim.source}: ResNet18 pruned in one shot, test accuracy, %"
-    return Table.cross("prop.", cells, notes=[LEGEND, *how_pruned(own)], caption=caption)
+    cells = [(f"{r.claim.details['proportion']:g}", _technique(r), r.pruned_pair) for r in results]
+    # Techniques that the paper has no numbers for.
+    there, shown = networks(results), {r.claim.details["technique"] for r in results}
+    own = [c for c in curves if (c["network"], c["optimizer"]) in there]
+    own = [c for c in own if c["technique"] not in shown]
+    proportions = dict.fromkeys(line for line, *_ in cells)
+    for name, of_one in by_technique(own).items():
+        label = TECHNIQUES.get(name, name)
+        cells += [(p, label, Cell(at_proportion(float(p), of_one))) for p in proportions]
+    caption = f"{source}: ResNet18 pruned in one shot, test accuracy, %"
+    return Table.cross("prop.", cells, notes=[*notes, *how_pruned(own)], caption=caption)
+
+
+def _technique(result: Result) -> str:
+    return TECHNIQUES[result.claim.details["technique"]]
 
 
 def by_optimizer(results: Sequence[Result]) -> Table:
-    """Lay out accuracies by network and optimizer, as the paper does."""
+    """Lay out accuracies by network and optimizer."""
     cells = [
         (network_name(r.claim.network), optimizer_name(r.claim.optimizer), r.pair("%"))
         for r in results
     ]
-    return Table.cross("network", cells, notes=[provenance(results)])
+    caption = f"{_accuracy_caption(results[0].claim)}: paper/ours"
+    return Table.cross("network", cells, notes=[provenance(results)], caption=caption)
 
 
 def lost_by_pruning(results: Sequence[Result]) -> Table:
@@ -196,11 +178,7 @@ def lost_by_pruning(results: Sequence[Result]) -> Table:
         ("proportion", 0.5): "% at 0.5",
     }
     cells = [
-        (
-            TECHNIQUES[r.claim.details["technique"]],
-            name,
-            r.pruned_pair if field == "proportion" else r.pair(""),
-        )
+        (_technique(r), name, r.pruned_pair if field == "proportion" else r.pair(""))
         for r in results
         for (field, value), name in columns.items()
         if r.claim.details.get(field) == value
@@ -209,9 +187,5 @@ def lost_by_pruning(results: Sequence[Result]) -> Table:
     counts = Counter(result.verdict for result in pruned)
     verdicts = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
     note = f"{len(pruned)} numbers{': ' * bool(verdicts)}{verdicts}; {provenance(pruned)}"
-    return Table.cross("technique", cells, notes=[note])
-
-
-def networks(results: Sequence[Result]) -> set[tuple[str | None, str | None]]:
-    """Give the networks and optimizers that claims are about."""
-    return {(result.claim.network, result.claim.optimizer) for result in results}
+    caption = "Tables 6 and 7: ResNet18 pruned in one shot, by proportion pruned: paper/ours"
+    return Table.cross("technique", cells, notes=[note], caption=caption)

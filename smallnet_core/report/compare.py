@@ -59,7 +59,8 @@ def _differences(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _summary(comparison: Comparison) -> str:
+def summary_line(comparison: Comparison) -> str:
+    """Count the rows by what became of them."""
     counts = comparison.counts
     parts = [f"{counts[change]} {change}" for change in Change if counts[change]]
     return f"{len(comparison.rows)} rows: {', '.join(parts)}"
@@ -123,7 +124,7 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
             lines += wrapped(", ".join(row.label for row in shown) + ", ..." * left, "  ")
         else:
             lines += [line for row in shown for line in _row_lines(row)]
-    lines += ["", *wrapped(_summary(comparison))]
+    lines += ["", *wrapped(summary_line(comparison))]
     return lines + (wrapped(_RENEW) if comparison.of(Change.IMPROVEMENT) else [])
 
 
@@ -171,7 +172,7 @@ def _table(title: str, rows: Sequence[RowComparison]) -> Table:
 def markdown_lines(comparison: Comparison) -> list[str]:
     """Write a pull request's comment or a step summary of GitHub."""
     old, new = escaped(run_name(comparison.old)), escaped(run_name(comparison.new))
-    lines = [f"**Compared:** {old} → {new}", "", f"{escaped(_summary(comparison))}."]
+    lines = [f"**Compared:** {old} → {new}", "", f"{escaped(summary_line(comparison))}."]
     for line in _differences(comparison):
         lines += ["", f"{escaped(line)}."]
     for change, title, rows in _sections(comparison):
@@ -193,9 +194,8 @@ def markdown_lines(comparison: Comparison) -> list[str]:
 def html_page(comparison: Comparison) -> str:
     """Write one file that needs no other and runs nothing."""
     page = templates().get_template("compare.html.j2")
-    return page.render(
-        lines=[*heading_lines(comparison), f"{_summary(comparison)}."], tables=tables(comparison)
-    )
+    lines = [*heading_lines(comparison), f"{summary_line(comparison)}."]
+    return page.render(lines=lines, tables=tables(comparison))
 
 
 def tables(comparison: Comparison) -> list[Table]:

@@ -14,8 +14,8 @@ from smallnet_core.report.claim_tables import (
     LISTINGS,
     NETWORK_TABLES,
     accuracies,
+    claims_table,
     source_table,
-    statements,
 )
 from smallnet_core.report.details import (
     MAX_MATRICES,
@@ -61,12 +61,13 @@ def html_page(
     text = re.compile("Abstract|Section|Figure")
     sentences = [r for r in run.results if text.match(r.claim.source)]
     goals = [r for r in run.results if r.is_goal]
+    says = ("where", "it says", "paper", "ours", "unit", "verdict")
     tables = {
         "tables": laid_out("Table 1", *NETWORK_TABLES, *PRUNING_TABLES),
         "listings": laid_out(*LISTINGS),
         "reports": laid_out(*CLASS_REPORTS),
-        "sentences": [statements("What the paper says in its text and its figures", sentences)],
-        "goals": [statements("Our own goals", goals)],
+        "sentences": [claims_table(sentences, *says, caption="The paper's text and figures")],
+        "goals": [claims_table(goals, *says, caption="What we set ourselves")],
         "failures": of_kinds("failures"),
         "speed": of_kinds("latency", "training_speed", "pruned network"),
         "pruning": of_kinds(CURVE),
@@ -78,8 +79,7 @@ def html_page(
             title=run_name(file),
             run=run,
             comparison=comparison,
-            compared=[] if comparison is None else compare_report.heading_lines(comparison),
-            changed=[] if comparison is None else compare_report.tables(comparison),
+            compare=compare_report,
             tables={name: [t for t in own if t.rows] for name, own in tables.items()},
             figures={name: svg for name, svg in drawn.items() if name not in failures},
             no_figures=no_figures,

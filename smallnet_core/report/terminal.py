@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from types import MappingProxyType
 
-from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.records import Status
 from smallnet_core.report import claim_tables
 from smallnet_core.report.kinds import CURVE, kind_tables, telling
@@ -99,7 +98,10 @@ def short_lines(
     found = [name for name in claim_tables.NETWORK_TABLES if name in run.sources]
     return _joined(
         guarded("the counts", _headline_lines, run),
-        *(guarded(name, _accuracy_lines, run.sources[name]) for name in found),
+        *(
+            guarded(s, lambda s: _captioned(claim_tables.by_optimizer(run.sources[s])), s)
+            for s in found
+        ),
         guarded("Tables 6 and 7", _pruning_lines, run),
         guarded("other parts", _parts_lines, run),
         guarded("reasons", _why_lines, run, MAX_REASON_LINES),
@@ -124,7 +126,7 @@ def _source_lines(results: Sequence[Result], verbose: bool, curves: Sequence[Row
     source = results[0].claim.source
     judged = [result for result in results if result.origin != NEITHER]
     lines, shown = wrapped(f"{source}: {_counts(results)}"), list(results)
-    if claim_tables.is_crossed(source):
+    if source in claim_tables.CROSSED:
         shown = shown if judged else []
     elif len(results) > MAX_ROWS and not verbose:
         shown = [r for r in results if r.is_missed or r.verdict == Status.REFUTED.value]
@@ -165,27 +167,23 @@ def _training_lines(results: Sequence[Result]) -> list[str]:
 
 def _kind_lines(kind: str, rows: Sequence[Row]) -> list[str]:
     tables, left = kind_tables(kind, rows)
-    lines = [x for t in tables for x in (*wrapped(t.caption), *t.terminal())]
+    lines = [line for table in tables for line in _captioned(table)]
     return lines + [line for text in left for line in wrapped(text)]
 
 
+def _captioned(table: Table) -> list[str]:
+    return [*wrapped(table.caption), *table.terminal()]
+
+
 # One screen
-
-
-def _accuracy_lines(results: Sequence[Result]) -> list[str]:
-    claim = results[0].claim
-    data = DATASET_NAMES.get(claim.dataset or "", claim.dataset)
-    title = f"{claim.source}: test accuracy on {data}, %: paper/ours"
-    return [title, *claim_tables.by_optimizer(results).terminal()]
 
 
 def _pruning_lines(run: Run) -> list[str]:
     names = [name for name in ("Figure 17", *PRUNING_TABLES) if name in run.sources]
     if not {*names} & {*PRUNING_TABLES}:
         return []
-    title = "Tables 6 and 7: ResNet18 pruned in one shot, by proportion pruned: paper/ours"
     results = [r for name in names for r in run.sources[name]]
-    return [title, *claim_tables.lost_by_pruning(results).terminal()]
+    return _captioned(claim_tables.lost_by_pruning(results))
 
 
 def _parts_lines(run: Run) -> list[str]:
