@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from smallnet_core.claims import CLAIMS
 from smallnet_core.cli import main
 from smallnet_core.cli import report as cli_report
-from smallnet_core.report.details import MAX_MATRICES
-from smallnet_core.report.page import MAX_MARKDOWN, html_page, summary
+from smallnet_core.report.page import MAX_MARKDOWN, MAX_MATRICES, html_page, summary
 from smallnet_core.report.trend import trend_page
 from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import RunFile, check_document, read_run_file

@@ -1,27 +1,18 @@
-"""What a page has beside tables of claims: entries, networks with curves and classes, machine."""
+"""What a page says of each network, and of the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.report.chart import Chart, polyline, scale
 from smallnet_core.report.results import (
-    NEITHER,
-    RECORDED,
     VERDICTS,
-    Result,
-    network_name,
-    optimizer_name,
 )
-from smallnet_core.report.table import Cell, Row, Table, format_value, is_number
+from smallnet_core.report.table import Cell, Row, Table
 from smallnet_core.runs.file import RunFile
 
-MAX_MATRICES = 50  # networks that are shown by class; all of them are in the run itself
 _MAX_CLASSES = 20  # of a confusion matrix that is shown whole
 _NUM_CONFUSED = 20
 
@@ -47,58 +38,18 @@ def machine_facts(file: RunFile) -> Facts:
     return {name: value for name, value in facts.items() if value}
 
 
-# Networks
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network:
-    """A network that was judged: how it was trained, its curve and how it errs."""
-
-    id: str
-    name: str
-    facts: Facts
-    chart: Chart
-    tables: Sequence[Table]
-
-
-def network_details(run: Row, by_class: bool) -> Network:
-    """Say what a run's file has of a network, also ``by_class``."""
-    recipe = run["recipe"]
-    name = f"{network_name(recipe['network'])} {optimizer_name(recipe['optimizer']['name'])}"
-    data = DATASET_NAMES.get(recipe["dataset"], recipe["dataset"])
-    seconds = run["train_seconds"]
-    judged = "the last" if run["selection"] == "last" else "the best on the test set"
-    facts = {
-        "accuracy": f"{run['accuracy_percent']:.2f} % of {run['num_images']:,} {data} images",
-        "seed": str(recipe.get("seed", "-")),
-        "epochs": f"{recipe.get('epochs', '-')}, judged after {judged}",
-        "weights": str(run["origin"]),
-        "trained on": f"{run['trained_on'].get('device_name')}, {run['computed_in']}",
-        "at commit": str((run["trained_at_commit"] or {}).get("id") or "not known")[:12],
-        "training time": "-" if seconds is None else f"{seconds:,.0f} s",
-        "recipe": _settings(recipe),
-        "fingerprint": run["fingerprint"],
-    }
-    return Network(
-        id=f"network-{run['fingerprint']}",
-        name=f"{name}, {recipe['kind']} recipe, {data}: {run['accuracy_percent']:.2f} %",
-        facts=facts,
-        chart=_curve(run),
-        tables=_class_tables(run["confusion"], recipe["dataset"]) if by_class else [],
-    )
-
-
-def _settings(recipe: Mapping[str, Any], prefix: str = "") -> str:
+def settings(recipe: Mapping[str, Any], prefix: str = "") -> str:
     """Write a recipe's settings, those of its parts with the part's name before them."""
     return ", ".join(
-        _settings(value, f"{prefix}{name}.")
+        settings(value, f"{prefix}{name}.")
         if isinstance(value, Mapping)
         else f"{prefix}{name} {value}"
         for name, value in recipe.items()
     )
 
 
-def _curve(run: Row) -> Chart:
+def curve(run: Row) -> Chart:
+    """Draw how accurate a network was after each epoch."""
     train, test = (
         [epoch[f"{name}_accuracy_percent"] for epoch in run["curve"]] for name in ("train", "test")
     )
@@ -119,8 +70,9 @@ def _curve(run: Row) -> Chart:
     )
 
 
-def _class_tables(confusion: Sequence[Sequence[int]], dataset: str) -> list[Table]:
+def class_tables(run: Row) -> list[Table]:
     """Show a report by class, and its confusion matrix: of many classes what is confused most."""
+    confusion, dataset = run["confusion"], run["recipe"]["dataset"]
     known = {c.details.get("class_index"): c.details.get("class_name") for c in CLAIMS.values()}
     names = [str(known[k] if dataset == "cifar10" else k) for k in range(len(confusion))]
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
@@ -162,55 +114,3 @@ def _matrix(names: Sequence[str], confusion: Sequence[Sequence[int]]) -> Table:
     ]
     note = "A row is a true class, a column what was predicted; marked: more than 2 % of a row."
     return Table(("true class", *names), rows, [note], "Confusion matrix", folded=True)
-
-
-# Claims one by one
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A claim with all that is known of it."""
-
-    result: Result
-    facts: Facts
-    networks: Mapping[str, str]  # names of those that are on the page, by id
-
-
-def entry(r: Result, runs: Mapping[str, Row]) -> Entry:
-    """Say what a row has of a claim; ``runs`` are the networks on the page, by fingerprint."""
-    row, details, claim = r.row, r.details, r.claim
-    facts = {
-        "goal" if r.is_goal else "paper": f"{r.text('paper')} {claim.unit}"
-        + _percent(claim.details.get("paper_percent")),
-        "verdict": f"{r.judged}: {r.reason}",
-        "not measured here": r.not_here or "",
-    }
-    if r.origin != NEITHER:
-        interval, between = row.get("interval"), ""
-        if isinstance(interval, list) and interval[0] < interval[1]:
-            between = " ({} to {})".format(*(format_value(end, claim.unit) for end in interval))
-        percent = _percent(details.get("minuend_percent"))
-        facts["ours"] = f"{r.measured} {claim.unit}{between}{percent}"
-        pairs = zip(row.get("seeds") or (), row.get("values") or (), strict=False)
-        facts["seeds"] = ", ".join(f"{k}: {format_value(v, claim.unit)}" for k, v in pairs)
-        if row.get("recipe"):
-            facts["recipe"] = f"{row['recipe']}, {details.get('epochs', '?')} epochs"
-        facts["trained on"] = ", ".join(sorted(map(str, {*details.get("trained_on", ())})))
-    if r.origin == RECORDED:
-        commit = str(row.get("commit") or "no commit")[:12]
-        facts["recorded"] = f"{str(row.get('time'))[:10]} at {commit}"
-    if r.is_missed:
-        facts["known miss"] = KNOWN_MISSES.get(claim.id, "")
-    facts["on the paper"] = r.remark
-    return Entry(
-        result=r,
-        facts={name: value for name, value in facts.items() if value},
-        networks={
-            f"network-{one}": str(runs[one]["name"]) for one in row["fingerprints"] if one in runs
-        },
-    )
-
-
-def _percent(value: Any) -> str:
-    """Give the accuracy that a difference is of."""
-    return f", at {value:.2f} %" if is_number(value) else ""

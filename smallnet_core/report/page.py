@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
+from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.report import compare as compare_report
+from smallnet_core.report import details, results
 from smallnet_core.report.claim_tables import (
     CLASS_REPORTS,
     LISTINGS,
@@ -17,12 +19,6 @@ from smallnet_core.report.claim_tables import (
     claims_table,
     source_table,
 )
-from smallnet_core.report.details import (
-    MAX_MATRICES,
-    entry,
-    machine_facts,
-    network_details,
-)
 from smallnet_core.report.kinds import CURVE, kind_tables
 from smallnet_core.report.results import NEW, PRUNING_TABLES, Run, run_name
 from smallnet_core.report.table import Table, escaped, templates
@@ -30,6 +26,7 @@ from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
 
 MAX_FIGURES = 1_000_000  # characters of SVG, so that a page has less than 2 MB
+MAX_MATRICES = 50  # networks that are shown by class; all of them are in the run itself
 MAX_MARKDOWN = 60_000  # bytes; a comment on GitHub has room for 65,536 characters
 
 
@@ -49,7 +46,6 @@ def html_page(
     if too_large:
         no_figures = f"{', '.join(too_large)}: too large for one page"
     failures = {name: svg for name, svg in drawn.items() if "failures" in name}
-    runs = {one["fingerprint"]: one for one in file.runs}
     kinds = {kind: kind_tables(kind, rows) for kind, rows in run.others.items()}
 
     def laid_out(*sources: str) -> list[Table]:
@@ -76,7 +72,7 @@ def html_page(
         templates()
         .get_template("page.html.j2")
         .render(
-            title=run_name(file),
+            file=file,
             run=run,
             comparison=comparison,
             compare=compare_report,
@@ -85,10 +81,11 @@ def html_page(
             no_figures=no_figures,
             failures=failures,
             left=[line for _, lines in kinds.values() for line in lines],
-            networks=[network_details(one, k < MAX_MATRICES) for k, one in enumerate(file.runs)],
-            num_by_class=MAX_MATRICES,
-            entries={source: [entry(r, runs) for r in own] for source, own in run.sources.items()},
-            machine=machine_facts(file),
+            networks={one["fingerprint"]: one for one in file.runs},
+            max_matrices=MAX_MATRICES,
+            details=details,
+            names=results,
+            datasets=DATASET_NAMES,
         )
     )
 
@@ -113,7 +110,7 @@ def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
         [
             "## Machine",
             "",
-            *(f"- {escaped(k)}: {escaped(v)}" for k, v in machine_facts(file).items()),
+            *(f"- {escaped(k)}: {escaped(v)}" for k, v in details.machine_facts(file).items()),
         ],
     ]
     text = ""

@@ -76,6 +76,20 @@ class Result:
         return text
 
     @property
+    def between(self) -> str:
+        """The interval of the mean, where it has a width."""
+        found = self.row.get("interval")
+        if not isinstance(found, list) or found[0] >= found[1]:
+            return ""
+        return " ({} to {})".format(*(format_value(end, self.claim.unit) for end in found))
+
+    @property
+    def of_seeds(self) -> str:
+        """The value of each seed."""
+        pairs = zip(self.row.get("seeds") or (), self.row.get("values") or (), strict=False)
+        return ", ".join(f"{seed}: {format_value(v, self.claim.unit)}" for seed, v in pairs)
+
+    @property
     def difference(self) -> str:
         """What was measured, less the paper's value."""
         return format_change(self.row.get("difference"), self.claim.unit)
