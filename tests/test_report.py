@@ -281,6 +281,8 @@ def test_tables_6_and_7_are_printed_as_the_paper_prints_them_and_random_pruning_
     lines = after(short([*rows, *curves]), "Tables 6 and 7")
     assert flat(lines[3]) == "L1 struct. 0.091/0.15 r+ 45.96/93.50 15.67/93.50 !"
     assert lines[6] == "  63 numbers: 62 reproduced, 1 missed; measured in this run"
+    [few] = [found for found in rows if found["claim"] == "table6/l1_structured-0.05"]
+    assert "1 number: 1 reproduced; measured in this run" in flat(short([few]))
     alone = [not_measured(claim, "no data").as_row() for claim in TABLE_6]
     assert any(line.startswith("ResNet18 AdaBound: % right") for line in full([*alone, *curves]))
 

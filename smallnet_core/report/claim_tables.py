@@ -186,6 +186,7 @@ def lost_by_pruning(results: Sequence[Result]) -> Table:
     pruned = [r for r in results if r.claim.source in PRUNING_TABLES]
     counts = Counter(result.verdict for result in pruned)
     verdicts = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if counts[name])
-    note = f"{len(pruned)} numbers{': ' * bool(verdicts)}{verdicts}; {provenance(pruned)}"
+    number = f"{len(pruned)} number{'s' * (len(pruned) > 1)}"
+    note = f"{': '.join(filter(None, (number, verdicts)))}; {provenance(pruned)}"
     caption = "Tables 6 and 7: ResNet18 pruned in one shot, by proportion pruned: paper/ours"
     return Table.cross("technique", cells, notes=[note], caption=caption)

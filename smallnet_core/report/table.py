@@ -54,7 +54,8 @@ class Table:
     def cross(cls, corner: str, cells: Iterable[tuple[str, str, str]], **more: Any) -> Table:
         """Lay out cells by the names of their line and column, both in the order of the cells."""
         found = {(line, column): cell for line, column, cell in cells}
-        lines, columns = (dict.fromkeys(names) for names in zip(*found, strict=True))
+        lines = dict.fromkeys(line for line, _ in found)
+        columns = dict.fromkeys(column for _, column in found)
         rows = [(line, *(found.get((line, name), "-") for name in columns)) for line in lines]
         return cls((corner, *columns), rows, **more)
 
