@@ -78,6 +78,11 @@ def flat(lines: Sequence[str] | str) -> str:
     return " ".join((lines if isinstance(lines, str) else "\n".join(lines)).split())
 
 
+def said(claim: Claim) -> str:
+    """What a claim says, as reports write it."""
+    return flat(claim.statement.replace("ADAM", "Adam"))
+
+
 def after(lines: Sequence[str], beginning: str) -> list[str]:
     """The lines from the first that begins so."""
     return list(lines[next(k for k, line in enumerate(lines) if line.startswith(beginning)) :])
@@ -142,7 +147,6 @@ TIMED: dict[str, Row] = {
         "origin": "zoo",
         "device": "cpu",
     },
-    "reference timing": {"name": "matrix product", "median_seconds": 0.0123},
 }
 
 

@@ -14,7 +14,7 @@ from smallnet_core.report import compare as compare_report
 from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import RunFile, check_document
 from smallnet_core.studies.compare_power import document
-from tests.saved import right
+from tests.saved import one, right
 
 NAMES = st.text(
     alphabet=st.sampled_from("<>&\"'`|*_[]()@#-!\\ \n\u202ea1/"), min_size=1, max_size=24
@@ -71,3 +71,13 @@ def test_a_table_of_markdown_keeps_its_columns() -> None:
     head = lines.index("| row | old | new | effect (95 %) | p | by | note |")
     row = lines[head + 2].replace("\\|", "")
     assert row.count("|") == lines[head].count("|") and "ab\\`c" in row
+
+
+def test_what_is_undecided_has_its_numbers_and_its_reason_in_every_medium() -> None:
+    comparison = compare(one((92.0,), 0), one((90.5,), 1))
+    text = " ".join(" ".join(compare_report.terminal_lines(comparison)).split())
+    assert "Undecided: 1 simulated/net0: 92.00 -> 90.50 %, -1.50 (-" in text
+    assert "fewer than three seeds" in text
+    assert "| simulated/net0 | 92.00 % | 90.50 % |" in "\n".join(
+        compare_report.markdown_lines(comparison)
+    )

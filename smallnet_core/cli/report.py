@@ -123,7 +123,7 @@ def check_folder(folder: Path) -> None:
 
 def _free_name(file: RunFile, folder: Path, run: bytes) -> str:
     """<date>-<commit>-<machine>, with a number behind it where that is another run's."""
-    from smallnet_core.report.grid import commit_name
+    from smallnet_core.report.results import commit_name
 
     machine = str(file.machine.get("device_name") or "unknown")
     name = re.sub(

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from smallnet_core.records import as_json as finite
-from smallnet_core.report.table import Bold, Table, escaped, format_value, wrapped
+from smallnet_core.report.results import commit_name, run_name
+from smallnet_core.report.table import (
+    Cell,
+    Table,
+    escaped,
+    format_change,
+    format_value,
+    templates,
+    wrapped,
+)
 from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.history import History
@@ -16,8 +25,7 @@ from smallnet_core.runs.rows import Change, RowComparison
 
 COMPARISON_SCHEMA = 1
 
-# What is listed row by row, most urgent first; the rest is counted.
-_IN_FULL = (Change.REGRESSION, Change.ACCEPTED, Change.IMPROVEMENT, Change.CHANGED)
+# What is listed, the most urgent first; unchanged rows are counted only.
 _LISTED = {
     Change.REGRESSION: "Regressions",
     Change.ACCEPTED: "Accepted",
@@ -28,18 +36,13 @@ _LISTED = {
     Change.NEW: "New",
     Change.NOT_MEASURED: "Not measured on one side",
     Change.NOT_JUDGED: "Not judged",
+    Change.SIMILAR: "No difference shown",
 }
-_SIMILAR = "No difference shown"
-# So many names of what is only listed; verbose output has them all.
-_MAX_NAMES, _MAX_MARKDOWN = 8, 100
+_NAMED = (Change.GONE, Change.NEW, Change.NOT_MEASURED, Change.NOT_JUDGED)  # without numbers
+_TESTED = (Change.UNDECIDED, Change.SIMILAR)  # with numbers, as far as there is room
+# So many rows of what is no change; verbose output has them all.
+_MAX_ROWS, _MAX_MARKDOWN = 8, 100
 _RENEW = "improved: renew the reference, by smallnet reference update NEW.json"
-
-
-def _file(file: RunFile) -> str:
-    commit = str(file.commit.get("id") or "no commit")[:12]
-    dirty = " with changes" if file.commit.get("dirty") else ""
-    machine = file.machine.get("device_name") or "unknown machine"
-    return f"{file.datetime[:16]} {commit}{dirty}, {machine}"
 
 
 def _differences(comparison: Comparison) -> list[str]:
@@ -56,7 +59,8 @@ def _differences(comparison: Comparison) -> list[str]:
     return lines
 
 
-def _summary(comparison: Comparison) -> str:
+def summary_line(comparison: Comparison) -> str:
+    """Count the rows by what became of them."""
     counts = comparison.counts
     parts = [f"{counts[change]} {change}" for change in Change if counts[change]]
     return f"{len(comparison.rows)} rows: {', '.join(parts)}"
@@ -72,12 +76,11 @@ def _effect(row: RowComparison) -> str:
     """The effect with its interval, in percent for times and points for shares of images."""
     if row.effect is None:
         return "-"
-    digits = 3 if row.unit == "" and row.kind != "rounds" else 2
-    sign = " %" if row.kind == "rounds" else ""
-    text = f"{row.effect:+.{digits}f}{sign}"
+    unit, sign = ("%", " %") if row.kind == "rounds" else (row.unit, "")
+    text = f"{format_change(row.effect, unit)}{sign}"
     if row.interval is not None:
-        low, high = row.interval
-        text += f" ({low:+.{digits}f} to {high:+.{digits}f})"
+        low, high = (format_change(end, unit) for end in row.interval)
+        text += f" ({low} to {high})"
     return text
 
 
@@ -87,16 +90,20 @@ def _p(row: RowComparison) -> str:
     return "<0.0001" if row.p_adjusted < 1e-4 else f"{row.p_adjusted:.4f}"
 
 
-def _sections(
-    comparison: Comparison, *more: tuple[Change, str]
-) -> list[tuple[Change, str, list[RowComparison]]]:
+def _sections(comparison: Comparison) -> list[tuple[Change, str, list[RowComparison]]]:
     """What is listed, without empty sections, the largest effect first in each."""
-    found = [(change, title, comparison.of(change)) for change, title in (*_LISTED.items(), *more)]
-    return [(change, title, _sorted(rows)) for change, title, rows in found if rows]
+    found = [(change, title, comparison.of(change)) for change, title in _LISTED.items()]
+    return [
+        (change, title, sorted(rows, key=lambda row: -abs(row.effect or 0.0)))
+        for change, title, rows in found
+        if rows
+    ]
 
 
-def _sorted(rows: Iterable[RowComparison]) -> list[RowComparison]:
-    return sorted(rows, key=lambda row: -abs(row.effect or 0.0))
+def heading_lines(comparison: Comparison) -> list[str]:
+    """Say what was compared with what, and where that differs."""
+    files = [f"old: {run_name(comparison.old)}", f"new: {run_name(comparison.new)}"]
+    return [*files, *_differences(comparison)]
 
 
 def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str]:
@@ -104,24 +111,20 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
 
     ``verbose`` has every row that was tested, and all names.
     """
-    lines = [f"old: {_file(comparison.old)}", f"new: {_file(comparison.new)}"]
-    lines += [part for line in _differences(comparison) for part in wrapped(line)]
+    lines = [part for line in heading_lines(comparison) for part in wrapped(line)]
     for change, title, rows in _sections(comparison):
-        lines += ["", f"{title}: {len(rows)}"]
-        if change in _IN_FULL:
-            lines += [line for row in rows for line in _row_lines(row)]
-            continue
-        left = 0 if verbose else len(rows[_MAX_NAMES:])
-        names = [row.label for row in rows[: len(rows) - left]]
-        lines += wrapped(", ".join(names) + ", ..." * bool(left), "  ")
-    similar = _sorted(comparison.of(Change.SIMILAR))
-    if similar:
-        lines += ["", f"{_SIMILAR}: {len(similar)}{'' if verbose else ' (-v lists them)'}"]
-        noted = [row for row in similar if row.note][:_MAX_NAMES]
-        for row in similar if verbose else noted:
-            brief = wrapped(f"{row.label}: {_effect(row)}; {row.note}", "  ")
-            lines += _row_lines(row) if verbose else brief
-    lines += ["", *wrapped(_summary(comparison))]
+        shown = rows
+        if not verbose and change in (*_NAMED, *_TESTED):
+            noted = [row for row in rows if row.note or change is not Change.SIMILAR]
+            shown = noted[:_MAX_ROWS]
+        left = len(shown) < len(rows)
+        hint = " (-v lists them)" if left and change in _TESTED else ""
+        lines += ["", f"{title}: {len(rows)}{hint}"]
+        if change in _NAMED:
+            lines += wrapped(", ".join(row.label for row in shown) + ", ..." * left, "  ")
+        else:
+            lines += [line for row in shown for line in _row_lines(row)]
+    lines += ["", *wrapped(summary_line(comparison))]
     return lines + (wrapped(_RENEW) if comparison.of(Change.IMPROVEMENT) else [])
 
 
@@ -140,51 +143,49 @@ def confirmed_lines(comparison: Comparison, first: Mapping[str, RowComparison]) 
 
 def _row_lines(row: RowComparison) -> list[str]:
     what = f"{row.label}: {_value(row, row.old)} -> {_value(row, row.new)} {row.unit}".rstrip()
+    if row.effect is not None:
+        what += f", {_effect(row)}"
     if row.test is not None:
-        what += f", {_effect(row)}, p {_p(row)}, {row.test.method}"
+        what += f", p {_p(row)}, {row.test.method}"
     return wrapped("; ".join(filter(None, (what, row.note))), "  ")
 
 
-def _table(rows: Sequence[RowComparison]) -> Table:
-    def with_unit(row: RowComparison, value: float | None) -> str:
-        return f"{_value(row, value)} {'' if value is None else row.unit}".rstrip()
+def _with_unit(row: RowComparison, value: float | None) -> str:
+    return f"{_value(row, value)} {'' if value is None else row.unit}".rstrip()
 
-    cells = [
-        (
-            row.label,
-            with_unit(row, row.old),
-            with_unit(row, row.new),
-            _effect(row),
-            _p(row),
-            "" if row.test is None else row.test.method,
-            row.note,
-        )
-        for row in rows
-    ]
-    return Table(("row", "old", "new", "effect (95 %)", "p", "by", "note"), cells, "lrrlrll")
+
+_COLUMNS: Mapping[str, Callable[[RowComparison], str]] = {
+    "row": lambda row: row.label,
+    "old": lambda row: _with_unit(row, row.old),
+    "new": lambda row: _with_unit(row, row.new),
+    "effect (95 %)": _effect,
+    "p": _p,
+    "by": lambda row: "" if row.test is None else row.test.method,
+    "note": lambda row: row.note,
+}
+
+
+def _table(title: str, rows: Sequence[RowComparison]) -> Table:
+    return Table.of(rows, _COLUMNS, caption=f"{title}: {len(rows)}", folded=len(rows) > 20)
 
 
 def markdown_lines(comparison: Comparison) -> list[str]:
     """Write a pull request's comment or a step summary of GitHub."""
-
-    def folded(title: str, rows: Sequence[RowComparison], inside: Sequence[str]) -> list[str]:
-        summary = f"<summary>{title}: {len(rows)}</summary>"
-        return ["", f"<details>{summary}", "", *inside, "", "</details>"]
-
-    old, new = escaped(_file(comparison.old)), escaped(_file(comparison.new))
-    lines = [f"**Compared:** {old} → {new}", "", f"{escaped(_summary(comparison))}."]
+    old, new = escaped(run_name(comparison.old)), escaped(run_name(comparison.new))
+    lines = [f"**Compared:** {old} → {new}", "", f"{escaped(summary_line(comparison))}."]
     for line in _differences(comparison):
         lines += ["", f"{escaped(line)}."]
     for change, title, rows in _sections(comparison):
-        if change in _IN_FULL:
-            lines += ["", f"### {title}", "", *_table(rows).markdown()]
+        shown = rows[:_MAX_MARKDOWN]
+        if change not in (*_NAMED, *_TESTED):
+            lines += ["", f"### {title}", "", *_table(title, rows).markdown()]
             continue
-        names = ", ".join(escaped(row.label) for row in rows[:_MAX_MARKDOWN])
-        left = len(rows) - _MAX_MARKDOWN
-        lines += folded(title, rows, [names + (f" and {left} more" if left > 0 else "")])
-    tested = [row for row in _sorted(comparison.of(Change.SIMILAR)) if row.test is not None]
-    if shown := tested[:_MAX_MARKDOWN]:
-        lines += folded(_SIMILAR, shown, _table(shown).markdown())
+        left = len(rows) - len(shown)
+        inside = [", ".join(escaped(r.label) for r in shown) + f" and {left} more" * (left > 0)]
+        if change in _TESTED:
+            inside = _table(title, shown).markdown()
+        summary = f"<summary>{title}: {len(rows)}</summary>"
+        lines += ["", f"<details>{summary}", "", *inside, "", "</details>"]
     if comparison.of(Change.IMPROVEMENT):
         lines += ["", f"{_RENEW[0].upper()}{_RENEW[1:]}."]
     return lines
@@ -192,35 +193,14 @@ def markdown_lines(comparison: Comparison) -> list[str]:
 
 def html_page(comparison: Comparison) -> str:
     """Write one file that needs no other and runs nothing."""
-    from jinja2 import Environment, PackageLoader
-
-    pages = Environment(
-        loader=PackageLoader("smallnet_core.report"), autoescape=True, trim_blocks=True
-    )
-    return pages.get_template("compare.html.j2").render(
-        old=_file(comparison.old),
-        new=_file(comparison.new),
-        summary=_summary(comparison),
-        differences=_differences(comparison),
-        sections=sections(comparison),
-    )
+    page = templates().get_template("compare.html.j2")
+    lines = [*heading_lines(comparison), f"{summary_line(comparison)}."]
+    return page.render(lines=lines, tables=tables(comparison))
 
 
-def sections(comparison: Comparison) -> list[tuple[str, Table]]:
-    """Give a table for each kind of change that there is, the most urgent first."""
-    found = _sections(comparison, (Change.SIMILAR, _SIMILAR))
-    return [(title, _table(rows)) for _, title, rows in found]
-
-
-def heading_lines(comparison: Comparison) -> list[str]:
-    """Say in a few lines what was compared with what, and what came of it."""
-    different = "Times are of different machines: shown, not judged."
-    return [
-        f"old: {_file(comparison.old)}",
-        f"new: {_file(comparison.new)}",
-        f"{_summary(comparison)}.",
-        *([] if comparison.same_machine else [different]),
-    ]
+def tables(comparison: Comparison) -> list[Table]:
+    """Lay out a table for each kind of change that there is, the most urgent first."""
+    return [_table(title, rows) for _, title, rows in _sections(comparison)]
 
 
 def as_json(comparison: Comparison) -> str:
@@ -266,7 +246,7 @@ def history_lines(history: History) -> list[str]:
     """Write a line a row that changed, its values a file each, those in brackets where it did."""
     marks = {Change.REGRESSION: " worse", Change.IMPROVEMENT: " better", Change.CHANGED: " changed"}
     marks[Change.ACCEPTED] = " accepted"
-    lines = [f"{k + 1}: {_file(file)}" for k, file in enumerate(history.files)]
+    lines = [f"{k + 1}: {run_name(file)}" for k, file in enumerate(history.files)]
     changed = [line for line in history.lines if line.steps]
     lines += [""] * bool(changed)
     for line in changed:
@@ -280,10 +260,10 @@ def history_lines(history: History) -> list[str]:
 
 def history_markdown(history: History) -> list[str]:
     """Write the same as a table, bold where a row changed."""
-    files = [f"{file.datetime[:10]} {str(file.commit.get('id'))[:7]}" for file in history.files]
+    files = [f"{file.datetime[:10]} {commit_name(file)}" for file in history.files]
     rows = []
     for line in history.lines:
         cells = [format_value(value, line.unit) for value in line.values]
-        cells = [Bold(text) if k in line.steps else text for k, text in enumerate(cells)]
+        cells = [Cell(text, bold=k in line.steps) for k, text in enumerate(cells)]
         rows += [(line.label, *cells)] if line.steps else []
-    return Table(("row", *files), rows, "l" + "r" * len(files)).markdown()
+    return Table(("row", *files), rows).markdown()

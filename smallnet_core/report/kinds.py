@@ -1,14 +1,13 @@
-"""Rows that judge no claim: timings, curves, failures. A table and a telling line for each kind."""
+"""Rows that judge no claim: timings, curves, failures. Tables and a telling line for each kind."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from smallnet_core.claims.names import NETWORK_NAMES
-from smallnet_core.report.table import Row, Table, format_value, grouped, is_number, wrapped
+from smallnet_core.report.results import network_name, optimizer_name
+from smallnet_core.report.table import Row, Table, format_value, grouped, is_number
 
 CURVE = "pruning curve"
 TECHNIQUES = {
@@ -18,61 +17,70 @@ TECHNIQUES = {
     "random_unstructured": "random",
     "random_structured": "random struct.",
 }
-# Header, field, what a unit of it is, and how it is written: a number is that of its decimals,
-# none of which are left from a hundred on.
-Column = tuple[str, str, float, int | str]
+Columns = Mapping[str, Callable[[Row], str]]
 
 
-def table_lines(kind: str, rows: Sequence[Row]) -> list[str]:
-    """Write the tables of a kind, or a line that says that there are none for it."""
-    if kind in _KINDS:
-        return _KINDS[kind][0](rows)
-    plural = "s" * (len(rows) > 1)
-    return wrapped(f"{kind}: {len(rows)} row{plural} that this report cannot show"[:400])
-
-
-def telling(kind: str, rows: Sequence[Row]) -> list[str]:
-    """Say in a few words the number that stands for all rows of a kind."""
-    return [_KINDS[kind][1](rows) if kind in _KINDS else "cannot be shown: unknown"]
-
-
-def _grid(
-    rows: Sequence[Row], names: Sequence[str], columns: Sequence[Column], *notes: str
-) -> list[str]:
-    """A row a line: fields that name it, then numbers; text stays as it is."""
-
-    def cell(value: Any, unit: float, form: int | str) -> str:
-        if not is_number(value):
-            return value if isinstance(value, str) else "-"
-        decimals = f",.{form if abs(value / unit) < 99.995 else 0}f"
-        return format(value / unit, form if isinstance(form, str) else decimals)
-
+def kind_tables(kind: str, rows: Sequence[Row]) -> tuple[list[Table], list[str]]:
+    """Lay out rows of a kind; what no table can show is a sentence for each reason."""
+    whole: list[Row] = []
+    broken: Counter[str] = Counter()
+    for row in rows:
+        try:
+            _KINDS[kind][0]([row])
+            whole.append(row)
+        except Exception as error:  # whatever a file has in the place of a row
+            known = f"{type(error).__name__}: {error}"
+            broken[known if kind in _KINDS else "there is no table for it"] += 1
     lines = [
-        (*(str(row[n]) for n in names), *(cell(row.get(f), unit, n) for _, f, unit, n in columns))
-        for row in rows
+        f"{kind[:80]}: {number} row{'s' * (number > 1)} that cannot be shown: {why}"[:400]
+        for why, number in broken.items()
     ]
-    header = (*("what" if n == "name" else n for n in names), *(name for name, *_ in columns))
-    return Table(header, lines, notes=notes).terminal()
+    return _KINDS[kind][0](whole) if whole else [], lines
+
+
+def telling(kind: str, rows: Sequence[Row]) -> str:
+    """Say in a few words the number that stands for all rows of a kind."""
+    return _KINDS[kind][1](rows) if kind in _KINDS else "cannot be shown: unknown"
+
+
+def _text(field: str) -> Callable[[Row], str]:
+    return lambda row: str(row.get(field) or "-")
+
+
+def _number(field: str, form: int | str = 0, unit: float = 1) -> Callable[[Row], str]:
+    """Write a number with so many decimals, none of which are left from a hundred on."""
+
+    def shown(row: Row) -> str:
+        if not is_number(row.get(field)):
+            return "-"
+        value = row[field] / unit
+        decimals = f",.{form if abs(value) < 99.995 else 0}f"
+        return format(value, form if isinstance(form, str) else decimals)
+
+    return shown
 
 
 def _label(row: Row) -> str:
-    return NETWORK_NAMES.get(row["network"], str(row["network"]))
+    return network_name(row["network"])
 
 
-def _latency_lines(rows: Sequence[Row]) -> list[str]:
-    found: dict[str, dict[str, Any]] = defaultdict(dict)
-    for row in rows:
-        own, seconds = found[row["network"]], row["median_seconds"]
-        own |= {"network": row["network"], "parameters": f"{row['num_params']:,}"}
-        own[f"ms at {row['batch_size']}"] = 1000 * seconds
-        own[f"rate at {row['batch_size']}"] = row["batch_size"] / seconds
-    columns: Sequence[Column] = [
-        ("1 image, ms", "ms at 1", 1, ".2f"),
-        ("256 images, ms", "ms at 256", 1, ".2f"),
-        ("images/s at 256", "rate at 256", 1, ",.0f"),
-    ]
-    title = f"Inference, float32, random weights, on {rows[0]['device']}"
-    return [title, *_grid([*found.values()], ("network", "parameters"), columns)]
+def _devices(rows: Sequence[Row]) -> str:
+    return "/".join(dict.fromkeys(str(row["device"]) for row in rows))
+
+
+_LATENCY: Columns = {
+    "network": _label,
+    "parameters": _number("num_params"),
+    "images": lambda row: f"{row['batch_size']:,}",
+    "ms": lambda row: f"{1000 * row['median_seconds']:,.2f}",
+    "images/s": lambda row: f"{row['batch_size'] / row['median_seconds']:,.0f}",
+    "precision": _text("precision"),
+    "device": _text("device"),
+}
+
+
+def _latency_tables(rows: Sequence[Row]) -> list[Table]:
+    return [Table.of(rows, _LATENCY, caption="Inference: so many images at once, random weights")]
 
 
 def _latency(rows: Sequence[Row]) -> str:
@@ -81,21 +89,24 @@ def _latency(rows: Sequence[Row]) -> str:
     return f"{_label(row)}, {images}: {1000 * row['median_seconds']:.2f} ms"
 
 
-_LOOP_COLUMNS: Sequence[Column] = [
-    ("images/s", "ours_images_per_second", 1, 0),
-    ("x paper", "ratio_to_papers", 1, 2),
-    ("x plain", "ratio_to_plain", 1, 2),
-    ("use %", "utilisation_percent", 1, 1),
-    ("aug %", "augmentation_percent", 1, 2),
-    ("MiB", "peak_memory_mib", 1, 0),
-    ("J/1000", "joules_per_1000_images", 1, 1),
-]
-_PAIR_COLUMNS: Sequence[Column] = [
-    ("ours", "ours", 1, ",.1f"),
-    ("other", "other", 1, ",.1f"),
-    ("unit", "unit", 1, 0),
-    ("ratio", "ratio", 1, ".2f"),
-]
+_LOOPS: Columns = {
+    "network": _label,
+    "optimizer": lambda row: optimizer_name(row["optimizer"]),
+    "images/s": _number("ours_images_per_second"),
+    "x paper": _number("ratio_to_papers", 2),
+    "x plain": _number("ratio_to_plain", 2),
+    "use %": _number("utilisation_percent", 1),
+    "aug %": _number("augmentation_percent", 2),
+    "MiB": _number("peak_memory_mib"),
+    "J/1000": _number("joules_per_1000_images", 1),
+}
+_PAIRS: Columns = {
+    "what": lambda row: str(row["name"]),
+    "ours": _number("ours", ",.1f"),
+    "other": _number("other", ",.1f"),
+    "unit": _text("unit"),
+    "ratio": _number("ratio", ".2f"),
+}
 _LOOP_MEANINGS = {
     "x paper": "times the paper's loop",
     "x plain": "times a plain DataLoader loop at our batch size",
@@ -107,17 +118,17 @@ _LOOP_MEANINGS = {
 }
 
 
-def _speed_lines(rows: Sequence[Row]) -> list[str]:
-    lines = [f"Training speed, interleaved in this run, on {rows[0]['device']}"]
-    loops = [row for row in rows if "ours_images_per_second" in row]
+def _speed_tables(rows: Sequence[Row]) -> list[Table]:
+    where = f"interleaved in this run, on {_devices(rows)}"
     pairs = [row for row in rows if "ratio" in row]
+    loops = [row for row in rows if "ratio" not in row]
+    tables = []
     if loops:
-        columns = [c for c in _LOOP_COLUMNS if any(row.get(c[1]) is not None for row in loops)]
-        legend = [f"{n}: {_LOOP_MEANINGS[n]}" for n, *_ in columns if n in _LOOP_MEANINGS]
-        lines += _grid(loops, ("network", "optimizer"), columns, "; ".join(legend))
+        caption = f"Training speed, {where}"
+        tables.append(Table.of(loops, _LOOPS, _LOOP_MEANINGS, caption=caption))
     if pairs:
-        lines += _grid(pairs, ("name",), _PAIR_COLUMNS)
-    return lines
+        tables.append(Table.of(pairs, _PAIRS, caption=f"Two ways of one thing, {where}"))
+    return tables
 
 
 def _speed(rows: Sequence[Row]) -> str:
@@ -125,64 +136,70 @@ def _speed(rows: Sequence[Row]) -> str:
     return f"{_label(row)}: {row['ours_images_per_second']:,.0f} images/s"
 
 
-def _failure_lines(rows: Sequence[Row]) -> list[str]:
-    """A table a network, a change of the paper's way a line."""
-    columns: Sequence[Column] = [
-        ("ends as", "outcome", 1, 0),
-        ("one class", "one_class", 1, 0),
-        ("right", "accuracy_percent", 1, ".2f"),
-        ("gradient", "inner_gradient_norm_at_start", 1, ".2g"),
-        ("at end", "inner_gradient_norm_at_end", 1, ".2g"),
-        ("dead", "worst_layer_dead_percent", 1, ".1f"),
+_FAILURES: Columns = {
+    "change": lambda row: str(row["change"]),
+    "ends as": _text("outcome"),
+    "one class": lambda row: "{}-{}".format(*row["collapse"]) if row["collapse"] else "-",
+    "right": _number("accuracy_percent", ".2f"),
+    "gradient": _number("inner_gradient_norm_at_start", ".2g"),
+    "at end": _number("inner_gradient_norm_at_end", ".2g"),
+    "dead": _number("worst_layer_dead_percent", ".1f"),
+}
+
+
+_FAILURE_MEANINGS = {
+    "one class": "the longest stretch of steps in which 99 % of predictions were of one class",
+    "right": "% of 2,000 held-out training images at the end",
+    "gradient": "norm of all but the last layer's, in the first step and at the end",
+    "dead": "% of units at the end, in the layer that has most dead ones",
+}
+
+
+def _failure_tables(rows: Sequence[Row]) -> list[Table]:
+    """Lay out a table a network."""
+    way = "the paper's SGDM (rate 0.1, batches of 8), and one change of it each"
+    return [
+        Table.of(own, _FAILURES, _FAILURE_MEANINGS, caption=f"{network}: {way}")
+        for network, own in grouped(rows, _label).items()
     ]
-    shown = [
-        {**row, "one_class": "{}-{}".format(*row["collapse"]) if row["collapse"] else "-"}
-        for row in rows
-    ]
-    lines: list[str] = []
-    for network, own in grouped(shown, lambda row: row["network"]).items():
-        lines += [
-            f"{network}: the paper's SGDM (rate 0.1, batches of 8), and one change of it each"
-        ]
-        lines += _grid(own, ("change",), columns)
-    legend = (
-        "one class: the longest stretch of steps in which 99 % of predictions were of one class; "
-        "right: % of 2,000 held-out training images at the end; gradient: norm of all but the "
-        "last layer's, in the first step and at the end; dead: % of units at the end, in the "
-        "layer that has most dead ones"
-    )
-    return [*lines, *wrapped(legend, "  ")]
 
 
 def _failures(rows: Sequence[Row]) -> str:
     return f"{sum(row['outcome'] == 'learns' for row in rows)} changes of the loop learn"
 
 
-def _pruned_lines(rows: Sequence[Row]) -> list[str]:
-    """How large pruned networks are, then how fast and how good: a line a network in each."""
-    sizes: Sequence[Column] = [
-        ("par. k", "num_params", 1e3, 1),
-        ("nz. k", "num_nonzeros", 1e3, 1),
-        ("M m-a", "multiply_adds", 1e6, 1),
-        ("dense", "dense_bytes", 1e3, 1),
-        ("sparse", "sparse_bytes", 1e3, 1),
-        ("zip", "compressed_bytes", 1e3, 1),
+_SIZES: Columns = {
+    "network": lambda row: str(row["name"]),
+    "par. k": _number("num_params", 1, 1e3),
+    "nz. k": _number("num_nonzeros", 1, 1e3),
+    "M m-a": _number("multiply_adds", 1, 1e6),
+    "dense": _number("dense_bytes", 1, 1e3),
+    "sparse": _number("sparse_bytes", 1, 1e3),
+    "zip": _number("compressed_bytes", 1, 1e3),
+}
+_SIZE_MEANINGS = {
+    "par. k": "thousands of parameters",
+    "nz. k": "of those that are not zero",
+    "M m-a": "million multiply-adds an image",
+    "dense": "kB of a file of every value in half precision",
+    "sparse": "of a bit for each and the values that are not zero",
+    "zip": "that, compressed",
+}
+_PRUNED_SPEEDS: Columns = {
+    "network": lambda row: str(row["name"]),
+    "ms at 1": _number("latency_ms", 2),
+    "images/s at 256": _number("images_per_second", 1),
+    "right %": _number("accuracy_percent", 2),
+    "unpruned %": _number("dense_accuracy_percent", 2),
+}
+
+
+def _pruned_tables(rows: Sequence[Row]) -> list[Table]:
+    speeds = f"Pruned networks: speed in float32 on {_devices(rows)}, and accuracy"
+    return [
+        Table.of(rows, _SIZES, _SIZE_MEANINGS, caption="Pruned networks: how large they are"),
+        Table.of(rows, _PRUNED_SPEEDS, caption=speeds),
     ]
-    speeds: Sequence[Column] = [
-        ("ms at 1", "latency_ms", 1, 2),
-        ("images/s at 256", "images_per_second", 1, 1),
-        ("right %", "accuracy_percent", 1, 2),
-        ("dense %", "dense_accuracy_percent", 1, 2),
-    ]
-    legend = (
-        "par. k, nz. k: thousands of parameters, and of those that are not zero; M m-a: million "
-        "multiply-adds an image; dense: kB of a file of every value in half precision; sparse: of "
-        "a bit for each and the values that are not zero; zip: that, compressed; dense %: before "
-        "pruning"
-    )
-    devices = "/".join(dict.fromkeys(row["device"] for row in rows))
-    title = f"Pruned networks, timed in float32 on {devices}"
-    return [title, *_grid(rows, ("name",), sizes), *_grid(rows, ("name",), speeds, legend)]
 
 
 def _pruned(rows: Sequence[Row]) -> str:
@@ -190,30 +207,24 @@ def _pruned(rows: Sequence[Row]) -> str:
     return f"{row['num_params']:,} parameters: {format_value(row['accuracy_percent'], '%')} %"
 
 
-def _plain(rows: Sequence[Row]) -> str:
-    """Every number and word of the first row."""
-    facts = {k: v for k, v in rows[0].items() if k not in ("kind", "claim")}
-    texts = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in facts.items()}
-    return ", ".join(
-        f"{k.replace('_', ' ')} {v}"
-        for k, v in texts.items()
-        if is_number(v) or (v and isinstance(v, str))
-    )
-
-
-# Curves
-
-
-def split_curves(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Part curves that can be shown from those that lack something."""
-
-    def is_whole(row: Row) -> bool:
-        try:
-            return bool(curve_lines([row]))
-        except Exception:  # whatever a file has in the place of a curve
-            return False
-
-    return [r for r in rows if is_whole(r)], [r for r in rows if not is_whole(r)]
+def _curve_tables(rows: Sequence[Row]) -> list[Table]:
+    """Lay out a table a network, a proportion a line and a technique a column."""
+    tables = []
+    for (network, optimizer), own in grouped(
+        rows, lambda row: (row["network"], row["optimizer"])
+    ).items():
+        found = by_technique(own)
+        lines = [
+            (f"{p:g}", *(at_proportion(p, curves) for curves in found.values()))
+            for p in sorted({round(p, 6) for row in own for p in row["proportions"]})
+        ]
+        caption = (
+            f"{network_name(network)} {optimizer_name(optimizer)}: % right, by the proportion "
+            f"pruned of its {own[0]['num_weights']:,} weights"
+        )
+        header = ("prop.", *(TECHNIQUES.get(name, name) for name in found))
+        tables.append(Table(header, lines, how_pruned(own), caption, folded=True))
+    return tables
 
 
 def by_technique(curves: Sequence[Row]) -> dict[str, list[Row]]:
@@ -223,8 +234,8 @@ def by_technique(curves: Sequence[Row]) -> dict[str, list[Row]]:
     return grouped(found, lambda curve: str(curve["technique"]))
 
 
-def percent_at(proportion: float, curves: Sequence[Row]) -> str:
-    """Write the mean over seeds at a proportion."""
+def at_proportion(proportion: float, curves: Sequence[Row]) -> str:
+    """Write the mean over seeds at a proportion, in percent."""
     values = [
         percent
         for curve in curves
@@ -234,23 +245,7 @@ def percent_at(proportion: float, curves: Sequence[Row]) -> str:
     return format_value(sum(values) / len(values) if values else None, "%")
 
 
-def curve_lines(rows: Sequence[Row]) -> list[str]:
-    """Write a table a network, a proportion a line and a technique a column."""
-    lines: list[str] = []
-    for name, own in grouped(rows, lambda row: f"{row['network']} {row['optimizer']}").items():
-        found = by_technique(own)
-        weights = f"{own[0]['num_weights']:,} weights"
-        lines += [f"{name}: % right, by the proportion pruned of its {weights}"]
-        cells = [
-            (f"{p:g}", *(percent_at(p, curves) for curves in found.values()))
-            for p in sorted({round(p, 6) for row in own for p in row["proportions"]})
-        ]
-        header = ("prop.", *(TECHNIQUES.get(name, name) for name in found))
-        lines += Table(header, cells, notes=curves_provenance(own)).terminal()
-    return lines
-
-
-def curves_provenance(rows: Sequence[Row]) -> list[str]:
+def how_pruned(rows: Sequence[Row]) -> list[str]:
     """Write a sentence for all techniques that are alike in it."""
 
     def how(curves: Sequence[Row]) -> str:
@@ -270,18 +265,13 @@ def curves_provenance(rows: Sequence[Row]) -> list[str]:
     return [f"{', '.join(own)}: {text}" for text, own in names.items()]
 
 
-def _curves(rows: Sequence[Row]) -> str:
-    return ", ".join(dict.fromkeys(map(_label, rows)))
-
-
 # The tables of a kind, and its telling line.
 _KINDS: Mapping[
-    str, tuple[Callable[[Sequence[Row]], list[str]], Callable[[Sequence[Row]], str]]
+    str, tuple[Callable[[Sequence[Row]], list[Table]], Callable[[Sequence[Row]], str]]
 ] = {
-    "latency": (_latency_lines, _latency),
-    "training_speed": (_speed_lines, _speed),
-    "failures": (_failure_lines, _failures),
-    "pruned network": (_pruned_lines, _pruned),
-    "reference timing": (lambda rows: wrapped(f"Reference timing: {_plain(rows)}"), _plain),
-    CURVE: (curve_lines, _curves),
+    "latency": (_latency_tables, _latency),
+    "training_speed": (_speed_tables, _speed),
+    "failures": (_failure_tables, _failures),
+    "pruned network": (_pruned_tables, _pruned),
+    CURVE: (_curve_tables, lambda rows: ", ".join(dict.fromkeys(map(_label, rows)))),
 }

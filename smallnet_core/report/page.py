@@ -8,47 +8,26 @@ from collections.abc import Mapping
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
+from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.report import compare as compare_report
-from smallnet_core.report import kinds
-from smallnet_core.report.grid import Grid, commit_name, templates
-from smallnet_core.report.markdown import is_shown, results_lines
-from smallnet_core.report.page_details import entry, machine, network
-from smallnet_core.report.page_tables import (
-    KIND_COLUMNS,
-    SPEED,
-    curve_grids,
-    goals,
-    headline_grid,
-    kind_grids,
-    listings,
-    missed,
-    missed_markdown,
-    pruning_tables,
-    reports,
-    sentences,
-    tables,
-    unmeasured,
+from smallnet_core.report import details, results
+from smallnet_core.report.claim_tables import (
+    CLASS_REPORTS,
+    LISTINGS,
+    NETWORK_TABLES,
+    accuracies,
+    claims_table,
+    source_table,
 )
-from smallnet_core.report.results import (
-    count_line,
-    known_misses_line,
-    read_rows,
-)
-from smallnet_core.report.table import escaped, grouped
+from smallnet_core.report.kinds import CURVE, kind_tables
+from smallnet_core.report.results import NEW, PRUNING_TABLES, Run, run_name
+from smallnet_core.report.table import Table, escaped, templates
 from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
 
 MAX_FIGURES = 1_000_000  # characters of SVG, so that a page has less than 2 MB
 MAX_MATRICES = 50  # networks that are shown by class; all of them are in the run itself
 MAX_MARKDOWN = 60_000  # bytes; a comment on GitHub has room for 65,536 characters
-_KNOWN = {**CLAIMS, **GOALS}
-
-
-def heading(file: RunFile) -> str:
-    """Name a run: its day, commit and machine."""
-    dirty = " with changes" if file.commit.get("dirty") else ""
-    machine = file.machine.get("device_name") or "unknown machine"
-    return f"{file.datetime[:10]}, {commit_name(file)}{dirty}, {machine}"
 
 
 def html_page(
@@ -62,65 +41,77 @@ def html_page(
 
     ``figures`` are SVG by name; ``no_figures`` says why there are none.
     """
-    results, others = read_rows(file.rows, _KNOWN)
-    sources = grouped(results, lambda r: r.claim.source)
+    run = Run(file.rows, CLAIMS, GOALS, KNOWN_MISSES)
     drawn, too_large = _fitting(figures or {})
     if too_large:
         no_figures = f"{', '.join(too_large)}: too large for one page"
     failures = {name: svg for name, svg in drawn.items() if "failures" in name}
-    curves, _ = kinds.split_curves(others.get(kinds.CURVE, []))
-    runs = {run["fingerprint"]: run for run in file.runs}
-    changed = compare_report.sections(comparison) if comparison else []
+    kinds = {kind: kind_tables(kind, rows) for kind, rows in run.others.items()}
+
+    def laid_out(*sources: str) -> list[Table]:
+        return [source_table(run.sources[name]) for name in sources if name in run.sources]
+
+    def of_kinds(*names: str) -> list[Table]:
+        return [table for name in names if name in kinds for table in kinds[name][0]]
+
+    text = re.compile("Abstract|Section|Figure")
+    sentences = [r for r in run.results if text.match(r.claim.source)]
+    goals = [r for r in run.results if r.is_goal]
+    says = ("where", "it says", "paper", "ours", "unit", "verdict")
+    tables = {
+        "tables": laid_out("Table 1", *NETWORK_TABLES, *PRUNING_TABLES),
+        "listings": laid_out(*LISTINGS),
+        "reports": laid_out(*CLASS_REPORTS),
+        "sentences": [claims_table(sentences, *says, caption="The paper's text and figures")],
+        "goals": [claims_table(goals, *says, caption="What we set ourselves")],
+        "failures": of_kinds("failures"),
+        "speed": of_kinds("latency", "training_speed", "pruned network"),
+        "pruning": of_kinds(CURVE),
+    }
     return (
         templates()
         .get_template("page.html.j2")
         .render(
-            title=heading(file),
-            count=count_line(results, CLAIMS, GOALS),
-            misses_line=known_misses_line(results, KNOWN_MISSES),
-            headline=headline_grid(results),
-            missed=missed(results),
-            unmeasured=unmeasured(results),
+            file=file,
+            run=run,
             comparison=comparison,
-            compared=[] if comparison is None else compare_report.heading_lines(comparison),
-            changed=[Grid.of(t, title, folded=len(t.rows) > 20) for title, t in changed],
-            tables=tables(results),
-            listings=listings(results),
-            reports=reports(results),
-            sentences=sentences(results),
-            goals=goals(results),
+            compare=compare_report,
+            tables={name: [t for t in own if t.rows] for name, own in tables.items()},
             figures={name: svg for name, svg in drawn.items() if name not in failures},
             no_figures=no_figures,
             failures=failures,
-            failed=kind_grids({"failures": others.get("failures", [])}),
-            speed=kind_grids({k: v for k, v in others.items() if k in SPEED}),
-            curves=curve_grids(curves),
-            left=[
-                f"{kind[:80]}: {len(rows)} rows that this page cannot show"
-                for kind, rows in others.items()
-                if kind not in (*KIND_COLUMNS, kinds.CURVE)
-            ],
-            networks=[network(run, k < MAX_MATRICES) for k, run in enumerate(file.runs)],
-            entries={source: [entry(r, runs) for r in own] for source, own in sources.items()},
-            machine=machine(file),
+            left=[line for _, lines in kinds.values() for line in lines],
+            networks={one["fingerprint"]: one for one in file.runs},
+            max_matrices=MAX_MATRICES,
+            details=details,
+            names=results,
+            datasets=DATASET_NAMES,
         )
     )
 
 
 def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
-    """Write the same in Markdown, short enough for a pull request's comment."""
-    results, _ = read_rows(file.rows, _KNOWN)
-    counts, misses = count_line(results, CLAIMS, GOALS), known_misses_line(results, KNOWN_MISSES)
-    order = [*CLAIMS, *GOALS]
-    shown = sorted(filter(is_shown, results), key=lambda r: order.index(r.claim.id))
+    """Write a run's page in Markdown, short enough for a pull request's comment."""
+    run = Run(file.rows, CLAIMS, GOALS, KNOWN_MISSES)
     parts = [
-        [f"# smallnet: {escaped(heading(file))}", "", f"{counts}. {misses}".strip()],
-        headline_grid(results).markdown(),
-        missed_markdown(results),
+        [
+            f"# smallnet: {escaped(run_name(file))}",
+            "",
+            f"{run.count_line()}. {run.misses_line()}".strip(),
+        ],
+        run.headline().markdown(),
+        _missed_lines(run),
         ["## What changed", "", *compare_report.markdown_lines(comparison)] if comparison else [],
-        ["## Accuracies", "", *results_lines(shown, GOALS)],
-        *([f"## {grid.caption}", "", *grid.markdown()] for grid in pruning_tables(results)),
-        ["## Machine", "", *(f"- {escaped(name)}: {escaped(v)}" for name, v in machine(file))],
+        ["## Accuracies", "", *accuracies(run.results).markdown()],
+        *(
+            [f"## {table.caption}", "", *table.markdown()]
+            for table in (source_table(run.sources[s]) for s in PRUNING_TABLES if s in run.sources)
+        ),
+        [
+            "## Machine",
+            "",
+            *(f"- {escaped(k)}: {escaped(v)}" for k, v in details.machine_facts(file).items()),
+        ],
     ]
     text = ""
     for part in parts:
@@ -131,23 +122,23 @@ def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
     return text.rstrip() + "\n"
 
 
+def _missed_lines(run: Run) -> list[str]:
+    lines = []
+    for why, own in run.missed():
+        if why == NEW:
+            lines += [f"- **New**: `{r.claim.id}`: {escaped(r.reason)}" for r in own]
+        else:
+            names = ", ".join(f"`{r.claim.id}`" for r in own[:3]) + ", ..." * (len(own) > 3)
+            lines.append(f"- Known: {escaped(why)}: {len(own)} ({names})")
+    return ["## Missed", "", *lines] if lines else []
+
+
 def _slim(svg: str, prefix: str) -> str:
-    """Keep the ids that something refers to, under a prefix: two figures of a page share none."""
-    references = r'((?:href="#|url\(#))([^")]+)'
-    labels = r'aria-labelledby="([^"]*)"'
-    used = {found[1] for found in re.findall(references, svg)}
-    used |= {name for names in re.findall(labels, svg) for name in names.split()}
-
-    def renamed(found: re.Match[str]) -> str:
-        return f' id="{prefix}{found[1]}"' if found[1] in used else ""
-
-    def labelled(found: re.Match[str]) -> str:
-        return f'aria-labelledby="{" ".join(prefix + name for name in found[1].split())}"'
-
-    svg = re.sub(r' id="([^"]*)"', renamed, svg)
-    svg = re.sub(references, rf"\g<1>{prefix}\g<2>", svg)
-    svg = re.sub(r' transform="rotate\(-0 [^"]*"|(?<=\n) +|<g/>', "", svg)
-    return re.sub(labels, labelled, svg)
+    """Put a prefix before all ids, that two figures of a page share none, and drop empty markup."""
+    svg = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', prefix, svg)
+    labels = r'(?<=aria-labelledby=")[^"]*'
+    svg = re.sub(labels, lambda found: " ".join(prefix + x for x in found[0].split()), svg)
+    return re.sub(r' transform="rotate\(-0 [^"]*"|(?<=\n) +|<g/>', "", svg)
 
 
 def _fitting(figures: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

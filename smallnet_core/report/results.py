@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from smallnet_core.claims.names import GOAL_SOURCES, NETWORK_NAMES
 from smallnet_core.records import Claim, Status
 from smallnet_core.report.table import (
-    WIDTH,
+    Cell,
     Row,
     Table,
+    format_change,
     format_value,
     grouped,
     is_number,
-    wrapped,
 )
+from smallnet_core.runs.file import RunFile
 
 Claims = Mapping[str, Claim]
 Reasons = Mapping[str, str]  # known misses: why, by the claim's id
@@ -26,11 +27,11 @@ Reasons = Mapping[str, str]  # known misses: why, by the claim's id
 MEASURED, RECORDED, NEITHER = "measured", "recorded", "neither"
 VERDICTS = [status.value for status in Status if status is not Status.NOT_MEASURED]
 MARKS = dict(zip(VERDICTS, "=+*!?", strict=True))
-LEGEND = "r recorded, + exceeded, * refuted, ! missed, ? undecided"
+LEGEND = "(paper/ours; r recorded, + exceeded, * refuted, ! missed, ? undecided)"
 # What the paper prints as accuracies of a pruned network, one line a proportion.
 PRUNING_TABLES = ("Table 6", "Table 7")
-KINDS = ("counts", "accuracies", "numbers by class", "pruning", "sentences")
-ALL, OWN_GOALS = "all of the paper", "our own goals"
+NEW = "New"  # why something is missed that is not known to be
+_KINDS = ("counts", "accuracies", "by class", "pruning", "sentences")
 
 
 class Result:
@@ -54,7 +55,12 @@ class Result:
         details = row.get("details")
         self.details: Row = details if isinstance(details, Mapping) else {}
         self.is_missed = self.verdict == Status.MISSED.value
+        self.is_known_miss = self.is_missed and row.get("expected_miss") is True
+        self.is_goal = claim.source in GOAL_SOURCES
         self.name = claim.id.partition("/")[2]
+        # The paper's capitals are no acronym's.
+        self.statement = claim.statement.replace("ADAM", "Adam")
+        self.remark = claim.remark.replace("ADAM", "Adam")
 
     def text(self, field: str) -> str:
         """Write the paper's or the measured value."""
@@ -70,56 +76,180 @@ class Result:
         return text
 
     @property
-    def difference(self) -> str:
-        """What was measured, less the paper's value."""
-        found = self.row.get("difference")
-        return f"{found:+.2f}" if is_number(found) else "-"
+    def between(self) -> str:
+        """The interval of the mean, where it has a width."""
+        found = self.row.get("interval")
+        if not isinstance(found, list) or found[0] >= found[1]:
+            return ""
+        return " ({} to {})".format(*(format_value(end, self.claim.unit) for end in found))
 
     @property
-    def judged(self) -> str:
+    def of_seeds(self) -> str:
+        """The value of each seed."""
+        pairs = zip(self.row.get("seeds") or (), self.row.get("values") or (), strict=False)
+        return ", ".join(f"{seed}: {format_value(v, self.claim.unit)}" for seed, v in pairs)
+
+    @property
+    def difference(self) -> str:
+        """What was measured, less the paper's value."""
+        return format_change(self.row.get("difference"), self.claim.unit)
+
+    @property
+    def judged(self) -> Cell:
         """The verdict, and whether it is a recorded one."""
-        return self.verdict + " (recorded)" * (self.origin == RECORDED)
+        return self._cell(self.verdict + " (recorded)" * (self.origin == RECORDED))
 
     @property
     def marks(self) -> str:
-        """Two characters: whether the value is recorded, and what came of it."""
+        """Whether the value is recorded, and what came of it."""
         mark = MARKS.get(self.verdict, "").replace("=", "")
-        return f"{'r' * (self.origin == RECORDED)}{mark}".ljust(2)
+        return f"{'r' * (self.origin == RECORDED)}{mark}"
 
     @property
-    def pruned_percent(self) -> Any:
-        """The accuracy of the pruned network, also of a claim that is about what it lost."""
+    def pruned_pair(self) -> Cell:
+        """Write the accuracies of the pruned network, also of a claim about what it lost."""
         of_it = self.claim.unit == "%"
-        return self.row.get("measured") if of_it else self.details.get("minuend_percent")
+        ours = self.row.get("measured") if of_it else self.details.get("minuend_percent")
+        return self.pair("%", self.claim.details["paper_percent"], ours)
 
-    def pair(self, unit: str) -> str:
-        """Write a cell: the paper's number, ours, and marks."""
-        return self.cell(self.row.get("paper"), self.row.get("measured"), unit)
+    def pair(self, unit: str, *values: Any) -> Cell:
+        """Write the paper's number, ours, and marks; ``values`` are others than the claim's."""
+        paper, ours = values or (self.row.get("paper"), self.row.get("measured"))
+        numbers = f"{format_value(paper, unit):>5}/{format_value(ours, unit):<5}"
+        return self._cell(f"{numbers} {self.marks:2}")
 
-    def cell(self, paper: Any, ours: Any, unit: str = "%") -> str:
-        """Write a cell of two numbers and the marks of this result."""
-        return f"{format_value(paper, unit):>5} {format_value(ours, unit):>5} {self.marks}"
+    def _cell(self, text: str) -> Cell:
+        return Cell(text, link=f"claim-{self.claim.id}", verdict=self.verdict.replace(" ", "-"))
 
 
-def read_rows(rows: Iterable[Any], known: Claims) -> tuple[list[Result], dict[str, list[Row]]]:
-    """Split rows into results of known claims and all others by their kind, whatever they are."""
-    found: list[Result] = []
-    others: list[tuple[str, Row]] = []
-    for row in rows:
-        if not isinstance(row, Mapping):
-            others.append((f"row {row}", {}))
-        elif isinstance(claim_id := row.get("claim"), str) and claim_id in known:
-            found.append(Result(row, known[claim_id]))
-        else:
-            others.append((str(row.get("kind")) if claim_id is None else f"claim {claim_id}", row))
-    kinds = grouped(others, lambda other: other[0])
-    return found, {kind: [row for _, row in own] for kind, own in kinds.items()}
+class Run:
+    """All rows of a run: results in the order of the claims, and by kind what judges no claim."""
+
+    def __init__(
+        self, rows: Iterable[Any], claims: Claims, goals: Claims, known_misses: Reasons
+    ) -> None:
+        self.claims, self.goals, self.known_misses = claims, goals, known_misses
+        known = {**claims, **goals}
+        order = {claim_id: k for k, claim_id in enumerate(known)}
+        self.results: list[Result] = []
+        self.others: dict[str, list[Row]] = {}
+        for row in rows:
+            if not isinstance(row, Mapping):
+                self.others.setdefault(f"row {row}", []).append({})
+            elif isinstance(claim_id := row.get("claim"), str) and claim_id in known:
+                self.results.append(Result(row, known[claim_id]))
+            else:
+                kind = str(row.get("kind")) if claim_id is None else f"claim {claim_id}"
+                self.others.setdefault(kind, []).append(row)
+        self.results.sort(key=lambda r: order[r.claim.id])
+        self.sources = grouped(self.results, lambda r: r.claim.source)
+
+    def headline(self) -> Table:
+        """Count each kind of claim: all, those measured, those recorded, and neither.
+
+        After the second and the third stands how many of them are of which verdict.
+        """
+        by_id = {result.claim.id: result for result in self.results}
+        ids = {kind: [i for i, c in self.claims.items() if _kind(c) == kind] for kind in _KINDS}
+        ids |= {"the paper": list(self.claims), "our goals": list(self.goals)}
+        lines = []
+        for name, own in ids.items():
+            found = Counter((by_id[i].origin, by_id[i].verdict) for i in own if i in by_id)
+            counts = [[found[origin, v] for v in VERDICTS] for origin in (MEASURED, RECORDED)]
+            neither = len(own) - sum(map(sum, counts))
+            cells = [*(n for each in counts for n in (sum(each), *each)), neither]
+            lines.append([name, str(len(own)), *(str(n or "-") for n in cells)])
+        header = ("claims", "all", "now", *MARKS.values(), "earlier", *MARKS.values(), "none")
+        notes = (
+            "now: measured in this run; earlier: recorded by another; none: neither",
+            "of those: = reproduced (no mark in tables), + exceeded, ! missed, ? undecided, "
+            "* refuted: the paper says that it fails, and it works",
+        )
+        return Table(header, lines, notes, "Claims by kind and verdict")
+
+    def count_line(self) -> str:
+        """Count what was measured in this run, recorded, neither."""
+        parts = []
+        for whose, known in (("claims of the paper", self.claims), ("our own goals", self.goals)):
+            origins = {r.claim.id: r.origin for r in self.results if r.claim.id in known}
+            counts = Counter(origins.values())
+            here, recorded = counts[MEASURED], counts[RECORDED]
+            parts.append(
+                f"{len(known)} {whose}: {here} measured in this run, {recorded} recorded, "
+                f"{len(known) - here - recorded} neither"
+            )
+        return "; ".join(parts)
+
+    def misses_line(self) -> str:
+        """Say how many misses were known before, each of them counted; "" where there are none."""
+        missed = [result for result in self.results if result.is_missed]
+        known = [result for result in missed if result.is_known_miss]
+        total = len({*self.known_misses, *(result.claim.id for result in known)})
+        if not missed and not total:
+            return ""
+        text = f"{len(missed)} missed, {len(missed) - len(known)} of them new"
+        if not total:
+            return text
+        origins, met = Counter(result.origin for result in known), len(self.no_longer_missed())
+        return (
+            f"{text}. Of {total} known misses {origins[MEASURED]} were missed in this run, "
+            f"{origins[RECORDED]} as recorded, {met} no longer, "
+            f"{total - len(known) - met} neither measured nor recorded"
+        )
+
+    def no_longer_missed(self) -> list[str]:
+        """Name the claims to be removed from the known misses."""
+        judged = (r for r in self.results if r.origin != NEITHER and not r.is_missed)
+        return [result.claim.id for result in judged if result.claim.id in self.known_misses]
+
+    def missed(self, *, brief: bool = False) -> list[tuple[str, list[Result]]]:
+        """Group what is missed by its reason, new misses first, then by how many they are.
+
+        Reasons that differ in numbers only are one where it is to be ``brief``.
+        """
+        known = [r for r in self.results if r.is_known_miss]
+        new = [r for r in self.results if r.is_missed and not r.is_known_miss]
+        reasons = _by_reason(known, lambda r: self.known_misses.get(r.claim.id, r.reason), brief)
+        return [(NEW, new), *reasons] if new else reasons
+
+    def unmeasured(self, *, brief: bool = False) -> list[tuple[str, list[Result]]]:
+        """Group what was not measured in this run by the reason."""
+        return _by_reason((r for r in self.results if r.not_here), lambda r: str(r.not_here), brief)
+
+
+def _by_reason(
+    results: Iterable[Result], why: Callable[[Result], str], brief: bool
+) -> list[tuple[str, list[Result]]]:
+    numbers = r"\d+( min| h\b)?"
+    alike = grouped(results, lambda r: re.sub(numbers, "#", why(r)) if brief else why(r))
+    return sorted(((why(own[0]), own) for own in alike.values()), key=lambda item: -len(item[1]))
 
 
 def is_of_pruning(claim: Claim) -> bool:
     """Tell whether network and optimizer alone do not say what was measured."""
     sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
     return any("technique" in one or "recipe" in one for one in (claim.details, *sides))
+
+
+def _kind(claim: Claim) -> str:
+    if claim.unit not in ("%", "points", ""):
+        return "counts"
+    if claim.source.startswith("Appendix D"):
+        return "by class"
+    if is_of_pruning(claim):
+        return "pruning"
+    return "accuracies" if claim.source.startswith("Table") else "sentences"
+
+
+def network_name(name: Any) -> str:
+    """Write a network's name as the paper does."""
+    return {**NETWORK_NAMES, "speednet": "SpeedNet"}.get(str(name), str(name or "-"))
+
+
+def optimizer_name(name: Any) -> str:
+    """Write an optimizer's name as its authors do."""
+    names = {"sgdm": "SGDM", "adam": "Adam", "adabound": "AdaBound", "muon": "Muon"}
+    return names.get(str(name), str(name or "-"))
 
 
 def provenance(results: Sequence[Result]) -> str:
@@ -140,159 +270,14 @@ def provenance(results: Sequence[Result]) -> str:
     return "; ".join(parts)
 
 
-# Counts
+def commit_name(file: RunFile) -> str:
+    """Shorten a run's commit; what is none, as "unversioned", is left whole."""
+    commit = str(file.commit.get("id") or "unversioned")
+    return commit[:7] if re.fullmatch("[0-9a-f]{40}", commit) else commit[:40]
 
 
-def _kind(claim: Claim) -> str:
-    if claim.unit not in ("%", "points", ""):
-        return "counts"
-    if claim.source.startswith("Appendix D"):
-        return "numbers by class"
-    if is_of_pruning(claim):
-        return "pruning"
-    return "accuracies" if claim.source.startswith("Table") else "sentences"
-
-
-def headline(results: Sequence[Result], claims: Claims, goals: Claims) -> list[list[str]]:
-    """Count each kind of claim: all, those measured, those recorded, and neither.
-
-    After the second and the third stands how many of them are of which verdict.
-    """
-    by_id = {result.claim.id: result for result in results}
-    ids = {kind: [i for i, c in claims.items() if _kind(c) == kind] for kind in KINDS}
-    lines = []
-    for name, own in (ids | {ALL: list(claims), OWN_GOALS: list(goals)}).items():
-        found = Counter((by_id[i].origin, by_id[i].verdict) for i in own if i in by_id)
-        counts = [[found[origin, v] for v in VERDICTS] for origin in (MEASURED, RECORDED)]
-        neither = len(own) - sum(map(sum, counts))
-        cells = [*(n for each in counts for n in (sum(each), *each)), neither]
-        lines.append([name, str(len(own)), *(str(n or "-") for n in cells)])
-    return lines
-
-
-def headline_lines(
-    results: Sequence[Result], claims: Claims, goals: Claims, known_misses: Reasons
-) -> list[str]:
-    """Write the headline for a terminal, with what its columns mean and with the known misses."""
-    notes = (
-        "now: measured in this run; earlier: recorded by another; none: neither",
-        "of those: = reproduced (no mark in tables), + exceeded, ! missed, ? undecided,",
-        "* refuted: the paper says that it fails, and it works",
-        known_misses_line(results, known_misses),
-    )
-    short = {"numbers by class": "by class", ALL: "the paper", OWN_GOALS: "our goals"}
-    lines = [[short.get(name, name), *cells] for name, *cells in headline(results, claims, goals)]
-    header = ("claims", "all", "now", *MARKS.values(), "earlier", *MARKS.values(), "none")
-    return Table(header, lines, notes=notes).terminal()
-
-
-def count_line(results: Sequence[Result], claims: Claims, goals: Claims) -> str:
-    """Count what was measured in this run, recorded, neither."""
-    parts = []
-    for whose, known in (("claims of the paper", claims), (OWN_GOALS, goals)):
-        origins = {r.claim.id: r.origin for r in results if r.claim.id in known}
-        counts = Counter(origins.values())
-        here, recorded = counts[MEASURED], counts[RECORDED]
-        parts.append(
-            f"{len(known)} {whose}: {here} measured in this run, {recorded} recorded, "
-            f"{len(known) - here - recorded} neither"
-        )
-    return "; ".join(parts)
-
-
-# Misses, and what is not measured
-
-
-def known_misses_line(results: Sequence[Result], known_misses: Reasons) -> str:
-    """Say how many misses were known before, each of them counted; "" where there are none."""
-    missed = [result for result in results if result.is_missed]
-    known = [result for result in missed if _is_known(result)]
-    total = len({*known_misses, *(result.claim.id for result in known)})
-    if not missed and not total:
-        return ""
-    text = f"{len(missed)} missed, {len(missed) - len(known)} of them new"
-    if not total:
-        return text
-    origins, met = Counter(result.origin for result in known), len(_met(results, known_misses))
-    return (
-        f"{text}. Of {total} known misses {origins[MEASURED]} were missed in this run, "
-        f"{origins[RECORDED]} as recorded, {met} no longer, "
-        f"{total - len(known) - met} neither measured nor recorded"
-    )
-
-
-def _is_known(result: Result) -> bool:
-    return result.row.get("expected_miss") is True
-
-
-def _met(results: Iterable[Result], known_misses: Reasons) -> list[str]:
-    """Claims to be removed from the known misses."""
-    judged = (r for r in results if r.origin != NEITHER and not r.is_missed)
-    return [result.claim.id for result in judged if result.claim.id in known_misses]
-
-
-def why_lines(
-    results: Sequence[Result], known_misses: Reasons, room: int | None = None
-) -> list[str]:
-    """Say why claims are missed, new ones first, with what they say, and why some are not measured.
-
-    With ``room`` for so many lines no claims are named where there are several, a reason has two
-    lines at most, reasons that differ in numbers only are one, and what has no room is counted.
-    """
-
-    def groups(chosen: Iterable[Result], why: Callable[[Result], str]) -> list[list[Result]]:
-        alike = grouped(
-            chosen, lambda r: re.sub(r"\d+( min| h\b)?", "#", why(r)) if room else why(r)
-        )
-        return sorted(alike.values(), key=len, reverse=True)
-
-    def reason(result: Result) -> str:
-        return known_misses.get(result.claim.id, result.reason)
-
-    def some(own: Sequence[Result]) -> str:
-        names = ", ".join(result.claim.id for result in own[:2]) + ", ..." * (len(own) > 2)
-        counted = f"{len(own)} claim{'s' * (len(own) > 1)}"
-        return counted if room and len(own) > 1 else f"{counted} ({names})"
-
-    def said(text: str) -> list[str]:
-        lines = wrapped(text, "  ")
-        if room and len(lines) > 2:
-            lines = [lines[0], f"{lines[1][: WIDTH - 4]} ..."]
-        return lines
-
-    missed: list[tuple[int, list[str]]] = []  # how many claims, and the lines about them
-    for r in results:
-        if r.is_missed and not _is_known(r):
-            text = f"missed, new: {r.claim.id}: {r.claim.statement} {r.reason}"
-            missed.append((1, wrapped(text, "  ")))
-    for own in groups((r for r in results if r.is_missed and _is_known(r)), reason):
-        lines = said(f"missed, as known: {some(own)}: {reason(own[0])}")
-        for r in () if room else own:
-            which = r.claim.id if len(own) > 1 else "it says"
-            lines += wrapped(f"{which}: {r.claim.statement}", "    ")
-        missed.append((len(own), lines))
-    unmeasured = [
-        (len(own), said(f"not measured: {some(own)}: {own[0].not_here}"))
-        for own in groups((r for r in results if r.not_here), lambda r: str(r.not_here))
-    ]
-    met = [
-        (1, wrapped(f"no longer missed: {name}: remove from known_misses", "  "))
-        for name in _met(results, known_misses)
-    ]
-    total = room or sys.maxsize
-    below = _fitting("no longer missed", met, total // 4)
-    needed = min(total // 2, sum(len(lines) for _, lines in missed))
-    below = _fitting("not measured", unmeasured, total - needed - len(below)) + below
-    return _fitting("missed", missed, total - len(below)) + below
-
-
-def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> list[str]:
-    """All groups that there is room for, then how many claims and reasons the others have."""
-    lines: list[str] = []
-    for done, (_, own) in enumerate(groups):
-        if len(lines) + len(own) > room - (done < len(groups) - 1):
-            left = [number for number, _ in groups[done:]]
-            reasons = f"{len(left)} other reason{'s' * (len(left) > 1)}"
-            return [*lines, f"  {what}: {sum(left)} more for {reasons}: --tables all"]
-        lines += own
-    return lines
+def run_name(file: RunFile) -> str:
+    """Name a run: its time, commit and machine."""
+    dirty = " with changes" if file.commit.get("dirty") else ""
+    machine = file.machine.get("device_name") or "unknown machine"
+    return f"{file.datetime[:16].replace('T', ' ')}, {commit_name(file)}{dirty}, {machine}"

@@ -2,54 +2,102 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 import textwrap
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 WIDTH = 80
+MAX_ROWS = 400  # of a table in Markdown or HTML; the longest of the paper has 80
+_NARROW = 40  # characters; a longer cell of a page may break
 
 Row = Mapping[str, Any]  # of a saved run, as its test wrote it
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 
-class Bold(str):
-    """A cell that stands out where the medium can show it."""
+class Cell(str):
+    """A text that leads to an entry of the page, has a verdict's colour, or stands out."""
 
-    __slots__ = ()
+    link: str  # the entry's id
+    verdict: str
+    bold: bool
+
+    def __new__(cls, text: str, *, link: str = "", verdict: str = "", bold: bool = False) -> Cell:
+        cell = super().__new__(cls, text)
+        cell.link, cell.verdict, cell.bold = link, verdict, bold
+        return cell
 
 
 @dataclass(frozen=True)
 class Table:
-    """Header, rows of text, alignment and notes below; renders itself for each medium.
+    """A table that renders itself for each medium; columns of numbers are aligned right.
 
-    ``align`` has "l" or "r" for each column; by default what holds only numbers is right.
+    The caption is a page's, where ``folded`` tables are shown when they are asked for.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-    align: str = ""
     notes: Sequence[str] = ()
+    caption: str = ""
+    folded: bool = False
 
     @classmethod
-    def cross(
-        cls,
-        corner: str,
-        cells: Mapping[str, Mapping[str, str]],
-        columns: Mapping[str, str],
-        notes: Sequence[str] = (),
-    ) -> Table:
-        """Lay out ``cells`` by the name of their line, then by a key of ``columns``."""
-        rows = [(name, *(own.get(key, "-") for key in columns)) for name, own in cells.items()]
-        return cls((corner, *columns.values()), rows, "l" * (1 + len(columns)), notes)
+    def cross(cls, corner: str, cells: Iterable[tuple[str, str, str]], **more: Any) -> Table:
+        """Lay out cells by the names of their line and column, both in the order of the cells."""
+        found = {(line, column): cell for line, column, cell in cells}
+        lines = dict.fromkeys(line for line, _ in found)
+        columns = dict.fromkeys(column for _, column in found)
+        rows = [(line, *(found.get((line, name), "-") for name in columns)) for line in lines]
+        return cls((corner, *columns), rows, **more)
 
-    @property
-    def _sides(self) -> str:
-        columns = list(zip(*self.rows, strict=True)) or [("",)] * len(self.header)
-        return self.align or "".join("r" if all(map(is_numeric, c)) else "l" for c in columns)
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[Item],
+        columns: Mapping[str, Callable[[Item], str]],
+        meanings: Mapping[str, str] = MappingProxyType({}),
+        **more: Any,
+    ) -> Table:
+        """Lay out a row a line, without columns that have nothing to show.
+
+        ``meanings`` of columns are told below.
+        """
+        cells = [[show(row) for show in columns.values()] for row in rows]
+        empty = {k for k, column in enumerate(zip(*cells, strict=True)) if {*column} <= {"-", ""}}
+        header, *lines = (
+            [cell for k, cell in enumerate(line) if k not in empty] for line in ([*columns], *cells)
+        )
+        legend = "; ".join(f"{name}: {meanings[name]}" for name in header if name in meanings)
+        return cls(header, lines, notes=[legend] if legend else [], **more)
+
+    @functools.cached_property
+    def numeric(self) -> Sequence[bool]:
+        """Tell for each column whether it holds numbers only."""
+        columns = zip(*self.rows, strict=True)
+        return [all(map(is_numeric, c)) for c in columns] or [False] * len(self.header)
+
+    @functools.cached_property
+    def wide(self) -> Sequence[bool]:
+        """Tell for each column whether it holds sentences, which may break."""
+        return [any(len(cell) > _NARROW for cell in c) for c in zip(*self.rows, strict=True)]
+
+    @functools.cached_property
+    def cut(self) -> Table:
+        """The same with as many rows as Markdown and HTML have room for."""
+        left = len(self.rows) - MAX_ROWS
+        if left <= 0:
+            return self
+        notes = (*self.notes, f"{left:,} more rows are in the run itself.")
+        return replace(self, rows=self.rows[:MAX_ROWS], notes=notes)
 
     def terminal(self) -> list[str]:
         """Align columns by their widest cell; the first is cut to what the rest leaves of 80."""
@@ -58,49 +106,50 @@ class Table:
         widths[0] = min(widths[0], max(8, WIDTH - sum(2 + width for width in widths[1:])))
 
         def line(cells: Sequence[str]) -> str:
-            parts = zip(
-                (shorten(cells[0], widths[0]), *cells[1:]), widths, self._sides, strict=True
-            )
-            return "  ".join(f"{c:{'>' if s == 'r' else '<'}{w}}" for c, w, s in parts).rstrip()
+            cells = (shorten(cells[0], widths[0]), *cells[1:])
+            parts = zip(cells, widths, self.numeric, strict=True)
+            return "  ".join(c.rjust(w) if right else c.ljust(w) for c, w, right in parts).rstrip()
 
         notes = [part for note in self.notes for part in wrapped(note, "  ")]
         rule = "  ".join("-" * width for width in widths)
         return [line(rows[0]), rule, *map(line, rows[1:]), *notes]
 
     def markdown(self) -> list[str]:
-        """Write GitHub's table; columns are aligned by ``align`` only."""
-        sides = self.align or "l" * len(self.header)
-        rule = ["---:" if side == "r" else "---" for side in sides]
-        cells = [list(map(_markdown_cell, row)) for row in (self.header, *self.rows)]
+        """Write GitHub's table."""
+        rule = ["---:" if right else "---" for right in self.cut.numeric]
+        cells = [list(map(_markdown_cell, row)) for row in (self.header, *self.cut.rows)]
         lines = [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
-        return [*lines, *(text for note in self.notes if note for text in ("", escaped(note)))]
+        return [*lines, *(text for note in self.cut.notes for text in ("", escaped(note)))]
 
-    def html(self) -> str:
-        """Write a <table> whose first column heads its rows, and a paragraph for each note."""
+    def html(self) -> Markup:
+        """Write a <table> whose first column heads its rows, in a box that scrolls, and notes."""
+        rows = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in self.cut.rows]
+        parts: Any = templates().get_template("parts.html.j2").module
+        return parts.show(replace(self.cut, rows=rows))
 
-        def row(cells: Sequence[str], first: str, other: str) -> str:
-            kinds = [first, *[other] * (len(cells) - 1)]
-            parts = zip(kinds, cells, self._sides, strict=True)
-            right = {"l": "", "r": ' class="number"'}
-            filled = (
-                f"<{kind}{right[side]}>{html.escape(cell)}</{kind[:2]}>"
-                for kind, cell, side in parts
-            )
-            return f"<tr>{''.join(filled)}</tr>"
 
-        head = row(self.header, *['th scope="col"'] * 2)
-        body = "\n".join(row(cells, 'th scope="row"', "td") for cells in self.rows)
-        notes = "".join(f"\n<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<table><thead>{head}</thead>\n<tbody>{body}</tbody></table>{notes}"
+@functools.cache
+def templates() -> Environment:
+    """Load the pages' templates; whatever is filled in is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("smallnet_core.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
 
 
 def is_numeric(cell: str) -> bool:
     """Whether a cell holds a number, or none."""
-    return cell.strip() == "-" or cell.lstrip("+- ")[:1].isdigit()
+    return cell.strip() == "-" or cell.lstrip("+-< ")[:1].isdigit()
 
 
 def _markdown_cell(cell: str) -> str:
-    return f"**{escaped(cell)}**" if isinstance(cell, Bold) else escaped(cell)
+    text = escaped(" ".join(cell.split()))
+    return f"**{text}**" if isinstance(cell, Cell) and cell.bold else text
 
 
 def escaped(text: str) -> str:
@@ -119,6 +168,13 @@ def format_value(value: Any, unit: str) -> str:
     if unit == "":
         return f"{value:.3f}".rstrip("0").rstrip(".")
     return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def format_change(value: Any, unit: str) -> str:
+    """Write a difference with its sign: counts without decimals, shares of one with three."""
+    if not is_number(value):
+        return "-"
+    return f"{value:+.3f}" if unit == "" else f"{'+' * (value >= 0)}{format_value(value, unit)}"
 
 
 def is_number(value: Any) -> bool:

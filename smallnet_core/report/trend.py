@@ -6,17 +6,9 @@ import statistics
 from dataclasses import dataclass
 
 from smallnet_core.judging import ASSUMED_SEED_DEVIATION
-from smallnet_core.report.grid import (
-    HEIGHT,
-    Chart,
-    Mark,
-    commit_name,
-    place,
-    polyline,
-    scale,
-    templates,
-)
-from smallnet_core.report.table import format_value
+from smallnet_core.report.chart import HEIGHT, Chart, Mark, place, polyline, scale
+from smallnet_core.report.results import commit_name
+from smallnet_core.report.table import format_value, templates
 from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.history import History, Line
 from smallnet_core.runs.machines import machines
@@ -33,10 +25,8 @@ _WORDS = {Change.REGRESSION: "worse", Change.IMPROVEMENT: "better", Change.CHANG
 class Trend:
     """A row over all runs: where it stands, how it got there, and its chart."""
 
-    label: str
-    unit: str
     latest: str
-    steps: tuple[str, ...]
+    steps: list[str]
     unstable: str  # by how much; "" where it is not
     chart: Chart
 
@@ -48,21 +38,16 @@ def trend_page(history: History, reference: RunFile | None = None) -> str:
     elsewhere = {
         k for k, file in enumerate(history.files) if machines(history.files[0], file) == "another"
     }
-    shown = [
-        (
-            line,
-            _trend(line, files, bands.get(line.label), elsewhere if line.unit in _TIMES else set()),
-        )
-        for line in history.lines
-        if line.steps or (line.unit in (*_ACCURACIES, *_TIMES) and _values(line))
-    ]
     groups: dict[str, list[Trend]] = {
-        "Changed": [trend for line, trend in shown if line.steps],
-        "Unstable": [trend for line, trend in shown if trend.unstable and not line.steps],
+        name: [] for name in ("Changed", "Unstable", "Accuracies", "Times")
     }
-    rest = [(line, trend) for line, trend in shown if not line.steps and not trend.unstable]
-    groups["Accuracies"] = [trend for line, trend in rest if line.unit in _ACCURACIES]
-    groups["Times"] = [trend for line, trend in rest if line.unit in _TIMES]
+    for line in history.lines:
+        if line.steps or (line.unit in (*_ACCURACIES, *_TIMES) and _values(line)):
+            hollow = elsewhere if line.unit in _TIMES else set()
+            trend = _trend(line, files, bands.get(line.label), hollow)
+            name = "Accuracies" if line.unit in _ACCURACIES else "Times"
+            name = "Changed" if line.steps else "Unstable" if trend.unstable else name
+            groups[name].append(trend)
     return (
         templates()
         .get_template("trend.html.j2")
@@ -105,25 +90,19 @@ def _trend(
         top, bottom = (HEIGHT * (high - end) / (high - low) for end in reversed(band))
         shaded = round(top, 1), round(bottom - top, 1)
     latest = f"{format_value(values[-1], line.unit)} {line.unit}".rstrip()
-    return Trend(
-        label=line.label,
-        unit=line.unit,
-        latest=latest,
-        steps=tuple(steps),
-        unstable=_unstable(line, elsewhere),
-        chart=Chart(
-            title=line.label,
-            said=f"{len(values)} runs, the latest at {latest}; "
-            + ("; ".join(steps) or "no step was found"),
-            lines=[polyline(line.values, limits)],
-            marks=marks,
-            band=shaded,
-            low=f"{low:.4g}",
-            high=f"{high:.4g}",
-            first=files[0],
-            last=files[-1],
-        ),
+    said = f"{len(values)} runs, the latest at {latest}; {'; '.join(steps) or 'no step was found'}"
+    chart = Chart(
+        title=line.label,
+        said=said,
+        lines=[polyline(line.values, limits)],
+        marks=marks,
+        band=shaded,
+        low=f"{low:.4g}",
+        high=f"{high:.4g}",
+        first=files[0],
+        last=files[-1],
     )
+    return Trend(latest=latest, steps=steps, unstable=_unstable(line, elsewhere), chart=chart)
 
 
 def _unstable(line: Line, elsewhere: set[int]) -> str:

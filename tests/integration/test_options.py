@@ -78,7 +78,7 @@ def test_every_seed_is_trained_once_judged_and_printed(suite, fake_training):
     [row] = suite.rows(result)
     assert (row["seeds"], row["values"]) == ([0, 1, 2], [97.0] * 3)
     assert (row["measured"], row["deviation"], row["device"]) == (97.0, 0.0, "cpu")
-    result.stdout.re_match_lines([r"resnet18_s  adam +95\.00  97\.00 ± 0\.00 \(3\)  \+2\.00 .*"])
+    result.stdout.re_match_lines([r"ResNet18_S  Adam +95\.00  97\.00 ± 0\.00 \(3\)  \+2\.00 .*"])
 
 
 def test_retrain_trains_anew_what_the_cache_has(suite, fake_training):

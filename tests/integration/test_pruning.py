@@ -88,10 +88,10 @@ def test_a_dense_network_that_is_worse_than_the_papers_can_lose_as_little(suite)
     assert rows.keys() == {claim.id for claim in by_source("Table 6", "Table 7")}
     assert {row["verdict"] for row in rows.values()} == {"reproduced"}
     lines = result.outlines
-    assert [line for line in lines if re.match(r" *0\.7 +91\.02 89\.02     10\.00 10\.00 ", line)]
+    assert [line for line in lines if re.match(r" *0\.7 +91\.02/89\.02 +10\.00/10\.00 ", line)]
     assert sum(line.startswith("prop.") for line in lines) == 3
-    assert "resnet18_s adabound: % right, by the proportion pruned of its 1,000 weights" in lines
-    assert "Pruned networks, timed in float32 on cpu" in lines
+    assert "ResNet18_S AdaBound: % right, by the proportion pruned of its 1,000 weights" in lines
+    assert "Pruned networks: speed in float32 on cpu, and accuracy" in lines
     start = next(k for k, line in enumerate(lines) if re.match(r"=+ smallnet =+$", line))
     stop = next(k for k, line in enumerate(lines) if k > start and line.startswith("==="))
     assert [line for line in lines[start:stop] if len(line) > 80] == []

@@ -34,7 +34,7 @@ def printed(suite, *args: object, inner: str = INNER) -> str:
 
 def test_one_screen_has_no_remarks_and_no_tables_of_timings(suite):
     text = printed(suite, "--tables=short")
-    assert "ResNet18_S 91.72 91.70 measured in this run" in text
+    assert "ResNet18_S 91.72/91.70 measured in this run" in text
     assert "moon phase 1 1 - - - cannot be shown" in text
     assert "--tables all" in text
     assert REMARK and REMARK not in text
@@ -43,7 +43,7 @@ def test_one_screen_has_no_remarks_and_no_tables_of_timings(suite):
 
 def test_all_has_both(suite):
     text = printed(suite, "--tables=all")
-    assert "moon phase: 1 row that this report cannot show" in text
+    assert "moon phase: 1 row that cannot be shown: there is no table for it" in text
     assert REMARK.split(".")[0] in text
     assert "benchmark 'training'" in text
 

@@ -59,7 +59,7 @@ def test_a_row_keeps_every_round_and_what_they_say(suite, turns, option):
         [
             "Training speed, interleaved in this run, on cpu",
             "network * images/s  x paper  x plain  use %  aug %*",
-            "vit_s * adam * 200 * 5.00 * 2.00 * 2.00 *",
+            "ViT_S * Adam * 200 * 5.00 * 2.00 * 2.00 *",
         ]
     )
     assert "J/1000" not in result.stdout.str()
@@ -77,4 +77,4 @@ def test_energy_is_that_of_our_turns_alone(suite, turns, monkeypatch):
     [row] = suite.rows(result)
     assert row["joules_per_1000_images"] == pytest.approx(6.4 / 128 * 1000)
     assert row["peak_memory_mib"] is None
-    result.stdout.fnmatch_lines(["* aug %  J/1000", "vit_s * 50.0"])
+    result.stdout.fnmatch_lines(["* aug %  J/1000", "ViT_S * 50.0"])
