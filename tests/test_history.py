@@ -15,6 +15,7 @@ from smallnet_core.studies.compare_power import (
     alarms_of_history,
     alarms_of_pair,
     document,
+    main,
 )
 from tests.saved import one
 
@@ -79,3 +80,9 @@ def test_thirty_nights_without_a_step_have_none() -> None:
     times = Times(common=0.05, neighbour=0.3)
     assert sum(alarms_of_history(times, 0.0, generator) for _ in range(8)) <= 1
     assert alarms_of_history(times, 30.0, generator)
+
+
+def test_a_single_setting_of_the_study_is_drawn_by_its_name(tmp_path, capsys) -> None:
+    assert main([str(tmp_path), "--only=1 point, 5 seeds*", "--pairs=1"]) == 0
+    [row] = [line for line in (tmp_path / "power.md").read_text().splitlines() if "seeds" in line]
+    assert row.startswith("| 1 point, 5 seeds, deviation 0.3 |") and "| 1 | 29 |" in row

@@ -23,13 +23,10 @@ NOWHERE = "does not exist; name the folder that holds CIFAR"
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
-def test_defaults(suite):
+def test_defaults_and_what_takes_their_place(suite):
     found = suite.settings()
     assert (found.recipe_kind, found.num_seeds, found.train_budget_minutes) == ("tuned", 1, 15.0)
     assert (found.device, found.data_dir, found.offline) == ("auto", None, False)
-
-
-def test_values_are_taken(suite):
     found = suite.settings(
         "--recipe=paper", "--seeds", "3", "--train-budget", "0.5", "--data-dir=~", "--device=cpu"
     )

@@ -105,7 +105,7 @@ def test_settings_elsewhere_no_capture_and_no_pytest_benchmark(project):
     assert project(f"--benchmark-json={old}", "-p", "no:capture").returncode == 0
     (project.folder / "pyproject.toml").write_text("[tool.smallnet.compare]\nalpha = 5\n")
     done = project("-c", ini, f"--compare={old}")
-    assert "alpha is 5" in line_of(done)  # before the first test, and not lost
+    assert "alpha: expected less than 1" in line_of(done)  # before the first test, and not lost
     assert "-p no:benchmark" in line_of(project("-p", "no:benchmark"))
 
 
