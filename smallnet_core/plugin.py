@@ -10,7 +10,6 @@ import pytest
 
 from smallnet_core import judging, report
 from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.cli.compare import FAIL_ON
 from smallnet_core.lab.settings import (
     TRACKERS,
     check_device,
@@ -21,6 +20,7 @@ from smallnet_core.lab.settings import (
 )
 from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
+from smallnet_core.runs.policy import FAIL_ON
 from smallnet_core.session import Session, claim_of, option_type, recorded
 
 if TYPE_CHECKING:

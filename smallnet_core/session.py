@@ -18,12 +18,12 @@ from smallnet_core import judging, report
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.cli.compare import fail_on_default, fails, read_thresholds, unused_patterns
-from smallnet_core.cli.report import check_folder, write_report
+from smallnet_core.lab.reports import check_folder, write_report
 from smallnet_core.lab.settings import Settings, cache_folder
 from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
 from smallnet_core.runs.find import STORAGE, find_run, runs_in
+from smallnet_core.runs.policy import fail_on_default, fails, read_thresholds, unused_patterns
 
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from smallnet_core.cli import main
-from smallnet_core.cli.compare import fail_on_default, read_thresholds
 from smallnet_core.report import compare as compare_report
+from smallnet_core.runs.policy import fail_on_default, read_thresholds
 from smallnet_core.runs.rows import Thresholds
 from smallnet_core.studies.compare_power import document
 from tests.saved import right

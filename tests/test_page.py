@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from smallnet_core.claims import CLAIMS
 from smallnet_core.cli import main
-from smallnet_core.cli import report as cli_report
+from smallnet_core.lab import reports
 from smallnet_core.report.page import MAX_MARKDOWN, MAX_MATRICES, html_page, summary
 from smallnet_core.report.trend import trend_page
 from smallnet_core.runs.compare import compare
@@ -101,7 +101,7 @@ def changed(change: Any) -> RunFile:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take seconds, and none of these tests looks at them."""
-    monkeypatch.setattr(cli_report, "draw", lambda file: ({}, "not here"))
+    monkeypatch.setattr(reports, "draw", lambda file: ({}, "not here"))
 
 
 def test_a_page_stands_alone_and_every_link_in_it_leads_somewhere(html):
@@ -222,10 +222,10 @@ def test_a_report_is_four_files_and_the_index_lists_all_of_a_folder(tmp_path, ca
 
 def test_another_run_of_the_same_name_takes_a_name_of_its_own(tmp_path, undrawn):
     file = small()
-    first = cli_report.write_report(file, tmp_path)
-    assert cli_report.write_report(file, tmp_path)[0] == first[0]
+    first = reports.write_report(file, tmp_path)
+    assert reports.write_report(file, tmp_path)[0] == first[0]
     other = changed(lambda d: d.update(datetime=f"{d['datetime'][:10]}T23:59:59"))
-    assert cli_report.write_report(other, tmp_path)[0].stem == f"{first[0].stem}-2"
+    assert reports.write_report(other, tmp_path)[0].stem == f"{first[0].stem}-2"
 
 
 def broken(tmp_path: Path, what: str) -> list[str]:
@@ -257,23 +257,23 @@ def test_what_cannot_be_shown_is_a_line_and_nothing_is_written(tmp_path, capsys,
 
 
 def test_a_disk_that_is_full_in_the_middle_leaves_nothing_behind(tmp_path, monkeypatch, undrawn):
-    kept = cli_report.write_report(small(), tmp_path)[0].read_bytes()
+    kept = reports.write_report(small(), tmp_path)[0].read_bytes()
     monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
-        cli_report.write_report(small("run-schema-1.json"), tmp_path)
+        reports.write_report(small("run-schema-1.json"), tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
     assert next(tmp_path.glob("*.html")).read_bytes() == kept
 
 
 def test_without_matplotlib_a_line_says_how_to_get_the_figures(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    page = cli_report.write_report(small(), tmp_path)[0].read_text(encoding="utf-8")
+    page = reports.write_report(small(), tmp_path)[0].read_text(encoding="utf-8")
     assert "Figures are left out: figures need matplotlib: pip install" in page
 
 
 def test_figures_are_drawn_into_the_page_without_sharing_an_id(whole, tmp_path):
     pytest.importorskip("matplotlib")
-    path = cli_report.write_report(whole, tmp_path)[0]
+    path = reports.write_report(whole, tmp_path)[0]
     page = Page(html := path.read_text(encoding="utf-8"))
     assert path.stat().st_size < 2e6
     assert not [name for name, number in page.ids.items() if number > 1]
@@ -307,7 +307,7 @@ def test_a_trend_marks_steps_and_names_what_is_unstable(tmp_path, capsys):
     runs_of(tmp_path / "wild", [90.0, 92.0, 88.0, 91.5])
     assert main(["trend", str(tmp_path / "step"), str(tmp_path / "out")]) == 0
     page = Page((tmp_path / "out" / "trend.html").read_text(encoding="utf-8"))
-    assert re.search(r"2026-10-07 0000006: 84.00 % worse", page.text)
+    assert re.search(r"2026-10-07 0000006: 84.00 %, worse than 90.10 before", page.text)
     assert page.tags["svg"] == page.tags["figure"] == page.tags["figcaption"] > 0
     assert main(["trend", str(tmp_path / "wild"), str(tmp_path / "out")]) == 0
     assert "unstable: deviation" in (tmp_path / "out" / "trend.html").read_text(encoding="utf-8")

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import os
-import reprlib
 import sys
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from smallnet_core.runs.find import STORAGE, find_runs, runs_in
+from smallnet_core.runs.policy import (
+    FAIL_ON,
+    fail_on_default,
+    fails,
+    read_thresholds,
+    unused_patterns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from smallnet_core.runs.accepted import Accepted
-    from smallnet_core.runs.compare import Comparison
     from smallnet_core.runs.file import RunFile
     from smallnet_core.runs.rows import Thresholds
-
-FAIL_ON = ("regression", "change", "nothing")
-
 
 _HELP = """\
 What changed between two saved runs, and whether it can be chance; of more than two, when.
@@ -90,53 +90,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare.set_defaults(run=_compare)
 
 
-def fail_on_default() -> str:
-    """What fails where nothing is said: regressions where the variable CI is set."""
-    off = ("", "0", "false", "no", "off")
-    return "nothing" if os.environ.get("CI", "").lower() in off else "regression"
-
-
-def read_thresholds(path: Path | None) -> Thresholds:
-    """``[tool.smallnet.compare]`` of a pyproject.toml, where there is one.
-
-    ValueError, with the file, for what is no TOML or no threshold; OSError for a file that is named
-    and cannot be read.
-    """
-    from pydantic import ValidationError
-
-    from smallnet_core.runs.rows import Thresholds
-    from smallnet_core.runs.schema import explain
-
-    if path is None:
-        path = Path("pyproject.toml")
-        if not path.is_file():
-            return Thresholds()
-    table: Any = {}
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        for name in ("tool", "smallnet", "compare"):
-            table = table.get(name, {})
-            if not isinstance(table, dict):
-                raise ValueError(f"{name} is {reprlib.repr(table)}, expected a table")
-        return Thresholds.model_validate(table)
-    except RecursionError:
-        raise ValueError(f"{path}: nested too deeply") from None
-    except ValidationError as error:
-        text = explain(error, table)
-        raise ValueError(f"{path}: [tool.smallnet.compare]: {text}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: [tool.smallnet.compare]: {error}") from error
-
-
-def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]:
-    """Return a line for each threshold whose pattern fits no row."""
-    return [
-        f"[tool.smallnet.compare.claims]: {pattern!r} fits no row"
-        for pattern in thresholds.claims
-        if not fnmatch.filter((row.label for row in comparison.rows), pattern)
-    ]
-
-
 def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
     """Raises ValueError where a file would be written over another that is read or written."""
     taken = {os.path.realpath(file.path): "an input" for file in files}
@@ -148,25 +101,6 @@ def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
         if place in taken:
             raise ValueError(f"--{option} {path}: is {taken[place]} too, name another file")
         taken[place] = f"--{option}"
-
-
-def fails(comparison: Comparison, fail_on: str) -> bool:
-    """Whether what changed is what ``fail_on`` names."""
-    from smallnet_core.runs.rows import Change
-
-    quiet = {
-        Change.ACCEPTED,
-        Change.UNCHANGED,
-        Change.SIMILAR,
-        Change.UNDECIDED,
-        Change.NOT_JUDGED,
-        Change.NOT_MEASURED,
-    }
-    if fail_on == "nothing":
-        return False
-    if fail_on == "change":
-        return any(row.change not in quiet for row in comparison.rows)
-    return bool(comparison.of(Change.REGRESSION))
 
 
 def _compare(args: argparse.Namespace) -> int:

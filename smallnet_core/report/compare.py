@@ -100,6 +100,18 @@ def _sections(comparison: Comparison) -> list[tuple[Change, str, list[RowCompari
     ]
 
 
+def news(comparison: Comparison) -> str:
+    """Say in one sentence whether something is worse, and what first."""
+    worse = comparison.of(Change.REGRESSION)
+    if not worse:
+        return f"Nothing is worse than in the run of {run_name(comparison.old)}."
+    [(_, _, rows), *_] = _sections(comparison)
+    first = f"{rows[0].label}, {_with_unit(rows[0], rows[0].old)} -> "
+    first += _with_unit(rows[0], rows[0].new)
+    others = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return f"Worse than in the run of {run_name(comparison.old)}: {first}{others}."
+
+
 def heading_lines(comparison: Comparison) -> list[str]:
     """Say what was compared with what, and where that differs."""
     files = [f"old: {run_name(comparison.old)}", f"new: {run_name(comparison.new)}"]

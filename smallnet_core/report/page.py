@@ -93,15 +93,19 @@ def html_page(
 def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
     """Write a run's page in Markdown, short enough for a pull request's comment."""
     run = Run(file.rows, CLAIMS, GOALS, KNOWN_MISSES)
+    changed = []
+    if comparison:
+        changed = ["## What changed", "", *compare_report.markdown_lines(comparison)]
     parts = [
         [
             f"# smallnet: {escaped(run_name(file))}",
             "",
             f"{run.count_line()}. {run.misses_line()}".strip(),
+            *(["", f"**{escaped(compare_report.news(comparison))}**"] if comparison else []),
         ],
         run.headline().markdown(),
+        changed,
         _missed_lines(run),
-        ["## What changed", "", *compare_report.markdown_lines(comparison)] if comparison else [],
         ["## Accuracies", "", *accuracies(run.results).markdown()],
         *(
             [f"## {table.caption}", "", *table.markdown()]

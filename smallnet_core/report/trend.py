@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ _ACCURACIES, _TIMES = ("%", "points"), ("ms", "images/s")
 # Since its last step a row that deviates by more is called unstable.
 _UNSTABLE_POINTS, _UNSTABLE_SHARE = 2 * ASSUMED_SEED_DEVIATION, 0.1
 _LEAST_VALUES = 3
-_WORDS = {Change.REGRESSION: "worse", Change.IMPROVEMENT: "better", Change.CHANGED: "changed"}
+_WORDS = {Change.REGRESSION: "worse", Change.IMPROVEMENT: "better", Change.CHANGED: "other"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,11 @@ def _trend(
     for k, value in enumerate(line.values):
         if value is None:
             continue
-        word = _WORDS.get(changes[k], "changed") if k in changes else ""
-        text = f"{files[k]}: {format_value(value, line.unit)} {line.unit} {word}".rstrip()
+        word = _WORDS.get(changes[k], "other") if k in changes else ""
+        text = f"{files[k]}: {format_value(value, line.unit)} {line.unit}".rstrip()
+        if word:
+            before = next(v for v in reversed(line.values[:k]) if v is not None)
+            text += f", {word} than {format_value(before, line.unit)} before"
         x, y = place(k, value, len(files), limits)
         kind, size = ("elsewhere", 4) if k in elsewhere else (word, 5 if word else 3)
         marks.append(Mark(x=x, y=y, label=text, kind=kind, size=size))
@@ -127,6 +131,9 @@ def _bands(reference: RunFile) -> dict[str, tuple[float, float]]:
     for row in reference.learnt:
         mean, deviation = row["mean"], row["deviation"]
         if deviation is not None:
-            half = 2 * deviation * (mean / 100 if row["timed"] else 1)  # of times, percent
-            found[row["label"]] = (mean - half, mean + half)
+            if row["timed"]:  # its deviation is that of logs, in percent
+                ends = mean * math.exp(-deviation / 50), mean * math.exp(deviation / 50)
+            else:
+                ends = mean - 2 * deviation, mean + 2 * deviation
+            found[row["label"]] = ends
     return found

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from smallnet_core.cli import report
+from smallnet_core.lab import reports
 
 INNER = """
 from smallnet_core.claims import CLAIMS
@@ -22,7 +22,7 @@ def test_claim(judge, benchmark):
 
 @pytest.fixture
 def run(suite, monkeypatch):
-    monkeypatch.setattr(report, "draw", lambda file: ({}, "not here"))
+    monkeypatch.setattr(reports, "draw", lambda file: ({}, "not here"))
     monkeypatch.chdir(suite.pytester.path)
 
     def run(*options: object):
@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_one_is_refused_before_anything_is_measured(run,
 
 
 def test_a_report_that_cannot_be_made_is_a_line_at_the_end(run, monkeypatch):
-    monkeypatch.setattr(report, "draw", lambda file: {}["a figure"])
+    monkeypatch.setattr(reports, "draw", lambda file: {}["a figure"])
     result = run("--report=here")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["--report: KeyError: 'a figure'"])

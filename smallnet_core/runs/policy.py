@@ -1,0 +1,82 @@
+"""What of a comparison makes CI fail: thresholds, and what ``--fail-on`` names."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import reprlib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from smallnet_core.runs.compare import Comparison
+    from smallnet_core.runs.rows import Thresholds
+
+FAIL_ON = ("regression", "change", "nothing")
+
+
+def fail_on_default() -> str:
+    """What fails where nothing is said: regressions where the variable CI is set."""
+    off = ("", "0", "false", "no", "off")
+    return "nothing" if os.environ.get("CI", "").lower() in off else "regression"
+
+
+def read_thresholds(path: Path | None) -> Thresholds:
+    """``[tool.smallnet.compare]`` of a pyproject.toml, where there is one.
+
+    ValueError, with the file, for what is no TOML or no threshold; OSError for a file that is named
+    and cannot be read.
+    """
+    from pydantic import ValidationError
+
+    from smallnet_core.runs.rows import Thresholds
+    from smallnet_core.runs.schema import explain
+
+    if path is None:
+        path = Path("pyproject.toml")
+        if not path.is_file():
+            return Thresholds()
+    table: Any = {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        for name in ("tool", "smallnet", "compare"):
+            table = table.get(name, {})
+            if not isinstance(table, dict):
+                raise ValueError(f"{name} is {reprlib.repr(table)}, expected a table")
+        return Thresholds.model_validate(table)
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
+    except ValidationError as error:
+        text = explain(error, table)
+        raise ValueError(f"{path}: [tool.smallnet.compare]: {text}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: [tool.smallnet.compare]: {error}") from error
+
+
+def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]:
+    """Return a line for each threshold whose pattern fits no row."""
+    return [
+        f"[tool.smallnet.compare.claims]: {pattern!r} fits no row"
+        for pattern in thresholds.claims
+        if not fnmatch.filter((row.label for row in comparison.rows), pattern)
+    ]
+
+
+def fails(comparison: Comparison, fail_on: str) -> bool:
+    """Whether what changed is what ``fail_on`` names."""
+    from smallnet_core.runs.rows import Change
+
+    quiet = {
+        Change.ACCEPTED,
+        Change.UNCHANGED,
+        Change.SIMILAR,
+        Change.UNDECIDED,
+        Change.NOT_JUDGED,
+        Change.NOT_MEASURED,
+    }
+    if fail_on == "nothing":
+        return False
+    if fail_on == "change":
+        return any(row.change not in quiet for row in comparison.rows)
+    return bool(comparison.of(Change.REGRESSION))
