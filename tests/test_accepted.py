@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from smallnet_core.cli import main
 from smallnet_core.runs.accepted import read_accepted
+from smallnet_core.runs.file import read_run_file
 from tests.saved import changed, one, saved
 
 CLAIM = "table2/resnet18_s-sgdm"
@@ -78,6 +79,27 @@ def test_it_is_that_change_alone_and_nothing_worse(project, capsys):
     assert compare(runs[2], runs[3]) == 1  # both have the commit
     assert compare(runs[1], runs[0]) == 0
     assert compare(*runs) == 1
+
+
+def test_what_is_gone_stays_accepted_when_later_runs_join_the_reference(project, tmp_path):
+    """A reference keeps its row, and is of a later commit than the entry then."""
+    commits, runs = project
+
+    def with_another_claim(percent, missing=False):
+        def change(found):
+            rows = found["smallnet"]["rows"]
+            rows.append({**rows[0], "claim": "table2/resnet18_s-adam"})
+            if missing:
+                del rows[0]
+            found["commit_info"]["id"] = commits[2]
+
+        path = tmp_path / f"{missing}.json"
+        return saved(changed(read_run_file(Path(runs[2])), change), path)
+
+    old, new = with_another_claim(90.0), with_another_claim(90.0, missing=True)
+    assert compare(old, new) == 1
+    assert accept("HEAD~2") == 0
+    assert compare(old, new) == 0
 
 
 def test_without_a_value_the_first_stored_run_with_the_commit_tells(project):

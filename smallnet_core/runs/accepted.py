@@ -166,7 +166,9 @@ def accept(
         for k, row in enumerate(rows):
             if row.label != entry.claim or row.change is not Change.REGRESSION:
                 continue
-            if not spans(entry, comparison.old, comparison.new, folder):
+            # A reference keeps what is gone, whatever its newest run is.
+            stays = row.new is None and contains(comparison.new, entry.commit, folder) is not False
+            if not (stays or spans(entry, comparison.old, comparison.new, folder)):
                 continue
             value = entry.value
             if value is None:

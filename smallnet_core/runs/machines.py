@@ -103,6 +103,7 @@ def _environment(file: RunFile) -> dict[str, str | None]:
         "commit": file.commit.get("id"),
         "python": file.machine.get("python"),
         "system": file.machine.get("system"),
+        "float32 precision": file.machine.get("fp32_precision"),
         **file.machine.get("versions", {}),
     }
     return {name: _text(value) for name, value in facts.items()} | machine
