@@ -218,11 +218,11 @@ def garbage(folder: Path) -> None:
     edit_record(folder, weights_sha256=hashlib.sha256(content).hexdigest())
 
 
-NOT_WHOLE = "not a whole record"
+NOT_WHOLE = "not a complete record"
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "flipped weights": (flip, "sha256"),
     "foreign weights": (garbage, ".safetensors"),
-    "no weights": (lambda folder: weights_path(folder).unlink(), "missing beside its record"),
+    "no weights": (lambda folder: weights_path(folder).unlink(), "missing, but its record exists"),
     "truncated record": (lambda f: record_path(f).write_text('{"schema": 1,'), NOT_WHOLE),
     "bottomless record": (lambda f: record_path(f).write_text("[" * 100_000), NOT_WHOLE),
     "record without digest": (lambda f: record_path(f).write_text("{}"), NOT_WHOLE),
@@ -247,7 +247,7 @@ def test_damage_is_named_put_aside_and_never_loaded(cache, zoo, damage, said):
         assert same(found.state_dict, state_dict(1))
         [complaint] = cache.complaints
     assert said in complaint
-    assert str(cache.folder) in complaint and "put aside as *.damaged-1" in complaint
+    assert str(cache.folder) in complaint and "renamed to *.damaged-1" in complaint
     assert "\n" not in complaint
     assert files(cache.folder) == {f"{name}.damaged-1": content for name, content in was.items()}
     # The place is free, also for a second damage.

@@ -124,7 +124,7 @@ def test_interruptions_add_up_and_cost_the_time_since_the_last_checkpoint(tmp_pa
 
 @pytest.mark.usefixtures("tiny")
 def test_a_training_gives_signs_of_life(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "_SIGN_OF_LIFE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints, "_TOUCH_SECONDS", 0.0)
     path = tmp_path / "checkpoint"
     touched: list[Path] = []
     monkeypatch.setattr(checkpoints.os, "utime", touched.append)
@@ -178,7 +178,7 @@ def test_a_checkpoint_of_something_else_is_not_resumed(
     trained = train(recipe, data, CPU, progress=watcher, checkpoint=path)
     same(trained, train(recipe, data, CPU))
     assert trained.interruptions == () and watcher.told[0] == "note"
-    assert watcher.told[1].startswith(f"not resumed: {path}: of another training, whose ")
+    assert watcher.told[1].startswith(f"not resumed: {path}: belongs to another training: ")
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -79,7 +79,7 @@ def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop):
     assert f"{SMALL}: published, with its weights, {judged['accuracy_percent']:.2f} %" in shop.lines
     before = {path: path.read_bytes() for path in shop.cache.zoo.iterdir()}
     assert shop.publish(SMALL) == 0
-    assert shop.lines == ["0 published, 1 in the zoo already, 0 not trained, 0 refused"]
+    assert shop.lines == ["0 published, 1 already in the zoo, 0 not trained, 0 refused"]
     assert {path: path.read_bytes() for path in shop.cache.zoo.iterdir()} == before
 
 
@@ -87,7 +87,7 @@ def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop):
     shop.train(LARGE)
     assert shop.publish(LARGE) == 0
     assert shop.files() == {".json"}
-    assert "its record alone" in shop.lines[0]
+    assert "record only" in shop.lines[0]
     elsewhere = ModelCache(shop.folder / "empty", shop.cache.zoo)
     assert state_of(elsewhere, LARGE).text == "recorded"
     assert to_do({LARGE: state_of(elsewhere, LARGE)}) == {}
@@ -95,11 +95,11 @@ def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop):
 
 def test_a_network_of_changed_files_is_refused_and_an_untrained_one_counted(shop):
     assert shop.publish(SMALL) == 0
-    assert shop.lines == ["0 published, 0 in the zoo already, 1 not trained, 0 refused"]
+    assert shop.lines == ["0 published, 0 already in the zoo, 1 not trained, 0 refused"]
     shop.train(SMALL, CLEAN | {"dirty": True})
     assert shop.publish(SMALL) == 1
     assert not shop.cache.zoo.exists()
-    assert shop.lines[0].startswith(f"{SMALL}: not published: it was trained from changed files")
+    assert shop.lines[0].startswith(f"{SMALL}: not published: it was trained with uncommitted")
 
 
 def test_a_zoo_that_is_full_takes_nothing_more(shop, monkeypatch):
@@ -120,7 +120,7 @@ def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop
     write_curve(shop.cache.folder, curve_of_zoo(trained))
     shop.publish(SMALL)
     assert not (shop.cache.zoo / "curves").exists()
-    assert any("of other weights than the zoo's, left out: 1" in line for line in shop.lines)
+    assert any("skipped 1 curves of other weights than the zoo's" in line for line in shop.lines)
     record = shop.cache.recorded(SMALL)
     assert record is not None
     measured = curve_of_zoo(record["weights_sha256"])
@@ -186,14 +186,16 @@ def test_weights_that_are_not_as_good_as_their_record_are_named(published):
     bits = base64.b64encode(np.packbits([1] * 20).tobytes()).decode()
     edit_judged(published, accuracy_percent=100.0, confusion=right, right=bits)
     assert found.num_right < 20 - workbench.MAX_IMAGES_OFF
-    with pytest.raises(WrongWeights, match=f"{SMALL.name}: the zoo's weights have"):
+    with pytest.raises(WrongWeights, match=f"{SMALL.name}: the zoo's weights classify"):
         elsewhere(published).evaluate([SMALL])
 
 
 def test_a_record_of_another_test_set_is_named(published, monkeypatch):
     other = tiny(digests={"test": "other"})
     monkeypatch.setattr(workbench, "load_dataset", lambda name, **_: other)
-    with pytest.raises(WrongWeights, match="recorded on a test set of digest b, and this one's"):
+    with pytest.raises(
+        WrongWeights, match="recorded on a test set with digest b, but this one has"
+    ):
         elsewhere(published).evaluate([SMALL])
 
 
@@ -202,7 +204,7 @@ def test_a_record_alone_is_recorded_and_no_network_to_measure(published):
     accuracy = put_into_zoo(bench, bench.model(SMALL), with_weights=False)
     assert published.files() == {".json"}
     bench = elsewhere(published)
-    with pytest.raises(NotMeasured, match=r"^only a record, without weights, ships of it; train"):
+    with pytest.raises(NotMeasured, match=r"^the zoo has its record but not its weights; train"):
         bench.to_train([SMALL])
     assert bench.records.model(SMALL).accuracy_percent == accuracy
     assert bench.cache.complaints == []
@@ -211,7 +213,7 @@ def test_a_record_alone_is_recorded_and_no_network_to_measure(published):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"accuracy_percent": 12.0}, "12.0 % is not what its matrix says"),
+        ({"accuracy_percent": 12.0}, "12.0 % does not match its confusion matrix"),
         ({"right": "AAAA"}, "its bits are not those of|bytes of bits"),
         ({"confusion": [[20]]}, "bits|matrix"),
         ({"test_digest": "c"}, "judged on another test set than"),

@@ -134,7 +134,7 @@ def test_a_tracker_that_fails_is_one_line_and_the_training_goes_on(
     notes = [line for line in inner.told if line.startswith("--track")]
     assert notes == [
         "--track fake failed (ConnectionError: the quota is used up); "
-        "this session goes on without it"
+        "this session continues without it"
     ]
     assert [line for line in inner.told if line not in notes] == [
         *("epoch 1", "epoch 2", "epoch 3", "closed")

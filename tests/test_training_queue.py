@@ -159,7 +159,7 @@ def test_stopped_it_leaves_checkpoints(queue, number, options, status):
         queue.wait_for("epoch 1 of")
         os.kill(process, number)
     assert queue.end() == status
-    assert queue.lines("of 2 to train: 1 stopped at a checkpoint, 1 not begun")
+    assert queue.lines("of 2 to train: 1 stopped at a checkpoint, 1 not started")
     assert queue.lines("stopped after step")
     assert [path.suffix for path in queue.cache.glob("*") if path.suffix != ".lock"] == [
         ".checkpoint"
@@ -182,7 +182,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(queue):
     assert queue.end() == 1
     [line] = queue.lines("diverged at step")
     assert line.startswith(f"{RECIPES['diverging']}: failed: diverged")
-    assert queue.lines(f"{RECIPES['orphan']}: failed: what it is pruned from failed")
+    assert queue.lines(f"{RECIPES['orphan']}: failed: the network it is pruned from failed")
     assert queue.lines(f"{RECIPES['dense']}: trained, ")
     assert queue.lines("of 3 to train: 1 trained, 2 failed")
     assert len(queue.lines(": epoch 3 of 5, loss ")) == 1, "a line an epoch"
@@ -191,13 +191,13 @@ def test_what_fails_is_named_and_the_rest_goes_on(queue):
 class Done:
     """A job that is done when it is asked."""
 
-    def told(self) -> Iterator[tuple[str, Any]]:
+    def messages(self) -> Iterator[tuple[str, Any]]:
         yield "trained", "as told"
 
 
 def test_what_is_pruned_waits_for_its_parent(tmp_path, monkeypatch):
     monkeypatch.setattr(training_queue, "load_dataset", lambda name, **options: None)
-    monkeypatch.setattr(training_queue, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(training_queue, "_POLL_SECONDS", 0.0)
     started: list[Recipe] = []
 
     def start(job):

@@ -1,4 +1,4 @@
-"""Batches made on the training device: crop, flip, cutout and normalisation, drawn per image."""
+"""Make batches on the training device: crop, flip, cutout and normalisation, per image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from smallnet_core.recipes import Augmentation
 def normalise(
     images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype
 ) -> Tensor:
-    """uint8 (N, 3, H, W) to channels-last ``dtype``: pixel / 255, minus mean, over std."""
+    """Convert uint8 (N, 3, H, W) to channels-last ``dtype``: pixel / 255, minus mean, over std."""
     scale, shift = _scale_and_shift(mean, std, images.device)
     out = torch.addcmul(shift, images.float(), scale)
     return out.to(dtype, memory_format=torch.channels_last)
@@ -25,14 +25,14 @@ def normalise(
 def _scale_and_shift(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """(1, 3, 1, 1) each; made once, as copying numbers to a GPU waits for it."""
+    """Return (1, 3, 1, 1) each; cached, as copying numbers to a GPU waits for it."""
     scale = torch.tensor([1 / (255 * s) for s in std], device=device)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
     return scale.view(1, -1, 1, 1), shift.view(1, -1, 1, 1)
 
 
 def resized(x: Tensor, side: int) -> Tensor:
-    """Images (N, 3, S, S) scaled down to (N, 3, side, side); the same tensor where they fit."""
+    """Scale images (N, 3, S, S) down to (N, 3, side, side); no copy where S is ``side``."""
     if x.shape[-1] == side:
         return x
     # In float32: on a CPU torch has no antialiasing for bfloat16.
@@ -46,8 +46,9 @@ class TrainingBatches:
     """Endless reshuffled passes over a training set that stays uint8 on the device.
 
     ``images`` uint8 (N, 3, S, S) and ``labels`` int64 (N,), both on the device of ``generator``,
-    which draws everything: the order and each image's shift, flip and blanked square. A last,
-    incomplete batch is left out, as it would change the statistics of batch norm.
+    which draws everything: the order and each image's shift, flip and blanked square. An incomplete
+    last batch is dropped, as it would change the statistics of batch norm. Raises ValueError for
+    fewer images than a batch and for an unknown augmentation.
     """
 
     def __init__(
@@ -76,27 +77,28 @@ class TrainingBatches:
         self.mean, self.std, self.dtype = mean, std, dtype
         self.generator = generator
         self._generator_at_epoch = generator.get_state()
-        self._first: Tensor | None = None  # whose image is mirrored in epochs 0, 2, ...
+        self._first: Tensor | None = None  # which images are mirrored in epochs 0, 2, ...
         pad = augmentation.crop_padding
         mode = "constant" if augmentation.padding_mode == "zeros" else augmentation.padding_mode
-        # Padding has no uint8 kernel; a chunk at a time keeps the float copy small.
+        # There is no padding kernel for uint8; chunks keep the float copy small.
         padded = [
             F.pad(chunk.float(), (pad, pad, pad, pad), mode=mode).byte()
             for chunk in images.split(5000)
         ]
-        # Channels last in memory, so that a crop copies whole rows of pixels: with every window
-        # of the padded image as a view, one gather crops a batch (1.5 ms for 256 images on two
-        # cores, against 27 ms by index arithmetic on channels first).
+        # Channels last, so that a crop copies whole rows of pixels; with a view of every window of
+        # the padded image, one gather crops a batch (1.5 ms for 256 images on two cores, against
+        # 27 ms by index arithmetic on channels first).
         self.side = side = images.shape[-1]
         nhwc = torch.cat(padded).permute(0, 2, 3, 1).contiguous()
         self.windows = nhwc.unfold(1, side, 1).unfold(2, side, 1)  # (N, 2p+1, 2p+1, 3, S, S)
 
     @property
     def steps_per_epoch(self) -> int:
+        """Count the complete batches of a pass."""
         return len(self.labels) // self.batch_size
 
     def state(self) -> dict[str, Tensor]:
-        """What ``restore`` needs to go on from here with the same batches; tensors on the CPU."""
+        """Return what ``restore`` needs to continue with the same batches; tensors on the CPU."""
         state = {
             "generator": self.generator.get_state(),
             "generator_at_epoch": self._generator_at_epoch,
@@ -106,17 +108,17 @@ class TrainingBatches:
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take over a ``state``; ``epoch(index, start)`` then goes on where it was."""
+        """Restore a ``state``, so that ``epoch(index, start)`` continues where it left off."""
         self.generator.set_state(state["generator"])
         self._generator_at_epoch = state["generator_at_epoch"]
         if "first_flips" in state:
             self._first = state["first_flips"].to(self.labels.device)
 
     def epoch(self, index: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass: (images (B, 3, S, S) normalised channels-last, labels (B,)) a step.
+        """Yield the batches of one pass: normalised channels-last images (B, 3, S, S), labels (B,).
 
-        ``index`` counts epochs from 0; alternating flips depend on it. ``start`` is the step to
-        begin with: above 0 it goes on with an interrupted epoch, whose state was restored.
+        ``index`` counts epochs from 0; alternating flips depend on it. ``start`` is the first step:
+        above 0 it continues an interrupted epoch, whose state was restored.
         """
         n, device = len(self.labels), self.labels.device
         if start:
@@ -142,13 +144,13 @@ class TrainingBatches:
             yield x, self.labels[chosen]
 
     def _flips(self, index: int, n: int, device: torch.device) -> Tensor | None:
-        """Which images of the training set (by position in it) are mirrored in this epoch."""
+        """Draw which training images, by position, are mirrored in this epoch; None: no flips."""
         kind = self.augmentation.flip
         if kind == "none":
             return None
         if kind == "alternating":
-            # K. Jordan, "94 % on CIFAR-10 in 3.29 seconds", 2024, section 3.6: half of the images
-            # drawn once, then every image mirrored in every other epoch.
+            # K. Jordan, "94 % on CIFAR-10 in 3.29 seconds", 2024, section 3.6: a random half is
+            # mirrored first, and from then on every image in every other epoch.
             if index == 0 or self._first is None:
                 self._first = torch.rand(n, generator=self.generator, device=device) < 0.5
             return self._first ^ bool(index % 2)

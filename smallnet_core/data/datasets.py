@@ -1,8 +1,8 @@
-"""CIFAR-10, CIFAR-100 and scikit-learn's digits as tensors, verified, always in the same order.
+"""Load CIFAR-10, CIFAR-100 and scikit-learn's digits as verified tensors in a canonical order.
 
-The order of the records is not that of the files: each split is sorted by the sha256 that the
-content digest takes of every image (``files.record_digests``). The python and the binary layout,
-and any reshuffled copy of them, so give the same tensors, and a seed draws the same batches.
+Each split is sorted by the sha256 of its records (``files.record_digests``), not in file order. The
+python and the binary layout, and any reshuffled copy, therefore give the same tensors, and a seed
+draws the same batches.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _DIGITS_DIGESTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # eq would compare tensors
 class Dataset:
-    """A dataset whole in memory, on the CPU; images uint8 (N, 3, 32, 32), labels int64 (N,)."""
+    """A dataset in memory, on the CPU; images uint8 (N, 3, 32, 32), labels int64 (N,)."""
 
     name: str  # a key of CLASS_NAMES
     train_images: Tensor
@@ -66,14 +66,14 @@ class Dataset:
 
 
 def load_dataset(name: str, *, data_dir: Path | None = None, offline: bool = False) -> Dataset:
-    """The dataset ``name``, verified; fetched first if it is absent and ``offline`` is not set.
+    """Load and verify the dataset ``name``; download it if it is absent, unless ``offline``.
 
     ``data_dir`` (else SMALLNET_DATA, else the user's cache folder) holds the published folders or
     is one of them. "digits" needs none.
 
-    Raises DatasetNotFound, which is a NotMeasured, if the dataset is not here and cannot be
-    fetched, DatasetError, a ValueError, if it is here and is not what it should be, and ValueError
-    for an unknown name.
+    Raises DatasetNotFound, a NotMeasured, if the dataset is absent and cannot be downloaded;
+    DatasetError, a ValueError, if it is there but not as published; and ValueError for an unknown
+    name.
     """
     if name == "digits":
         return _load_digits()
@@ -83,14 +83,14 @@ def load_dataset(name: str, *, data_dir: Path | None = None, offline: bool = Fal
 
 
 def load_from_spec(spec: Spec, *, data_dir: Path | None = None, offline: bool = False) -> Dataset:
-    """``load_dataset`` for a published dataset with the facts ``spec``."""
+    """Load a published dataset described by ``spec``, as ``load_dataset`` does."""
     try:
         layout, folder = find(spec, data_folder(data_dir), offline)
         splits = {split: read_split(spec, layout, folder, split) for split in SPLITS}
     except OSError as error:
         raise DatasetError(
             f"{error.filename or data_dir}: cannot be read ({error.strerror or error}): "
-            "see to the file and its permissions"
+            "check the file and its permissions"
         ) from error
     return Dataset(
         name=spec.name,
@@ -105,7 +105,7 @@ def load_from_spec(spec: Spec, *, data_dir: Path | None = None, offline: bool = 
 def _tensors(
     splits: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]],
 ) -> dict[str, Any]:
-    """A Dataset's fields, of images (N, 3072) and labels (N,) by split."""
+    """Convert images (N, 3072) and labels (N,) by split to a Dataset's fields."""
     found = {}
     for split, (images, labels) in splits.items():
         found[f"{split}_images"] = torch.from_numpy(images.reshape(-1, 3, 32, 32))
@@ -114,12 +114,12 @@ def _tensors(
 
 
 def _load_digits() -> Dataset:
-    """scikit-learn's 1,797 digits at CIFAR's shape: 1,297 to train and 500 to test.
+    """Load scikit-learn's 1,797 digits in CIFAR's shape: 1,297 to train and 500 to test.
 
     The 8 x 8 values 0..16 become (value * 255 + 8) // 16, each pixel a square of 4 x 4 in three
-    equal channels. The test images lie evenly spaced in each class's canonical order, in
-    proportion to the class; the seats left by rounding down go to the largest remainders, then
-    to the lower class.
+    equal channels. Each class has test images in proportion to its size, evenly spaced in its
+    canonical order; seats left by rounding down go to the largest remainders, then to the lower
+    class.
     """
     from sklearn.datasets import load_digits  # takes a second
 

@@ -1,4 +1,4 @@
-"""The records of the published files: read, verified by a content digest, put in one order."""
+"""Read the published files, verify them by a content digest, and sort their records."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from smallnet_core.data.sources import DatasetError, Spec
 
 PIXELS = 3 * 32 * 32
-_CHUNK = 256  # records that are turned to HWC at a time: 0.8 MB, which stays in the cache
+_CHUNK = 256  # records converted to HWC at a time: 0.8 MB, which fits in the CPU's cache
 
 
 def record_digests(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[int]:
-    """One integer for each image: sha256(label byte + 3,072 bytes of pixels in HWC order).
+    """Compute an integer for each image: sha256(label byte + 3,072 bytes of pixels, HWC).
 
     ``images`` is (N, 3072) in CHW order, as the dataset's files hold it; ``labels`` is (N,).
     """
@@ -36,21 +36,21 @@ def record_digests(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list
 
 
 def content_digest(digests: Iterable[int]) -> str:
-    """The sum of ``record_digests`` modulo 2^256 in hexadecimal: whatever the order, the same."""
+    """Sum ``record_digests`` modulo 2^256, in hexadecimal; the order does not matter."""
     return f"{sum(digests) % (1 << 256):064x}"
 
 
 def canonical_order(digests: Sequence[int]) -> NDArray[np.int64]:
-    """The permutation that sorts records by digest; equal digests are equal records."""
+    """Return the permutation that sorts records by digest; equal digests are equal records."""
     return np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)
 
 
 def read_split(
     spec: Spec, layout: str, folder: Path, split: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (N, 3072), CHW, and labels (N,) of a split, in canonical order.
+    """Read images (N, 3072), CHW, and labels (N,) of a split, in canonical order.
 
-    Raises DatasetError for a file that is missing, and for content that is not the publisher's.
+    Raises DatasetError for a missing file and for content that is not as published.
     """
     names = spec.files(layout, split)
     per_file = spec.counts[split] // len(names)
@@ -81,14 +81,14 @@ def read_split(
 
 
 class _Wrong(Exception):  # noqa: N818 - says what the file is
-    """A file is not the publisher's; the message says how."""
+    """A file that is not as published; the message says how it differs."""
 
 
 _Records = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def _read_binary(spec: Spec, split: str, path: Path, count: int) -> _Records:
-    """Images and labels; the coarse label stands before the fine one."""
+    """Read images and labels; the coarse label comes before the fine one."""
     content = path.read_bytes()
     size = PIXELS + (2 if spec.coarse_names else 1)
     if len(content) != count * size:
@@ -100,7 +100,7 @@ def _read_binary(spec: Spec, split: str, path: Path, count: int) -> _Records:
 
 
 def _read_pickle(spec: Spec, split: str, path: Path, count: int) -> _Records:
-    """Images and labels; nothing is unpickled before its MD5 is the publisher's."""
+    """Read images and labels; unpickle nothing before its MD5 is verified."""
     content = path.read_bytes()
     md5, expected = hashlib.md5(content, usedforsecurity=False), spec.md5[split][path.name]
     if md5.hexdigest() != expected:

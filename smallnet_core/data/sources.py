@@ -1,6 +1,6 @@
-"""What CIFAR's published files are, where they lie, and how they come here.
+"""Find or download CIFAR's published files.
 
-A ``Spec`` holds every fact of a dataset that the code relies on; the tests pass a tiny one.
+A ``Spec`` holds every fact about a dataset that the code relies on; the tests pass a tiny one.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from smallnet_core.system.files import LOCK_MODE, has_locks
 
 SPLITS = ("train", "test")
 
-_PROBE_SECONDS = 8.0  # in all: name resolution has no timeout of its own
+_PROBE_SECONDS = 8.0  # in total: name resolution has no timeout of its own
 _STALL_SECONDS = 30.0  # without a byte
 _LOCK_SECONDS = 3600.0  # for the other process's download
 
 
 class DatasetError(ValueError):
-    """The data is there but is not what it should be, or the place for it is wrong."""
+    """The data are not as published, or their folder is not usable."""
 
 
 class DatasetNotFound(NotMeasured):
-    """The dataset is not on this machine and cannot be fetched; says what to put where."""
+    """The dataset is absent and cannot be downloaded; the message says what to put where."""
 
 
 class DownloadError(DatasetNotFound, DatasetError):
-    """What came over the network is not usable: an error for its caller, and no dataset."""
+    """A download failed or is not usable: an error for its caller, and no dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,28 +58,30 @@ class Spec:
     digests: Mapping[str, str]  # content digest by split
     class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] = ()
-    folders: Mapping[str, str]  # by layout, "python" or "binary"; the first that is found is read
+    folders: Mapping[str, str]  # by layout, "python" or "binary"; the first one found is read
     md5: Mapping[str, Mapping[str, str]]  # of each file of the python layout, by split
     url: str  # of the archive, which holds the python layout
     archive_md5: str
 
     @property
     def archive(self) -> str:
+        """Return the archive's file name."""
         return self.url.rpartition("/")[2]
 
     @property
     def wanted(self) -> str:
-        """The folders that would do, for messages: "cifar-10-batches-py/ or ..."."""
+        """Return the accepted folders, for messages: "cifar-10-batches-py/ or ..."."""
         return " or ".join(f"{folder}/" for folder in self.folders.values())
 
     def files(self, layout: str, split: str) -> list[str]:
+        """List the file names of a split in a layout."""
         return [name if layout == "python" else f"{name}.bin" for name in self.md5[split]]
 
 
 def data_folder(data_dir: Path | None) -> Path:
-    """``data_dir``, else the environment's SMALLNET_DATA, else the user's cache folder.
+    """Return ``data_dir``, else the environment's SMALLNET_DATA, else the user's cache folder.
 
-    A folder that somebody named must exist (DatasetError); only the default may be absent.
+    Raises DatasetError for a named folder that does not exist; only the default may be absent.
     """
     given, by = data_dir, "the data folder"
     if given is None and os.environ.get("SMALLNET_DATA"):
@@ -94,10 +96,10 @@ def data_folder(data_dir: Path | None) -> Path:
 
 
 def find(spec: Spec, root: Path, offline: bool) -> tuple[str, Path]:
-    """The dataset's layout and folder: as it lies in ``root``, or from its archive.
+    """Find the dataset's layout and folder in ``root``; download and unpack it if it is absent.
 
-    Raises DatasetNotFound if it is not there and the network cannot be reached, and DownloadError
-    if what came is not the archive or cannot be stored. The folder appears whole or not at all.
+    Raises DatasetNotFound if it is absent and the network cannot be reached, and DownloadError if
+    the download is not the archive or cannot be stored. The folder appears complete or not at all.
     """
     found = locate(spec, root)
     if found is None:
@@ -113,12 +115,12 @@ def find(spec: Spec, root: Path, offline: bool) -> tuple[str, Path]:
 
 
 def locate(spec: Spec, root: Path) -> tuple[str, Path] | None:
-    """The first layout of ``spec`` that lies in ``root`` or that ``root`` itself is."""
+    """Find the first layout of ``spec`` in ``root``, which may itself be the folder."""
     for layout, name in spec.folders.items():
         if (root / name).is_dir():
             return layout, root / name
     for layout, name in spec.folders.items():
-        # By name, or by the files where somebody renamed the folder.
+        # By name, or by its files where the folder was renamed.
         files = [file for split in SPLITS for file in spec.files(layout, split)]
         if root.name == name or all((root / file).is_file() for file in files):
             return layout, root
@@ -126,7 +128,10 @@ def locate(spec: Spec, root: Path) -> tuple[str, Path] | None:
 
 
 def download(spec: Spec, root: Path) -> None:
-    """Unpack the published archive in ``root``, downloaded unless it lies there whole already."""
+    """Unpack the published archive in ``root``; download it first unless it is there already.
+
+    Raises what ``find`` raises.
+    """
     if not _has_archive(spec, root):
         trouble = _unreachable(urllib.parse.urljoin(spec.url, "/"))
         if trouble:
@@ -137,7 +142,7 @@ def download(spec: Spec, root: Path) -> None:
     by_hand = f"try again, or put {spec.wanted} in {root}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(spec, root):
+        with _locked(spec, root):
             if locate(spec, root) is None:
                 _download(spec, root)
                 _unpack(spec, root)
@@ -148,7 +153,7 @@ def download(spec: Spec, root: Path) -> None:
         ) from error
     except RuntimeError as error:  # what torchvision raises when the MD5 differs
         raise DownloadError(
-            f"{root / spec.archive}: what came from {spec.url} is not the archive of {spec.title} "
+            f"{root / spec.archive}: the file from {spec.url} is not the archive of {spec.title} "
             f"(expected MD5 {spec.archive_md5}): {by_hand}"
         ) from error
 
@@ -165,8 +170,8 @@ def _has_archive(spec: Spec, root: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _alone(spec: Spec, root: Path) -> Iterator[None]:
-    """One process at a time, of whichever user; filelock.Timeout after ``_LOCK_SECONDS``."""
+def _locked(spec: Spec, root: Path) -> Iterator[None]:
+    """Admit one process at a time, of any user; filelock.Timeout after ``_LOCK_SECONDS``."""
     if not has_locks(root):
         sys.stderr.write(f"{root} is on a file system without locks: two downloads may collide\n")
         yield
@@ -175,7 +180,7 @@ def _alone(spec: Spec, root: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        # Else a wait of minutes looks like a hang.
+        # Otherwise a wait of minutes would look like a hang.
         sys.stderr.write(f"waiting for another process's download of {spec.title}\n")
         lock.acquire(timeout=_LOCK_SECONDS)
     try:
@@ -185,8 +190,8 @@ def _alone(spec: Spec, root: Path) -> Iterator[None]:
 
 
 def _download(spec: Spec, root: Path) -> None:
-    # Imported here, for it takes 1.5 s. Not torchvision's CIFAR10(download=True): that would
-    # also open the pickles, whose MD5s it does not check then.
+    # Imported here, as it takes 1.5 s. Not CIFAR10(download=True): that also unpickles the files
+    # without checking their MD5s.
     from torchvision.datasets.utils import download_url
 
     before = socket.getdefaulttimeout()
@@ -198,19 +203,19 @@ def _download(spec: Spec, root: Path) -> None:
 
 
 def _unpack(spec: Spec, root: Path) -> None:
-    # Unpacked beside its place, so that an interruption leaves no folder that looks complete.
+    # Unpacked in a temporary folder, so that an interruption leaves none that looks complete.
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{spec.name}-") as temporary:
         with tarfile.open(root / spec.archive) as tar:
-            # Python 3.12 and 3.13 warn where none is named; before 3.11.4 there is none.
+            # Python 3.12 and 3.13 warn without a filter; before 3.11.4 there are none.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(temporary)
         folder = spec.folders["python"]
         os.replace(Path(temporary) / folder, root / folder)
 
 
-@functools.cache  # both datasets come from one host, and two waits would be too long
+@functools.cache  # both datasets come from one host: wait for it once only
 def _unreachable(host: str) -> str:
-    """Why the server cannot be reached, in a few words; "" if it can. Respects the proxies."""
+    """Return why the server cannot be reached, in a few words; "" if it can. Uses proxies."""
     outcome = [f"no answer from {host} within {_PROBE_SECONDS:.0f} s"]
 
     def ask() -> None:
@@ -218,13 +223,13 @@ def _unreachable(host: str) -> str:
         try:
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):
                 outcome[0] = ""
-        except urllib.error.HTTPError as error:  # an answer
+        except urllib.error.HTTPError as error:  # the server answered
             error.close()
             outcome[0] = ""
         except (OSError, http.client.HTTPException) as error:
             outcome[0] = _one_line(error)
 
-    # A thread that may be left behind: nothing else bounds a name look-up that hangs.
+    # In a thread that may be abandoned: nothing else bounds a name look-up that hangs.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(_PROBE_SECONDS)
@@ -232,7 +237,7 @@ def _unreachable(host: str) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    reason = getattr(error, "reason", error)  # urllib wraps what happened
+    reason = getattr(error, "reason", error)  # urllib wraps the cause
     return " ".join(str(reason).split()) or type(error).__name__
 
 

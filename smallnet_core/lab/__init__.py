@@ -1,1 +1,1 @@
-"""What the benchmarks ask for: trained networks, curves, timings, each made once and kept."""
+"""Trained networks, curves and timings for the benchmarks, each made once and kept."""

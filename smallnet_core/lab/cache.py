@@ -1,12 +1,12 @@
 """Trained models by recipe: the user's cache, and the read-only zoo that ships with the package.
 
 An entry is ``<recipe.name>.safetensors`` and a JSON record of the same name. The record carries
-the weights' sha256 and is written last, so an entry without a whole record does not exist. What
-does not verify is named, put aside as ``*.damaged-N`` and never loaded.
+the weights' sha256 and is written last, so an entry without a complete record counts as absent. An
+entry that fails verification is reported, renamed to ``*.damaged-N`` and never loaded.
 
-An entry of the zoo also has, under ``judged``, what ``judged.Evaluated`` tells of the network as it
-ships, in half precision, with environment, commit and time of the judging. One that says
-``"weights": false`` is a record alone, of a network that is too large to ship.
+A zoo record also has a field ``judged``: the results of ``judged.Evaluated`` for the network as it
+ships, in half precision, with the environment, commit and time of that evaluation. A record with
+``"weights": false`` stands alone: its network is too large to ship.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import Source
 
 RECORD_SCHEMA = 1
-# What says whose a record is, and what measurements and reports take from it.
+# Identify a record, or are read by measurements and reports.
 _RECORD_KEYS = (
     *("fingerprint", "recipe", "schema"),
     *("train_seconds", "computed_in", "environment", "commit", "curve"),
@@ -56,7 +56,7 @@ ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"
 
 
 class DamagedEntry(Exception):  # noqa: N818 - says what the entry is
-    """A cache entry that does not verify; the message names the file and what is wrong."""
+    """A cache entry that fails verification; the message names the file and the problem."""
 
 
 class Busy(Exception):  # noqa: N818 - says what the recipe is
@@ -71,7 +71,7 @@ class CachedModel(Network):
 
     @property
     def source(self) -> Source:
-        """What a network that is pruned from this one begins with."""
+        """Return what a training needs to prune this network."""
         return Source(state_dict=self.state_dict, plan=self.record.get("pruning_plan", []))
 
 
@@ -82,10 +82,10 @@ def record_of(
     commit: Mapping[str, Any] | None,
     peak_memory_mib: float | None = None,
 ) -> dict[str, Any]:
-    """The JSON record of a training: all that is needed to judge or repeat it later.
+    """Build the JSON record of a training: everything needed to judge or repeat it later.
 
-    ``commit`` is that of the code when the training began, see ``current_commit``;
-    ``peak_memory_mib`` that of ``machine``, None where it was not told.
+    ``commit`` is the code's commit when the training began (see ``current_commit``);
+    ``peak_memory_mib`` is measured by ``system.machine``, None where that is not possible.
     """
     recipe = trained.recipe
     return {
@@ -119,13 +119,13 @@ def write_entry(
     *,
     with_weights: bool = True,
 ) -> dict[str, Any]:
-    """Write weights and record so that a reader sees both or neither; returns the whole record.
+    """Write weights and record so that a reader sees both or neither; return the full record.
 
-    Without the weights the record has their sha256 all the same. Raises OSError where the folder
-    cannot be written; nothing half written is left, and an older entry stays until both files of
-    the new one are on the disk.
+    The record has the sha256 of the weights even where they are not written. Raises OSError where
+    the folder cannot be written; no partial file is left behind, and an older entry stays until
+    both new files are on disk.
     """
-    # One key only: with several, safetensors writes them in a random order.
+    # A single key: safetensors writes several in random order.
     metadata = {"smallnet": json.dumps({"fingerprint": recipe.fingerprint()})}
     tensors, packed = pack(state_dict)
     weights = safetensors.torch.save(tensors, metadata=metadata)
@@ -144,8 +144,8 @@ def write_entry(
         written_beside(weights_path, weights) as new_weights,
         written_beside(record_path, text.encode()) as new_record,
     ):
-        # An older record never stands beside these weights: whoever reads, or kills, in between
-        # finds no entry rather than a damaged one.
+        # The old record goes first: a reader in between, or after a kill, finds no entry instead of
+        # a damaged one.
         record_path.unlink(missing_ok=True)
         os.replace(new_weights, weights_path)
         os.replace(new_record, record_path)
@@ -153,9 +153,9 @@ def write_entry(
 
 
 def read_record(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """The record of the entry, whether it has weights or not; None where there is no entry.
+    """Read the entry's record, with or without weights; None where there is no entry.
 
-    Raises DamagedEntry for one that does not verify.
+    Raises DamagedEntry where the record fails verification.
     """
     path = folder / f"{recipe.name}.json"
     try:
@@ -167,18 +167,18 @@ def read_record(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         fingerprint, canonical, schema, *_ = (record[name] for name in _RECORD_KEYS)
         record["environment"]["device_name"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise DamagedEntry(f"{path}: not a whole record ({error!r})") from error
+        raise DamagedEntry(f"{path}: not a complete record ({error!r})") from error
     if schema != RECORD_SCHEMA:
         raise DamagedEntry(f"{path}: schema {schema}, expected {RECORD_SCHEMA}")
     if fingerprint != recipe.fingerprint() or canonical != recipe.canonical():
-        raise DamagedEntry(f"{path}: the record is of another recipe ({fingerprint})")
+        raise DamagedEntry(f"{path}: the record belongs to another recipe ({fingerprint})")
     return record
 
 
 def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Weights (float32 where they are floating) and record, or None where there is no entry.
+    """Read weights (floating ones as float32) and record; None where there are no weights.
 
-    None too for a record alone. Raises DamagedEntry for an entry that does not verify.
+    Raises DamagedEntry for an entry that fails verification.
     """
     record = read_record(folder, recipe)
     if record is None or record.get("weights") is False:
@@ -188,7 +188,7 @@ def read_entry(folder: Path, recipe: Recipe) -> tuple[dict[str, Tensor], dict[st
     try:
         weights = weights_path.read_bytes()
     except FileNotFoundError as error:
-        raise DamagedEntry(f"{weights_path}: missing beside its record") from error
+        raise DamagedEntry(f"{weights_path}: missing, but its record exists") from error
     found = hashlib.sha256(weights).hexdigest()
     if found != sha256:
         raise DamagedEntry(f"{weights_path}: sha256 is {found}, its record says {sha256}")
@@ -205,17 +205,17 @@ class ModelCache:
     def __init__(self, folder: Path, zoo: Path = ZOO_DIR) -> None:
         self.folder = folder
         self.zoo = zoo
-        self.complaints: list[str] = []  # damaged entries, in one line each, for the report
+        self.complaints: list[str] = []  # one line per damaged entry, for the report
 
     def check_writable(self) -> None:
-        """Raises OSError where no entry could be written; leaves nothing behind."""
+        """Raise OSError where no entry could be written; leave nothing behind."""
         folder = self.folder.absolute()
         nearest = next(path for path in (folder, *folder.parents) if path.exists())
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".probe-"):
             pass
 
     def load(self, recipe: Recipe) -> CachedModel | None:
-        """The trained model of ``recipe`` if cache or zoo has it; a damaged one is put aside."""
+        """Load the trained model of ``recipe`` from cache or zoo; move a damaged entry aside."""
         for folder, origin in ((self.folder, "cache"), (self.zoo, "zoo")):
             try:
                 entry = read_entry(folder, recipe)
@@ -235,7 +235,7 @@ class ModelCache:
         return None
 
     def recorded(self, recipe: Recipe) -> dict[str, Any] | None:
-        """The zoo's record of ``recipe``, with or without weights; a damaged one is a complaint."""
+        """Read the zoo's record of ``recipe``, with or without weights; report a damaged one."""
         try:
             return read_record(self.zoo, recipe)
         except (DamagedEntry, OSError) as error:
@@ -245,7 +245,7 @@ class ModelCache:
     def curve(
         self, folder: Path, recipe: Recipe, technique: str, seed: int, weights_sha256: str
     ) -> Curve | None:
-        """The pruning curve in ``folder`` of these weights; another in its place is a complaint."""
+        """Read the pruning curve of these weights from ``folder``; report any other file there."""
         return find_curve(
             (folder,),
             recipe.name,
@@ -256,7 +256,7 @@ class ModelCache:
         )
 
     def checkpoint(self, recipe: Recipe) -> Path:
-        """Where a training of ``recipe`` keeps its checkpoint, for who holds the lock."""
+        """Return the path of the checkpoint of ``recipe``, which only the lock's holder uses."""
         return self.folder / f"{recipe.name}.checkpoint"
 
     @contextlib.contextmanager
@@ -267,20 +267,20 @@ class ModelCache:
         *,
         blocking: bool = True,
     ) -> Iterator[None]:
-        """Held while one process trains ``recipe``; the others wait here, then load.
+        """Hold the lock for training ``recipe``; other processes wait here, then load the result.
 
-        ``waits`` is told once, in a line, if there is somebody to wait for; without ``blocking``
-        that raises Busy.
+        ``waits`` is called once, with a line of text, before waiting for another process; without
+        ``blocking``, Busy is raised instead.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not has_locks(self.folder):
             self.complain(
-                f"{self.folder} is on a file system without locks: processes beside each other may "
-                "train the same"
+                f"{self.folder} is on a file system without locks: concurrent processes may train "
+                "the same network"
             )
             yield
             return
-        # A singleton, so that who holds it may put a damaged entry aside, which takes it too.
+        # A singleton, so that its holder can acquire it again to move a damaged entry aside.
         lock = filelock.FileLock(
             self.folder / f"{recipe.name}.lock", mode=LOCK_MODE, is_singleton=True
         )
@@ -306,13 +306,13 @@ class ModelCache:
     ) -> CachedModel:
         """Write a training's result to the cache and return it as a cached model.
 
-        Where it cannot be written (a full disk) it serves this session all the same.
+        Where it cannot be written (a full disk), this session can still use it.
         """
         record = record_of(trained, environment, dataset_digests, commit, peak_memory_mib)
         try:
             record = write_entry(self.folder, trained.recipe, trained.state_dict, record)
         except OSError as error:
-            self.complain(f"{self.folder}: {trained.recipe} was trained, but not kept ({error})")
+            self.complain(f"{self.folder}: {trained.recipe} was trained but not saved ({error})")
         return CachedModel(
             recipe=trained.recipe, state_dict=trained.state_dict, record=record, origin="trained"
         )
@@ -320,7 +320,7 @@ class ModelCache:
     def _read_or_put_aside(
         self, recipe: Recipe, damage: DamagedEntry
     ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The entry, if another process has replaced it by now; else it is moved out of the way."""
+        """Read the entry if another process has replaced it by now; else move it aside."""
         try:
             with self.lock(recipe):
                 try:
@@ -330,24 +330,24 @@ class ModelCache:
                 number = 1
                 while any(self.folder.glob(f"{recipe.name}.*.damaged-{number}")):
                     number += 1
-                for suffix in (".json", ".safetensors"):  # the record first: without it, no entry
+                for suffix in (".json", ".safetensors"):  # the record first: no record, no entry
                     path = self.folder / f"{recipe.name}{suffix}"
                     with contextlib.suppress(FileNotFoundError):
                         path.rename(path.with_name(f"{path.name}.damaged-{number}"))
         except OSError as error:
-            self.complain(f"damaged cache entry ignored: {damage}; it stays ({error})")
+            self.complain(f"damaged cache entry ignored: {damage}; it could not be moved ({error})")
         else:
-            self.complain(f"damaged cache entry put aside as *.damaged-{number}: {damage}")
+            self.complain(f"damaged cache entry renamed to *.damaged-{number}: {damage}")
         return None
 
     def complain(self, line: str) -> None:
-        """Keep a line for the report, once."""
+        """Add a line to the report's complaints, unless it is there already."""
         if line not in self.complaints:
             self.complaints.append(line)
 
 
 def in_dtype(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """The weights with floating tensors in float32, as networks take them, or the zoo's float16."""
+    """Convert the floating tensors of a state dict to ``dtype``; leave the others as they are."""
     return {
         name: tensor.to(dtype) if tensor.is_floating_point() else tensor
         for name, tensor in state_dict.items()
@@ -355,12 +355,12 @@ def in_dtype(state_dict: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, 
 
 
 def now() -> str:
-    """The time in UTC, as records have it: 2026-11-24T08:19:40Z."""
+    """Return the time in UTC as records write it: 2026-11-24T08:19:40Z."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def current_commit() -> dict[str, Any] | None:
-    """The commit that this code is of and whether it was changed since; None outside git."""
+    """Return this code's commit and whether files were changed since; None outside git."""
     here = Path(smallnet_core.__file__).parent
 
     def git(*args: str) -> str:

@@ -1,7 +1,7 @@
-"""Measures accuracy after pruning in one shot, by proportion.
+"""Measure accuracy after one-shot pruning, by proportion.
 
-A point is a pass over all test images, so passes are made short: batch norms are folded into
-their convolutions, which are given no input channels that their weights ignore.
+Every point takes a pass over all test images, so passes are made fast: batch norms are folded into
+their convolutions, and convolutions skip input channels whose weights are all zero.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _MOVE_COST = 60
 
 
 def for_inference(model: nn.Module) -> nn.Module:
-    """Copy a network with its weights as they are now, for quick passes in evaluation mode.
+    """Copy a network, with its current weights, for fast passes in evaluation mode.
 
-    Batch norms become part of the convolutions before them, where the network can be traced; a
-    convolution must not be called twice then.
+    Where the network can be traced, batch norms are folded into the convolutions before them; no
+    convolution may then be called twice in one pass.
     """
     module = copy.deepcopy(model).eval().requires_grad_(False)
-    with contextlib.suppress(Exception):  # a forward may do anything to what stands for a tensor
+    with contextlib.suppress(Exception):  # tracing an arbitrary forward may raise anything
         module = fuse(module, inplace=True)
     module.to(memory_format=torch.channels_last)
     for layer in module.modules():
@@ -48,21 +48,21 @@ def for_inference(model: nn.Module) -> nn.Module:
 
 
 def _skip_ignored(convolution: nn.Conv2d) -> None:
-    """Take away the input channels that the weight ignores, where that pays."""
+    """Drop the input channels whose weights are all zero, where that saves time."""
     weight = convolution.weight
     kept = weight.ne(0).any(dim=(0, 2, 3)).nonzero().flatten()
-    # Multiply-adds for each position of the input.
+    # Multiply-adds per position of the input.
     saved = weight[:, 0].numel() * (weight.shape[1] - len(kept)) / math.prod(convolution.stride)
     if convolution.groups > 1 or saved <= _MOVE_COST * len(kept):
         return
     if len(kept) == 0:
-        kept = kept.new_zeros(1)  # torch convolves no empty input; the weight is zero
+        kept = kept.new_zeros(1)  # torch rejects an empty input; the weight is zero
     weight.data = weight.data[:, kept].contiguous(memory_format=torch.channels_last)
-    convolution.register_forward_pre_hook(partial(_taken, kept))
+    convolution.register_forward_pre_hook(partial(_select_channels, kept))
 
 
-def _taken(kept: Tensor, convolution: nn.Module, inputs: tuple[Tensor]) -> Tensor:
-    """Channels ``kept`` of (N, C, H, W): columns of a matrix, as index_select is quick there."""
+def _select_channels(kept: Tensor, convolution: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+    """Select channels ``kept`` of (N, C, H, W) as matrix columns, where index_select is fast."""
     n, channels, height, width = inputs[0].shape
     rows = inputs[0].permute(0, 2, 3, 1).reshape(-1, channels)
     return rows.index_select(1, kept).view(n, height, width, len(kept)).permute(0, 3, 1, 2)
@@ -76,7 +76,7 @@ def count_hits(
     std: tuple[float, ...],
     tick: Callable[[], object] = lambda: None,
 ) -> int:
-    """Count the uint8 ``images`` (N, 3, H, W) that are classified as ``labels`` (N,) say.
+    """Count the uint8 ``images`` (N, 3, H, W) that are classified as in ``labels`` (N,).
 
     ``tick`` is called after each batch.
     """
@@ -103,12 +103,12 @@ def measure(
     dense_hits: int | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Numbers of pruned weights and of images classified right, at each of rising proportions.
+    """Count pruned weights and correctly classified images at each of the rising proportions.
 
-    ``images`` uint8 (N, 3, H, W) and ``labels`` int64 (N,), both on the model's device;
-    ``dense_hits``, where they are known from another technique, save the pass at proportion 0.
-    ``tick`` is called after each batch. The model keeps its weights and its mode. Raises what
-    ``OneShot`` raises.
+    ``images`` are uint8 (N, 3, H, W) and ``labels`` int64 (N,), both on the model's device;
+    ``dense_hits``, where known from another technique, saves the pass at proportion 0. ``tick`` is
+    called after each batch. The model keeps its weights and its mode. Raises what ``OneShot``
+    raises.
     """
     keep_freed_memory()
     num_zeros, hits = [], []
@@ -137,9 +137,9 @@ def measure_curve(
     seed: int = 0,
     **options: Any,
 ) -> Curve:
-    """What ``measure`` finds, with what it was found on; ``network`` is the recipe's name.
+    """Run ``measure`` and add where it ran; ``network`` is the recipe's name.
 
-    ``options`` are further ones of ``measure``.
+    ``options`` are passed on to ``measure``.
     """
     start = time.perf_counter()
     options |= {"proportions": proportions, "seed": seed}
@@ -165,13 +165,13 @@ def measure_curve(
 def estimate_seconds(
     model: nn.Module, num_images: int, device: torch.device, num_points: int = len(PROPORTIONS)
 ) -> float:
-    """How long ``measure`` would take here, from a timed batch of blank images (N, 3, 32, 32)."""
+    """Estimate how long ``measure`` takes here, from a timed batch of blank 32x32 images."""
     size = min(batch_size(device), num_images)
     images = torch.zeros(size, 3, 32, 32, dtype=torch.uint8, device=device)
     labels = torch.zeros(size, dtype=torch.int64, device=device)
     network = for_inference(model)
     start = 0.0
-    for _ in range(2):  # the first one warms up
+    for _ in range(2):  # the first is a warm-up
         synchronize(device)
         start = time.perf_counter()
         count_hits(network, images, labels, (0.5,) * 3, (0.5,) * 3)

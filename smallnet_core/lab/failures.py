@@ -1,7 +1,7 @@
-"""Why the paper's runs failed: the first steps of VGG and ViT its way, and one change at a time.
+"""Why the paper's runs failed: first steps of VGG and ViT as published, and with one change each.
 
-``trace`` trains a variant for its few steps and watches what a loss curve does not show: how large
-the gradient is, which units have died, and whether the predictions still depend on the image.
+``trace`` trains a variant for a few steps and records what a loss curve does not show: the size of
+the gradient, the share of dead units, and whether the predictions still depend on the image.
 
     python -m smallnet_core.lab.failures OUT_DIR    # figures of the shipped traces
 """
@@ -39,16 +39,16 @@ from smallnet_core.training.start import set_up
 RECORD_EVERY = 20  # steps
 ACCURACY_EVERY = 500  # steps: 2,000 images cost ViT_S as much as 40 steps of 8
 NUM_PROBE = 256  # training images, the first ones, as they are
-# A GELU fades where a ReLU ends: at an input of -2.8 it gives -0.007 with a slope of -0.02.
+# A GELU never reaches 0 exactly: at an input of -2.8 it is -0.007, with a slope of -0.02.
 GELU_DEAD_BELOW = 0.01
 
 
 def dead_shares(model: nn.Module, x: Tensor) -> tuple[Tensor, list[float], list[int]]:
-    """Logits of ``x`` in evaluation mode, and the share of dead units of each layer with its size.
+    """Return the logits of ``x`` in evaluation mode, and each layer's share of dead units and size.
 
     A unit is a channel of a convolution's ReLU, or a feature of a linear layer's ReLU or GELU. It
-    is dead when its output is 0 (a GELU's: within 0.01 of 0) at every position, or token, of every
-    image. Layers come in the order in which they are used.
+    is dead when its output is 0 (for a GELU, within 0.01 of 0) at every position or token of every
+    image. Layers are in order of execution.
     """
     shares: list[float] = []
     sizes: list[int] = []
@@ -73,9 +73,10 @@ def dead_shares(model: nn.Module, x: Tensor) -> tuple[Tensor, list[float], list[
 
 
 def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
-    """Train the variant for its steps and record a point every 20; in float32 throughout.
+    """Train the variant for its steps, in float32 throughout, and record a point every 20 steps.
 
-    Deterministic by the recipe's seed. A loss that is not finite ends it, see ``diverged_at``.
+    Deterministic for the recipe's seed. A loss that is not finite ends the training; see
+    ``Trace.diverged_at``.
     """
     recipe = variant.recipe
     kept = len(dataset.train_images) - recipe.holdout
@@ -87,15 +88,15 @@ def trace(variant: Variant, dataset: Dataset, device: torch.device) -> Trace:
     held_out_images = dataset.train_images[kept:].to(device)
     held_out_labels = dataset.train_labels[kept:].to(device)
     points: list[Point] = []
-    losses: list[Tensor] = []  # of the steps since the last point, as the norms
+    losses: list[Tensor] = []  # since the last point, like the norms below
     norms: list[Tensor] = []
     inner_norms: list[Tensor] = []
     diverged_at = None
 
-    # The seed: of initial weights here, of dropout masks later.
+    # Seeds the initial weights here and the dropout masks later.
     with seeded(recipe.seed, device), ieee_float32():
         model, optimizer, step, batches = set_up(
-            # Clipped below instead: the norm is wanted as it was before.
+            # Clipped below instead, where the norm before clipping is recorded.
             replace(recipe, clip_norm=None),
             dataset.train_images[:kept],
             dataset.train_labels[:kept],
@@ -177,12 +178,12 @@ def _finite(value: Tensor) -> float | None:
 
 
 def _rounded(number: float) -> float:
-    """Five digits: what a curve needs, and what a file of a hundred points has room for."""
+    """Round to five significant digits: enough for a curve, and it keeps the files small."""
     return float(f"{number:.5g}")
 
 
 def estimated_seconds(variant: Variant, device: torch.device, enough: float) -> float:
-    """Estimate how long the trace takes here; roughly from ``enough`` on."""
+    """Estimate how long the trace takes here; only roughly above ``enough`` seconds."""
     num_points = 1 + variant.num_steps // RECORD_EVERY
     num_accuracies = 1 + variant.num_steps // ACCURACY_EVERY
     return estimate_seconds(
@@ -206,7 +207,7 @@ def figure(network: str, traces: Sequence[Trace]) -> str:
     return failures_figure(
         shown,
         title=f"The first steps of {NETWORK_NAMES[network]} on CIFAR-10: the paper's SGDM "
-        "(rate 0.1, batch 8), and one change of it each",
+        "(rate 0.1, batch 8), and with one change each",
         note=f"Loss: mean of {RECORD_EVERY} steps; gradient: the largest norm of them, before "
         f"clipping. Dead units and predictions: of {NUM_PROBE} training images.",
     )
@@ -215,7 +216,7 @@ def figure(network: str, traces: Sequence[Trace]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw figure-failures-NETWORK.svg from the shipped traces.
 
-    The exit status: 1 without any, 2 without matplotlib.
+    Return the exit status: 1 where there are no traces, 2 without matplotlib.
     """
     parser = argparse.ArgumentParser(
         prog="python -m smallnet_core.lab.failures",

@@ -1,4 +1,4 @@
-"""A training in a process of its own: what it is told, what it tells, and how it ends."""
+"""A training in a process of its own: its input, its messages, and how it ends."""
 
 from __future__ import annotations
 
@@ -35,43 +35,43 @@ class Job:
     num_threads: int
 
 
-# How a job ends, told last and with a line for people: "busy" where somebody else is at it.
+# The last message of a job, with a line of text; "busy": another process is training the recipe.
 ENDS = ("trained", "busy", "stopped", "failed")
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
-class _Telling(Progress):
-    """Tells whoever started the job, steps twice a second."""
+class _PipeProgress(Progress):
+    """Sends progress to the process that started the job; steps twice a second."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.done = 0
-        self._told = 0.0
+        self._last_step_sent = 0.0
 
-    def tell(self, kind: str, value: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody is there any more: should_stop sees that too
+    def send(self, kind: str, value: Any) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone, which should_stop notices as well
             self.connection.send((kind, value))
 
     def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None:
         self.done = done
-        self.tell("start", (total_steps, done))
+        self.send("start", (total_steps, done))
 
     def note(self, line: str) -> None:
-        self.tell("note", line)
+        self.send("note", line)
 
     def step(self) -> None:
         self.done += 1
         now = time.monotonic()
-        if now - self._told >= 0.5:
-            self._told = now
-            self.tell("step", self.done)
+        if now - self._last_step_sent >= 0.5:
+            self._last_step_sent = now
+            self.send("step", self.done)
 
     def epoch(self, result: Epoch) -> None:
-        self.tell("epoch", result)
+        self.send("epoch", result)
 
 
 def work(job: Job, connection: Connection) -> None:
-    """Do a job in this process; it stops when anything comes in, or nobody is at the other end."""
+    """Run a job in this process until it ends, a message arrives, or the parent is gone."""
     asked = False
 
     def ask(*_: object) -> None:
@@ -79,17 +79,17 @@ def work(job: Job, connection: Connection) -> None:
         asked = True
 
     signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent decides
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    telling = _Telling(connection)
+    progress = _PipeProgress(connection)
 
     def should_stop() -> bool:
         return asked or connection.poll()  # true at the end of the pipe, too
 
     torch.set_num_threads(job.num_threads)
     try:
-        end = _train(job, telling, should_stop)
+        end = _train(job, progress, should_stop)
     except Busy as busy:
         end = "busy", str(busy)
     except Interrupted as stopped:
@@ -100,11 +100,11 @@ def work(job: Job, connection: Connection) -> None:
         [*_, frame] = traceback.extract_tb(error.__traceback__)
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         end = "failed", f"{type(error).__name__}: {error} ({where})"
-    telling.tell(*end)
+    progress.send(*end)
 
 
-def _train(job: Job, telling: _Telling, should_stop: Callable[[], bool]) -> tuple[str, str]:
-    bench = Workbench(job.settings, telling, should_stop)
+def _train(job: Job, progress: Progress, should_stop: Callable[[], bool]) -> tuple[str, str]:
+    bench = Workbench(job.settings, progress, should_stop)
     bench.train([job.recipe], blocking=False)
     model = bench.model(job.recipe)
     if model.origin.startswith("diverged"):
@@ -116,7 +116,7 @@ def _train(job: Job, telling: _Telling, should_stop: Callable[[], bool]) -> tupl
 
 
 class LocalProcess:
-    """A job in a process of this machine, which is started."""
+    """A job that runs in a process of this machine from the moment it is constructed."""
 
     def __init__(
         self,
@@ -132,10 +132,10 @@ class LocalProcess:
         theirs.close()
         self._ended = False
 
-    def told(self) -> Iterator[tuple[str, Any]]:
-        """What it has said since: "start" (total, done), "step" done, "epoch", "note", its end.
+    def messages(self) -> Iterator[tuple[str, Any]]:
+        """Yield new messages: "start" (total, done), "step" done, "epoch", "note", and the end.
 
-        The end, one of ENDS, comes exactly once, whatever became of the job.
+        The end, one of ENDS, is yielded exactly once, even if the process was killed.
         """
         try:
             while not self._ended and self.connection.poll():
@@ -150,7 +150,7 @@ class LocalProcess:
             yield "failed", f"its process {how}"
 
     def ask_to_stop(self) -> None:
-        """Have it end at a checkpoint; it tells so when it has."""
+        """Ask the job to stop at a checkpoint; it sends "stopped" once it has."""
         with contextlib.suppress(OSError):
             self.connection.send("stop")
 
@@ -162,11 +162,11 @@ class LocalProcess:
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """A process that is started in here has them blocked until ``work`` knows what to do."""
+    """Block SIGNALS in a process that is started here, until ``work`` has its handlers."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    multiprocessing.resource_tracker.ensure_running()  # whose own start would unblock them
+    multiprocessing.resource_tracker.ensure_running()  # starting it would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield

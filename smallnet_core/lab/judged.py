@@ -1,4 +1,4 @@
-"""A trained network judged on the whole test set, now or by its record; no torch."""
+"""Trained networks judged on the whole test set, now or as recorded; does not import torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A trained network by the record of its training."""
+    """A trained network, known by the record of its training."""
 
     recipe: Recipe
     record: Mapping[str, Any]
@@ -24,33 +24,33 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated(Network):
-    """What a trained network makes of all test images."""
+    """A trained network's results on all test images."""
 
-    device: str  # that it was judged on
+    device: str  # on which it was judged
     test_digest: str  # sha256 of the test set's content
     num_images: int
-    right: str  # which of the images: a bit each, the first one highest, in base64
-    confusion: Sequence[Sequence[int]]  # a row a true class, a column a predicted one
+    right: str  # which images: a bit each, the highest first, in base64
+    confusion: Sequence[Sequence[int]]  # rows: true classes; columns: predicted ones
     num_params: int
     num_nonzeros: int  # of the parameters
 
     @property
     def num_right(self) -> int:
-        """Images that are classified right."""
+        """Count the images that are classified correctly."""
         return sum(row[k] for k, row in enumerate(self.confusion))
 
     @property
     def accuracy_percent(self) -> float:
-        """Share of the test images that are classified right."""
+        """Return the percentage of test images that are classified correctly."""
         return 100 * self.num_right / self.num_images
 
 
-# What a record of the zoo has of it.
+# Of these fields, a zoo record keeps:
 JUDGED = ("test_digest", "num_images", "right", "confusion", "num_params", "num_nonzeros")
 
 
 def measurement(results: Sequence[Evaluated], **details: Any) -> Measurement:
-    """Make a measurement of accuracies in percent, a value a seed."""
+    """Build a measurement of accuracies in percent, one value per seed."""
     recipes = [result.recipe for result in results]
     return Measurement(
         values=tuple(result.accuracy_percent for result in results),
@@ -66,7 +66,7 @@ def measurement(results: Sequence[Evaluated], **details: Any) -> Measurement:
 
 
 def curve_measurement(network: Network, curve: Curve, accuracy: float) -> Measurement:
-    """Make a measurement of an accuracy on a network's curve, in percent."""
+    """Build a measurement from an accuracy, in percent, on a network's pruning curve."""
     recipe = network.recipe
     return Measurement(
         values=(accuracy,),
@@ -86,7 +86,7 @@ def curve_measurement(network: Network, curve: Curve, accuracy: float) -> Measur
 
 
 def provenance(networks: Sequence[Network]) -> dict[str, Any]:
-    """Tell where trained networks come from, a value a seed."""
+    """Collect where trained networks come from, one value per seed."""
     recipe, records = networks[0].recipe, [network.record for network in networks]
     return {
         "epochs": recipe.epochs,
@@ -99,7 +99,7 @@ def provenance(networks: Sequence[Network]) -> dict[str, Any]:
     }
 
 
-# Of a training's record, what a saved run keeps of each network.
+# Fields of a training's record that a saved run keeps.
 _KEPT = (
     "selection",
     "selected_epoch",
@@ -113,7 +113,7 @@ _KEPT = (
 
 
 def run_record(found: Evaluated) -> dict[str, Any]:
-    """Tell what a saved run keeps of a network, as JSON values; see ``runs.schema``."""
+    """Collect what a saved run keeps of a network, as JSON values; see ``runs.schema``."""
     recipe, record = found.recipe, found.record
     run = {
         "name": recipe.name,
@@ -128,5 +128,5 @@ def run_record(found: Evaluated) -> dict[str, Any]:
         "trained_on": record["environment"],
         "trained_at_commit": record["commit"],
     }
-    # Records of older trainings have no peak, those of diverged ones no weights.
+    # Older records have no peak memory, those of diverged trainings no weights.
     return as_json(run | {name: record.get(name) for name in _KEPT})

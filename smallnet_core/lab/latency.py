@@ -19,14 +19,14 @@ from smallnet_core.system.machine import (
 
 SECONDS_PER_ROW = 1.0
 MAX_ROUNDS = 200
-# Between two reference timings: they take a few percent of the time, and leave most caches alone.
+# Between reference timings, which then take a few percent of the time and rarely evict caches.
 SECONDS_PER_REFERENCE = 0.05
 
 
 def forward_pass(model: nn.Module, batch_size: int, device: torch.device) -> Callable[[], None]:
-    """Make a call that runs the network once, in float32 evaluation mode, and waits for the device.
+    """Return a call that runs the network once, in float32 evaluation mode, and synchronises.
 
-    Pixels are random, which does not change the time. Untimed warm-up happens here.
+    Pixels are random, which does not change the time. The warm-up happens here, untimed.
     """
     keep_freed_memory()
     with seeded(0, torch.device("cpu")):
@@ -45,22 +45,22 @@ def forward_pass(model: nn.Module, batch_size: int, device: torch.device) -> Cal
 
 
 def seconds_of(target: Callable[[], None]) -> float:
-    """Time one call."""
+    """Time one call, in seconds."""
     start = time.perf_counter()
     target()
     return time.perf_counter() - start
 
 
 def num_rounds(target: Callable[[], None]) -> int:
-    """Count rounds that fill about a second: at least one, at most MAX_ROUNDS."""
+    """Return how many rounds fill about a second: at least one, at most MAX_ROUNDS."""
     return max(1, min(MAX_ROUNDS, int(SECONDS_PER_ROW / seconds_of(target))))
 
 
 class Reference:
     """A fixed matrix product and a fixed convolution, timed between the rounds of something else.
 
-    What a machine's mood does to that, it does to them: comparisons take the ratio. ``setup`` is
-    for benchmark.pedantic, which calls it before each round, off the clock.
+    A machine that is slower today is slower at both, so comparisons use the ratio. ``setup`` is for
+    benchmark.pedantic, which calls it before each round, off the clock.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -84,7 +84,7 @@ class Reference:
         self._last = -SECONDS_PER_REFERENCE
 
     def setup(self) -> None:
-        """Time both, unless that was done a moment ago."""
+        """Time both, unless they were timed a moment ago."""
         if time.perf_counter() - self._last < SECONDS_PER_REFERENCE:
             return
         for name, target in self._targets.items():
@@ -92,13 +92,13 @@ class Reference:
         self._last = time.perf_counter()
 
     def row(self) -> dict[str, object]:
-        """Give what a timing's row says of it: medians, the machine's load, and its clock."""
+        """Return a row's fields: median reference times, the machine's load and its clock."""
         seconds = {name: statistics.median(found) for name, found in self._seconds.items() if found}
         return {"reference_seconds": seconds, **load_and_clock()}
 
 
 def interleaved_seconds(targets: Sequence[Callable[[], None]]) -> list[float]:
-    """Time targets in turns, so that a busy machine is busy for all; median seconds of each."""
+    """Time targets in turn, so that other load slows all of them; return each one's median."""
     rounds = min(map(num_rounds, targets))
     seconds: list[list[float]] = [[] for _ in targets]
     for _ in range(max(3, rounds)):

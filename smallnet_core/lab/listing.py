@@ -1,4 +1,4 @@
-"""What there is of the networks that claims need, and how long the rest would take."""
+"""List the trained networks that claims need: which exist, and what the others would take."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from smallnet_core.training.loop import IMAGE_SIDE, side_of_epoch
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What there is of a recipe's training."""
+    """How far a recipe's training has come."""
 
     text: str  # "zoo", "cache", "recorded", "checkpoint at epoch 7 of 25", "nothing"
-    is_done: bool = False  # no claim waits for it
+    is_done: bool = False  # claims can be judged
     has_weights: bool = False
     epochs_done: float = 0.0
 
 
 def state_of(cache: ModelCache, recipe: Recipe) -> State:
-    """Tell what cache and zoo have of a recipe; damaged entries are complaints of the cache."""
+    """Look a recipe up in cache and zoo; damaged entries go to the cache's complaints."""
     model = cache.load(recipe)
     if model is not None:
         return State(text=model.origin, is_done=True, has_weights=True)
@@ -43,7 +43,7 @@ def state_of(cache: ModelCache, recipe: Recipe) -> State:
 
 
 def to_do(states: Mapping[Recipe, State]) -> dict[Recipe, State]:
-    """What the claims lack of these, and of what that is pruned from."""
+    """Select the recipes to train: those that claims lack, and the ancestors that these need."""
     missing = [recipe for recipe, state in states.items() if not state.is_done]
     ancestors = {one for recipe in missing for one in recipe.ancestors()}
     return {
@@ -54,7 +54,7 @@ def to_do(states: Mapping[Recipe, State]) -> dict[Recipe, State]:
 
 
 def work_left(recipe: Recipe, epochs_done: float) -> float:
-    """In epochs of whole images; smaller ones take less time."""
+    """Count the work left in epochs of full-size images; smaller images count for less."""
     return sum(
         (side_of_epoch(recipe, epoch, IMAGE_SIDE) / IMAGE_SIDE) ** 2
         * min(1.0, max(0.0, epoch + 1 - epochs_done))
@@ -63,7 +63,7 @@ def work_left(recipe: Recipe, epochs_done: float) -> float:
 
 
 def seconds_left(recipe: Recipe, state: State, device: torch.device) -> float:
-    """Roughly, by a timing that all recipes of a network share."""
+    """Estimate the time left, roughly: all recipes of a network share one timing."""
     num_train, num_test = NUM_IMAGES[recipe.dataset]
     whole = estimate_seconds(
         recipe, num_train=num_train, num_test=num_test, device=device, rough=True
@@ -72,7 +72,7 @@ def seconds_left(recipe: Recipe, state: State, device: torch.device) -> float:
 
 
 def ordered(states: Mapping[Recipe, State], device: torch.device) -> list[Recipe]:
-    """Cheapest first; what they are pruned from comes before that."""
+    """Order recipes, the cheapest first, each after its ancestors."""
     costs = {
         recipe: 0.0 if state.is_done else seconds_left(recipe, state, device)
         for recipe, state in states.items()
@@ -86,7 +86,7 @@ def ordered(states: Mapping[Recipe, State], device: torch.device) -> list[Recipe
 def listing(
     wanted: Mapping[Recipe, Sequence[str]], settings: Settings, *, as_given: bool
 ) -> list[str]:
-    """A table of 80 columns: what there is of each recipe, who needs it, and what it would take."""
+    """Format a table of 80 columns: each recipe's state, how many claims need it, and its cost."""
     cache = ModelCache(settings.cache_dir)
     device = resolve_device(settings.device)
     states = {recipe: state_of(cache, recipe) for recipe in wanted}
@@ -109,7 +109,7 @@ def listing(
 
 
 def label(recipe: Recipe) -> str:
-    """Name network, optimizer, dataset, kind and seed in at most 38 characters."""
+    """Return network, optimizer, dataset, kind and seed in at most 38 characters."""
     kind = "dense" if recipe.kind == "pruned" else recipe.kind
     if (pruning := recipe.pruning) is not None:
         if pruning.importance != "magnitude":

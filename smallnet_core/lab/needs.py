@@ -1,4 +1,4 @@
-"""Which trained networks a claim is judged by, and which of them a command is to be about."""
+"""Find the trained networks that a claim is judged by, and select those that a command names."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Side = Mapping[str, Any]
 
 
 def recipes_of_side(side: Side, kind: str, num_seeds: int) -> list[Recipe]:
-    """The recipe of each seed of a side (see ``claims``), of its own kind where it names one.
+    """Find the recipe of each seed of a side (see ``claims``); a side may name its own kind.
 
-    Digits always take their quick ones. Raises NotMeasured where there is none of that kind: named
-    networks have tuned ones only.
+    Digits always use quick recipes. Raises NotMeasured where there is no recipe of that kind: named
+    (pruned) networks have only tuned ones.
     """
     kind = side.get("kind", kind)
     seeds = range(num_seeds)
     if "recipe" in side:
         if kind != "tuned":
-            raise NotMeasured("pruned networks are compared with those of tuned recipes")
+            raise NotMeasured(f"pruned networks have only tuned recipes, no {kind} ones")
         return [find_pruned(side["recipe"], side["dataset"], seed) for seed in seeds]
     dataset = side["dataset"]
     kind = "quick" if dataset == "digits" else kind
@@ -34,7 +34,7 @@ def recipes_of_side(side: Side, kind: str, num_seeds: int) -> list[Recipe]:
 
 
 def sides_of(claim: Claim) -> list[Side]:
-    """The trained networks that a claim is about, those of a "best of" each; often none."""
+    """List the trained networks that a claim is about, with all of a "best of"; often none."""
     details = claim.details
     row = {"dataset": claim.dataset, "network": claim.network, "optimizer": claim.optimizer}
     if claim.not_measured:
@@ -46,7 +46,7 @@ def sides_of(claim: Claim) -> list[Side]:
         return [one for side in compared for one in side.get("best_of", (side,))]
     if "best_of" in details:
         return list(details["best_of"])
-    if claim.metric == "accuracy_spread_points":  # of the optimizers, by recipes of equal effort
+    if claim.metric == "accuracy_spread_points":  # over the optimizers, with equal effort
         return [row | {"optimizer": name, "kind": "equal"} for name in OPTIMIZER_NAMES]
     if claim.source == "Long training":
         return [row | {"kind": "long"}]
@@ -58,9 +58,9 @@ def sides_of(claim: Claim) -> list[Side]:
 
 
 def recipes_of_claim(claim: Claim, kind: str = "tuned", num_seeds: int = 1) -> list[Recipe]:
-    """The recipes that a claim needs, without their ancestors; none where that kind has none.
+    """List the recipes that a claim needs, without their ancestors; empty where there are none.
 
-    What is pruned in one shot is the network of the first seed.
+    One-shot pruning needs the network of the first seed only.
     """
     sides = sides_of(claim)
     if "recipes" not in claim.details and any("technique" in s for s in (claim.details, *sides)):
@@ -84,10 +84,10 @@ def select(
     recipe_kind: str = "tuned",
     num_seeds: int = 1,
 ) -> dict[Recipe, list[str]]:
-    """The recipes that claims need, by globs on the claims' ids (none: all), with who needs each.
+    """Select recipes by globs on claim ids (none: all), each with the ids that need it.
 
-    In the order of the globs, each after its ancestors. Raises ValueError, with the nearest names,
-    for what matches nothing.
+    They are in the order of the globs, each after its ancestors. Raises ValueError for a glob or a
+    name that matches nothing, with the nearest names.
     """
     claims = {**CLAIMS, **GOALS}
     if recipe_kind not in RECIPE_KINDS:
@@ -117,7 +117,7 @@ def select(
                     if claim_id not in needed_by:
                         needed_by.append(claim_id)
     if not out:
-        raise ValueError("no trained network of that kind is needed for the claims that are named")
+        raise ValueError("the selected claims need no trained network of that kind")
     return out
 
 

@@ -1,4 +1,4 @@
-"""``smallnet publish``: what the cache has trained, judged and put into the zoo."""
+"""``smallnet publish``: judge what the cache has trained and put it into the zoo."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from smallnet_core.records import NotMeasured
 from smallnet_core.training.progress import LogLines
 
 MAX_ZOO_BYTES = 48 * 2**20
-# What ships with its weights is one of these; of all else the record alone.
+# A network below either limit ships with its weights, any other as a record alone.
 MAX_WEIGHT_BYTES = 2 * 10**6
 MAX_PARAMS = 1_000_000
-_RECORD_BYTES = 100_000  # a training's curve, a bit an image, the confusion matrix of 100 classes
+_RECORD_BYTES = 100_000  # training curve, a bit per image, confusion matrix of 100 classes
 
 
 class NotPublishable(Exception):  # noqa: N818 - says what the network is
-    """A trained network that does not belong into the zoo; the message says why."""
+    """A trained network that does not belong in the zoo; the message says why."""
 
 
 def publish(
     recipes: Iterable[Recipe], settings: Settings, display: LogLines, *, zoo: Path = ZOO_DIR
 ) -> int:
-    """Put what the cache has trained into the zoo, and what it has of pruning curves.
+    """Put the cache's trained networks and pruning curves into the zoo.
 
-    Networks that are in the zoo already stay as they are. Returns the exit status, 1 where one was
-    refused.
+    Networks that are already in the zoo stay as they are. Return the exit status, 1 where a network
+    was refused.
     """
     bench = Workbench(settings)
     bench.cache.zoo = zoo
-    counts = dict.fromkeys(("published", "in the zoo already", "not trained", "refused"), 0)
+    counts = dict.fromkeys(("published", "already in the zoo", "not trained", "refused"), 0)
     for recipe in recipes:
         if bench.cache.recorded(recipe) is not None:
-            outcome = "in the zoo already"
+            outcome = "already in the zoo"
         elif bench.missing([recipe]):
             outcome = "not trained"
         else:
@@ -54,7 +54,7 @@ def publish(
                 display.line(f"{recipe}: not published: {reason}")
                 outcome = "refused"
         counts[outcome] += 1
-        if outcome in ("published", "in the zoo already"):
+        if outcome in ("published", "already in the zoo"):
             _publish_curves(bench, recipe, display)
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     for line in (*bench.cache.complaints, summary):
@@ -63,24 +63,24 @@ def publish(
 
 
 def _publish(bench: Workbench, recipe: Recipe) -> str:
-    """Publish one network and tell how; raises NotPublishable."""
+    """Publish one network and return a description; raises NotPublishable."""
     model = bench.model(recipe)
     commit = model.record["commit"] or {}
     if commit.get("dirty"):
         raise NotPublishable(
-            f"it was trained from changed files on top of commit {commit['id'][:12]}; "
+            f"it was trained with uncommitted changes on top of {commit['id'][:12]}; "
             "commit them and train again"
         )
     stored = stored_bytes(in_dtype(model.state_dict, torch.float16))["sparse_bytes"]
     is_small = stored < MAX_WEIGHT_BYTES or count_nonzeros(bench.network(model)) < MAX_PARAMS
     _check_room(bench.cache.zoo, _RECORD_BYTES + (stored if is_small else 0))
     accuracy = put_into_zoo(bench, model, with_weights=is_small)
-    what = "with its weights" if is_small else "its record alone"
+    what = "with its weights" if is_small else "record only"
     return f"published, {what}, {accuracy:.2f} %"
 
 
 def put_into_zoo(bench: Workbench, model: CachedModel, *, with_weights: bool) -> float:
-    """Judge a model as it ships, in float16, and write its entry; the accuracy in percent."""
+    """Judge a model as it ships, in float16, and write its entry; return accuracy in percent."""
     rounded = in_dtype(model.state_dict, torch.float16)
     found = bench.judge(dataclasses.replace(model, state_dict=in_dtype(rounded, torch.float32)))
     judged = {
@@ -97,7 +97,7 @@ def put_into_zoo(bench: Workbench, model: CachedModel, *, with_weights: bool) ->
 
 
 def _publish_curves(bench: Workbench, recipe: Recipe, display: LogLines) -> None:
-    """Copy the cache's curves of exactly the weights that the zoo's record names."""
+    """Copy the cache's curves that were measured on the weights in the zoo's record."""
     record = bench.cache.recorded(recipe)
     assert record is not None, "it was published"
     folder = bench.cache.zoo / "curves"
@@ -115,8 +115,8 @@ def _publish_curves(bench: Workbench, recipe: Recipe, display: LogLines) -> None
                 display.line(f"{path.name}: published")
     if num_other:
         display.line(
-            f"{recipe}: curves of other weights than the zoo's, left out: {num_other}; "
-            "pytest benchmarks -m pruning with an empty --model-cache measures the zoo's"
+            f"{recipe}: skipped {num_other} curves of other weights than the zoo's; run pytest "
+            "benchmarks -m pruning with an empty --model-cache to measure the zoo's"
         )
 
 

@@ -1,4 +1,4 @@
-"""``smallnet train``: trainings beside each other, each in a process of its own."""
+"""``smallnet train``: run trainings in parallel, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.training.progress import LogLines
 
-_LOOK_SECONDS = 0.1  # between two looks at the jobs
-_LOCK_SECONDS = 2.0  # between two looks at what somebody else is training
+_POLL_SECONDS = 0.1  # between polls of the jobs
+_RETRY_SECONDS = 2.0  # between polls of a recipe that another process is training
 
 
 class _Watched:
-    """What the table shows of a job."""
+    """A job's row in the live table."""
 
     def __init__(self, recipe: Recipe, running: LocalProcess) -> None:
         self.recipe = recipe
@@ -32,7 +32,7 @@ class _Watched:
         self.began = time.monotonic()
         self.accuracy = ""
 
-    def hear(self, kind: str, value: Any) -> None:
+    def update(self, kind: str, value: Any) -> None:
         if kind == "start":
             total, done = value
             self.steps_per_epoch = total / self.recipe.end_epoch
@@ -70,17 +70,17 @@ class _Queue:
         self.failed: set[Recipe] = set()
         self.num_trained = 0
         self.num_stopped = 0
-        self._look_again: dict[Recipe, float] = {}  # when, at what others are training
+        self._retry_at: dict[Recipe, float] = {}  # of recipes that other processes are training
 
     def start_next(self, start: Callable[[Job], LocalProcess]) -> bool:
-        """Start the first that can be; False where there is none now."""
+        """Start the first recipe that is ready; return False where none is."""
         for recipe in tuple(self.waiting):
             ancestors = set(recipe.ancestors())
             if ancestors & self.failed:
-                self._fail(recipe, "what it is pruned from failed")
+                self.fail(recipe, "the network it is pruned from failed")
                 continue
             busy = {*self.waiting, *(watched.recipe for watched in self.running)}
-            if ancestors & busy or time.monotonic() < self._look_again.get(recipe, 0.0):
+            if ancestors & busy or time.monotonic() < self._retry_at.get(recipe, 0.0):
                 continue
             if self.cache.load(recipe) is not None:
                 self.waiting.remove(recipe)
@@ -91,7 +91,7 @@ class _Queue:
                 with self.cache.lock(recipe, blocking=False):
                     pass
             except Busy:
-                self._come_back(recipe)
+                self._retry_later(recipe)
                 continue
             self.waiting.remove(recipe)
             job = Job(recipe=recipe, settings=self.settings, num_threads=self.num_threads)
@@ -101,8 +101,8 @@ class _Queue:
 
     def listen(self) -> None:
         for watched in tuple(self.running):
-            for kind, value in watched.running.told():
-                watched.hear(kind, value)
+            for kind, value in watched.running.messages():
+                watched.update(kind, value)
                 if kind == "note":
                     self.display.line(value)
                 elif kind == "epoch":
@@ -118,10 +118,10 @@ class _Queue:
 
     def _end(self, recipe: Recipe, how: str, text: str) -> None:
         if how == "failed":
-            self._fail(recipe, text)
+            self.fail(recipe, text)
         elif how == "busy":
             self.waiting.append(recipe)
-            self._come_back(recipe)
+            self._retry_later(recipe)
         elif how == "stopped":
             self.num_stopped += 1
             self.display.line(text)
@@ -129,16 +129,16 @@ class _Queue:
             self.num_trained += 1
             self.display.line(f"{recipe}: trained, {text}")
 
-    def _fail(self, recipe: Recipe, reason: str) -> None:
+    def fail(self, recipe: Recipe, reason: str) -> None:
         if recipe in self.waiting:
             self.waiting.remove(recipe)
         self.failed.add(recipe)
         self.display.line(f"{recipe}: failed: {reason.removeprefix(f'{recipe}: ')}")
 
-    def _come_back(self, recipe: Recipe) -> None:
-        if recipe not in self._look_again:
-            self.display.line(f"{recipe}: another process is training it, coming back later")
-        self._look_again[recipe] = time.monotonic() + _LOCK_SECONDS
+    def _retry_later(self, recipe: Recipe) -> None:
+        if recipe not in self._retry_at:
+            self.display.line(f"{recipe}: another process is training it, will try again later")
+        self._retry_at[recipe] = time.monotonic() + _RETRY_SECONDS
 
     def rows(self) -> list[str]:
         return [watched.row() for watched in self.running] + [self.summary()]
@@ -149,7 +149,7 @@ class _Queue:
             "running": len(self.running),
             "failed": len(self.failed),
             "stopped at a checkpoint": self.num_stopped,
-            "not begun": len(self.waiting),
+            "not started": len(self.waiting),
         }
         counts = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
         return f"of {self.total} to train: {counts}"
@@ -165,21 +165,21 @@ def train_all(
     minutes: float | None = None,
     start: Callable[[Job], LocalProcess] = LocalProcess,
 ) -> int:
-    """Train what the cache lacks, so many at once; the exit status.
+    """Train what the cache lacks, ``num_jobs`` at a time, and return the exit status.
 
-    0, 1 where one failed, 130 where SIGINT or SIGTERM ended it: then, as after so many ``minutes``,
-    each job has left a checkpoint. Raises OSError where the cache cannot be written, and
-    DatasetError, a ValueError, for data that is not what it should be.
+    The status is 0, 1 where a training failed, or 130 after SIGINT or SIGTERM; after these, and
+    when ``minutes`` are over, each job leaves a checkpoint. Raises OSError where the cache cannot
+    be written, and DatasetError, a ValueError, for data that is not what it should be.
     """
     started = time.monotonic()
     queue = _Queue(recipes, settings, display, num_threads)
     queue.cache.check_writable()
     for name in dict.fromkeys(recipe.dataset for recipe in queue.waiting):
-        try:  # once, before several jobs fetch it
+        try:  # once, before several jobs would fetch it
             load_dataset(name, data_dir=settings.data_dir, offline=settings.offline)
         except NotMeasured as reason:
             for recipe in [one for one in queue.waiting if one.dataset == name]:
-                queue._fail(recipe, str(reason))
+                queue.fail(recipe, str(reason))
     caught: list[int] = []
     asked = False
     with _handled(caught):
@@ -193,7 +193,7 @@ def train_all(
                 pass
             queue.listen()
             display.draw(queue.rows())
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
     display.draw([])
     for line in (*queue.cache.complaints, queue.summary()):
         display.line(line)
@@ -204,7 +204,7 @@ def train_all(
 
 @contextlib.contextmanager
 def _handled(caught: list[int]) -> Iterator[None]:
-    """SIGINT and SIGTERM are noted in ``caught``; a second one has its usual effect."""
+    """Collect SIGINT and SIGTERM in ``caught``; a second one has its usual effect."""
     before: dict[int, Any] = {}
 
     def note(number: int, _: object) -> None:

@@ -1,4 +1,4 @@
-"""What the zoo's records say where nothing can be measured: a workbench that looks things up."""
+"""Answer from the zoo's records where nothing can be measured: a workbench that looks things up."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.runs.file import check_run
 
-_MAX_SEEDS = 10  # that are looked for
+_MAX_SEEDS = 10  # looked up for each side
 
 
 class Records:
-    """Answers like a ``Workbench`` for every seed that is recorded, and trains and judges nothing.
+    """Answers like a ``Workbench``, for every recorded seed, without training or judging anything.
 
-    ``evaluated`` has the records that went into an answer, until somebody clears it.
+    ``evaluated`` collects the records that were used, until the caller clears it.
     """
 
     def __init__(self, settings: Settings, cache: ModelCache) -> None:
@@ -35,7 +35,7 @@ class Records:
         raise NotMeasured(f"no images of {name} are recorded")
 
     def recipes_of(self, side: Mapping[str, Any]) -> list[Recipe]:
-        """The recipe of each recorded seed of a claim's side; NotMeasured where there is none."""
+        """List the recorded recipes of a claim's side; NotMeasured where there are none."""
         asked = recipes_of_side(side, self.settings.recipe_kind, _MAX_SEEDS)
         found = [recipe for recipe in asked if self._find(recipe) is not None]
         if not found:
@@ -43,15 +43,15 @@ class Records:
         return found
 
     def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        """Nothing."""
+        """Return an empty list: nothing is trained here."""
         return []
 
     def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        """Those that are not recorded."""
+        """List the recipes that are not recorded."""
         return [recipe for recipe in recipes if self._find(recipe) is None]
 
     def model(self, recipe: Recipe) -> Evaluated:
-        """What the record says of the recipe; ValueError where it is not recorded."""
+        """Return the recorded results of the recipe; ValueError where it is not recorded."""
         found = self._find(recipe)
         if found is None:
             raise ValueError(f"{recipe} is not recorded")
@@ -59,10 +59,11 @@ class Records:
         return found
 
     def evaluate(self, recipes: Sequence[Recipe]) -> list[Evaluated]:
+        """Return the recorded results of each recipe; ValueError where one is not recorded."""
         return [self.model(recipe) for recipe in recipes]
 
     def curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve | None:
-        """The recorded accuracies of a network by pruned proportion, if there are any."""
+        """Return a network's recorded pruning curve, None where there is none."""
         key = recipe, technique, seed
         if key not in self._curves:
             record = self.cache.recorded(recipe)
@@ -73,7 +74,7 @@ class Records:
         return self._curves[key]
 
     def check_curves(self, wanted: Sequence[tuple[Recipe, str, int]]) -> None:
-        """Raise NotMeasured where there are any: no curve is measured here."""
+        """Raise NotMeasured for any ``wanted`` curve: none is measured here."""
         if wanted:
             recipe, technique, _ = wanted[0]
             raise NotMeasured(f"no {technique} curve of {recipe} is recorded")
@@ -93,7 +94,7 @@ class Records:
 
 
 def _evaluated(recipe: Recipe, record: dict[str, Any]) -> Evaluated:
-    """What the record says of its judging; some exception where that is not whole."""
+    """Build the results from a record; a record that is incomplete raises various exceptions."""
     judged = record["judged"]
     found = Evaluated(
         recipe=recipe,
@@ -104,7 +105,7 @@ def _evaluated(recipe: Recipe, record: dict[str, Any]) -> Evaluated:
     )
     check_run(run_record(found), "judged")
     if judged["accuracy_percent"] != found.accuracy_percent:
-        raise ValueError(f"{judged['accuracy_percent']} % is not what its matrix says")
+        raise ValueError(f"{judged['accuracy_percent']} % does not match its confusion matrix")
     if judged["test_digest"] != record["dataset_digests"]["test"]:
-        raise ValueError("it was judged on another test set than it was trained for")
+        raise ValueError("it was judged on another test set than the one recorded at training")
     return found

@@ -1,4 +1,4 @@
-"""The files that a report of a run is made of: its page, its Markdown, itself, and an index."""
+"""Write the files of a run's report: an HTML page, Markdown, the run as JSON, and an index."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _GENERATED = "<!-- Written by smallnet report: edits are lost. -->"
 
 
 def write_report(file: RunFile, folder: Path, comparison: Comparison | None = None) -> list[Path]:
-    """Write the page of a run, its Markdown, the run itself and the folder's index.
+    """Write a run's HTML page, its Markdown, the run itself and the folder's index: all or none.
 
-    All of them or none. Raises OSError for a folder that can't be written, ValueError for one whose
-    README.md is another's.
+    Return their paths. Raises OSError for a folder that cannot be written, and ValueError for one
+    whose README.md was not written by this function.
     """
     from smallnet_core.report.page import html_page, summary
 
@@ -44,19 +44,21 @@ def write_report(file: RunFile, folder: Path, comparison: Comparison | None = No
 
 
 def check_folder(folder: Path) -> None:
-    """Raises OSError where nothing can be written, ValueError for an index that is another's."""
+    """Raise OSError where nothing can be written, ValueError for a README.md that is not ours."""
     above = next(p for p in (folder, *folder.absolute().parents) if p.exists())
     if not above.is_dir():
-        raise NotADirectoryError(20, "is no folder", str(above))
+        raise NotADirectoryError(20, "is not a folder", str(above))
     if not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(13, "cannot be written", str(above))
     index = folder / "README.md"
     if index.exists() and _GENERATED not in index.read_text(encoding="utf-8", errors="replace"):
-        raise ValueError(f"{index}: is no index of reports, and would be lost; name another folder")
+        raise ValueError(
+            f"{index}: is not an index of reports and would be lost; name another folder"
+        )
 
 
 def _free_name(file: RunFile, folder: Path, run: bytes) -> str:
-    """<date>-<commit>-<machine>, with a number behind it where that is another run's."""
+    """Return <date>-<commit>-<machine>, with a number appended where another run has that name."""
     from smallnet_core.report.results import commit_name
 
     machine = str(file.machine.get("device_name") or "unknown")
@@ -71,7 +73,7 @@ def _free_name(file: RunFile, folder: Path, run: bytes) -> str:
 
 
 def _index(folder: Path, new: Mapping[str, str]) -> str:
-    """List all reports of the folder, the latest first, with the first words of each."""
+    """Return the index: the folder's reports, the latest first, each with its first sentence."""
     from smallnet_core.report.table import Table
 
     texts = {path.stem: path for path in folder.glob("*.md") if path.with_suffix(".html").exists()}
@@ -89,7 +91,7 @@ def _index(folder: Path, new: Mapping[str, str]) -> str:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write all files, or none: beside their places first."""
+    """Write all files or none, by renaming temporary ones; return their paths."""
     from smallnet_core.system.files import written_beside
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,9 +107,9 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 
 
 def draw(file: RunFile) -> tuple[dict[str, str], str]:
-    """Draw the figures of a run's networks, and of the shipped records for what it lacks.
+    """Draw the figures of a run's networks, with the shipped records for what the run lacks.
 
-    Returns SVG by name, and why there is none.
+    Return SVG texts by name, and the reason where there are none, else "".
     """
     from smallnet_core.figures.__main__ import read
     from smallnet_core.figures.one_shot import one_shot_figures

@@ -1,4 +1,4 @@
-"""The options of a run, as the workbench takes them, and what they have to be; no torch."""
+"""The options of a run, as the workbench takes them, and their checks; does not import torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRACKERS = ("wandb", "trackio", "tensorboard")  # each a package, and an extra o
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The options of a run; see the plugin for what each means."""
+    """The options of a run; the plugin's help says what each means."""
 
     recipe_kind: str = "tuned"
     num_seeds: int = 1
@@ -42,14 +42,14 @@ class Settings:
 
 
 def duration(seconds: float) -> str:
-    """Write "90 s", "12 min" or "3.5 h"."""
+    """Format seconds as "90 s", "12 min" or "3.5 h"."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def one_of(option: str, names: Iterable[str]) -> Callable[[str], str]:
-    """Return what takes one of the names; it raises ValueError for another."""
+    """Return a parser that accepts one of the names and raises ValueError for any other."""
 
     def check(text: str) -> str:
         if text not in names:
@@ -62,7 +62,7 @@ def one_of(option: str, names: Iterable[str]) -> Callable[[str], str]:
 def number(
     option: str, kind: Callable[[str], Any], expected: str, least: float
 ) -> Callable[[str], Any]:
-    """Return what takes a finite number from ``least`` on; it raises ValueError for another."""
+    """Return a parser that accepts finite numbers from ``least`` up, else raises ValueError."""
 
     def check(text: str) -> Any:
         try:
@@ -77,26 +77,26 @@ def number(
 
 
 def check_device(name: str) -> str:
-    """Return ``name``; ValueError where no device is called so. Whether it is there torch knows."""
+    """Return ``name``; ValueError where it cannot name a device. Existence is checked by torch."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
     return name
 
 
 def check_tracker(name: str) -> str:
-    """Return ``name``; ValueError where no tracker is called so, or its package is missing."""
+    """Return ``name``; ValueError for an unknown tracker or one whose package is missing."""
     one_of("--track", TRACKERS)(name)
     found = importlib.util.find_spec(name)
-    if found is None or found.origin is None:  # none: ./wandb, a folder of runs
+    if found is None or found.origin is None:  # no origin: ./wandb, a folder of runs
         raise ValueError(f"--track {name}: not installed; pip install 'smallnet[{name}]'")
     return name
 
 
 def data_folder(given: str | None) -> Path | None:
-    """Return the folder of ``--data-dir``; ValueError where it is none."""
+    """Return the folder of ``--data-dir``; ValueError where it is not a folder."""
     if given is None:
         return None
-    # A shell leaves the ~ of --data-dir=~/x alone; Path's own raises for an unknown ~user.
+    # Shells do not expand --data-dir=~/x; Path.expanduser raises for an unknown ~user.
     folder = Path(os.path.expanduser(given))
     if not os.path.isdir(folder):
         what = "is not a folder" if os.path.exists(folder) else "does not exist"
@@ -105,7 +105,7 @@ def data_folder(given: str | None) -> Path | None:
 
 
 def cache_folder(given: str | None) -> Path:
-    """Return where trained models are: ``given``, else SMALLNET_CACHE, else the user's cache.
+    """Return the folder of trained models: ``given``, else SMALLNET_CACHE, else the user's cache.
 
     Raises ValueError where a file is in its place.
     """

@@ -1,4 +1,4 @@
-"""Weights as files hold them: mostly empty tensors as a bit an entry and what is not zero."""
+"""Store weights compactly: mostly zero tensors as a bit mask and their nonzero values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-PACKED_FROM = 1024  # entries of a tensor: below it nothing is saved
+PACKED_FROM = 1024  # entries of a tensor; below that, packing saves nothing
 
 
 def pack(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, list[int]]]:
-    """The tensors as a file holds them, and the shapes of those that are packed.
+    """Pack tensors as a file holds them; return them and the shapes of those that were packed.
 
     A large floating tensor that is mostly zeros becomes ``NAME.kept``, a bit for each entry, and
-    ``NAME.values``, the entries that are not zero, in their order.
+    ``NAME.values``, its nonzero entries in order.
     """
     tensors: dict[str, Tensor] = {}
     shapes = {}
@@ -35,7 +35,7 @@ def pack(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
 
 
 def unpack(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
-    """The tensors that were given to ``pack``; LookupError or ValueError where they do not fit."""
+    """Restore what was given to ``pack``; LookupError or ValueError for inconsistent tensors."""
     out = dict(tensors)
     for name, shape in shapes.items():
         bits, values = out.pop(f"{name}.kept"), out.pop(f"{name}.values")
@@ -52,7 +52,7 @@ def unpack(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -
 
 
 def stored_bytes(state_dict: Mapping[str, Tensor]) -> dict[str, int]:
-    """Sizes of a network's file: with every entry, packed, and packed and compressed by zlib."""
+    """Compute the sizes of a network's file: dense, packed, and packed and compressed by zlib."""
     dense = {name: tensor.contiguous() for name, tensor in state_dict.items()}
     packed = safetensors.torch.save(pack(state_dict)[0])
     return {

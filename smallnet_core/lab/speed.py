@@ -1,6 +1,6 @@
-"""Training speed: our loop beside a plain one and the paper's own way, on the same images.
+"""Training speed: our loop, a plain one and the paper's, on the same images.
 
-A way is a function of a number of steps that runs them and returns images a second.
+Each is a ``Loop``, a function that runs a number of steps and returns images per second.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from smallnet_core.training.graphs import Step
 from smallnet_core.training.optimizers import build_optimizer
 from smallnet_core.training.start import dtype_of, network_of, set_up
 
-Way = Callable[[int], float]
+Loop = Callable[[int], float]
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
-def fast_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """Time our loop, always on images of full size."""
+def fast_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Loop:
+    """Return our loop, always on full-size images."""
     step, stream = _ours(recipe, dataset, device)
 
     def one() -> int:
@@ -44,8 +44,8 @@ def fast_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
     return _timed(one, device)
 
 
-def our_batches(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """Time what our loop trains on, made and thrown away."""
+def our_batches(recipe: Recipe, dataset: Dataset, device: torch.device) -> Loop:
+    """Return a loop that only makes the batches that ours trains on."""
     _, stream = _ours(recipe, dataset, device)
     return _timed(lambda: len(next(stream)[1]), device)
 
@@ -59,9 +59,9 @@ def _ours(recipe: Recipe, dataset: Dataset, device: torch.device) -> tuple[Step,
 
 
 class _PilImages(TorchDataset[tuple[Tensor, int]]):
-    """One image at a time through PIL, as torchvision's own CIFAR classes do it.
+    """One image at a time through PIL, as torchvision's CIFAR classes do it.
 
-    Shifted as the recipe says, and mirrored at random; nothing else of its augmentation.
+    Shifted as the recipe says and mirrored at random, without the rest of its augmentation.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe) -> None:
@@ -89,10 +89,10 @@ class _PilImages(TorchDataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.images[index])), self.labels[index]
 
 
-def paper_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """Time the paper's loop: DataLoader, PIL, float32, the loss read every step.
+def paper_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Loop:
+    """Return the paper's loop: DataLoader, PIL, float32, the loss read every step.
 
-    ``recipe`` is a paper recipe, and its AdaBound the authors' package.
+    ``recipe`` is a paper recipe; AdaBound is the authors' package.
     """
     if recipe.optimizer.name == "adabound":
         package = replace(recipe.optimizer, name="adabound_package")
@@ -100,19 +100,19 @@ def paper_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
     return _loader_loop(recipe, dataset, device, reads_loss=True, pin_memory=False)
 
 
-def plain_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Way:
-    """Time the recipe in a DataLoader loop as most people write it: PIL, float32, nothing waits."""
+def plain_loop(recipe: Recipe, dataset: Dataset, device: torch.device) -> Loop:
+    """Return the usual DataLoader loop: PIL, float32, and no step waits for the device."""
     pin_memory = device.type == "cuda"
     return _loader_loop(recipe, dataset, device, reads_loss=False, pin_memory=pin_memory)
 
 
 def _loader_loop(
     recipe: Recipe, dataset: Dataset, device: torch.device, *, reads_loss: bool, pin_memory: bool
-) -> Way:
-    """A loop over a DataLoader, in float32 and torch's default memory format.
+) -> Loop:
+    """Return a loop over a DataLoader, in float32 and torch's default memory format.
 
-    The paper loads with 4 worker processes; so does this on a GPU, if there are as many cores,
-    while on a CPU, where they would take the cores that train, images are loaded in between.
+    Like the paper it loads with 4 worker processes on a GPU, given as many cores. On a CPU, where
+    they would compete with the training, images are loaded in the main process.
     """
     num_workers = min(4, len(os.sched_getaffinity(0))) if device.type == "cuda" else 0
     loader = DataLoader(
@@ -122,7 +122,7 @@ def _loader_loop(
         num_workers=num_workers,
         pin_memory=pin_memory,
         persistent_workers=num_workers > 0,
-        # A fork of a process with CUDA's threads is not safe, and warns since Python 3.12.
+        # Forking a process with CUDA threads is unsafe, and warns since Python 3.12.
         multiprocessing_context="forkserver" if num_workers else None,
     )
     with seeded(recipe.seed, device):
@@ -143,12 +143,12 @@ def _loader_loop(
             loss.item()
         return len(y)
 
-    # While others had their turn, each worker has put two batches by.
+    # While the other loops ran, each worker prefetched two batches.
     return _timed(one, device, num_untimed=2 * num_workers)
 
 
-def _timed(one: Callable[[], int], device: torch.device, num_untimed: int = 0) -> Way:
-    """Repeats ``one``, which does a step and returns its number of images."""
+def _timed(one: Callable[[], int], device: torch.device, num_untimed: int = 0) -> Loop:
+    """Return a loop over ``one``, which does a step and returns its number of images."""
 
     def run(num_steps: int) -> float:
         for _ in range(num_untimed):
@@ -162,21 +162,21 @@ def _timed(one: Callable[[], int], device: torch.device, num_untimed: int = 0) -
     return run
 
 
-def steps_in(seconds: float, way: Way, batch_size: int) -> int:
-    """Count steps that take about so long, at least one; warms up, and times two of them."""
-    way(1)
-    return max(1, round(seconds * way(2) / batch_size))
+def steps_in(seconds: float, loop: Loop, batch_size: int) -> int:
+    """Return how many steps take about ``seconds``, at least one; warms up and times two steps."""
+    loop(1)
+    return max(1, round(seconds * loop(2) / batch_size))
 
 
 def summary(
     recipe: Recipe, rounds: Mapping[str, Sequence[float]], matmul_gflops: float
 ) -> dict[str, float]:
-    """Summarise rounds: medians over them of rates, ratios and shares.
+    """Summarise rounds: medians of rates, ratios and shares.
 
-    ``rounds`` has the images a second of "ours", "batches", "plain" and "papers", a value a round.
-    Utilisation is the multiply-adds that our loop does over those that matrix products would do in
-    the same time. A training step counts as three times its forward pass, which is what it would
-    cost if every layer passed a gradient on to the one before.
+    ``rounds`` has the images per second of "ours", "batches", "plain" and "papers", one value per
+    round. Utilisation is the ratio of the multiply-adds that our loop does to those that matrix
+    products do in the same time. A training step counts as three forward passes, its cost if every
+    layer passes a gradient back.
     """
     ours, batches, plain, papers = (rounds[k] for k in ("ours", "batches", "plain", "papers"))
     rate = statistics.median(ours)
@@ -202,7 +202,7 @@ def _median_ratio(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def optimizer_step(name: str, network: str, device: torch.device) -> Callable[[], None]:
-    """Make a call that updates the network's parameters from fixed gradients once, and waits."""
+    """Return a call that updates a network once, from fixed gradients, and synchronises."""
     with seeded(0, device):
         model = build_model(network).to(device)
         for p in model.parameters():

@@ -1,7 +1,7 @@
-"""Traces of first steps: what they hold, what they end as, and their files.
+"""Traces of first steps: their contents, their outcomes, and their files.
 
-A trace is kept as JSON by fingerprint, in the user's cache or shipped in ``zoo/traces``, as trained
-models are; new ones get there by ``write_trace(TRACES, trace(...))`` from a clean commit.
+Like trained models, traces are JSON files named by fingerprint, in the user's cache or shipped in
+``zoo/traces``; ship a new one with ``write_trace(TRACES, trace(...))`` from a clean commit.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from smallnet_core.lab.variants import Variant
 from smallnet_core.system.checked import parse
 from smallnet_core.system.files import replace_file
 
-# Predictions of one class among the probe's images, 254 of 256.
+# Share of the probe's images that one class is predicted for: at least 254 of 256.
 COLLAPSED_PERCENT = 99.0
 COLLAPSED_STEPS = 200
 LATE_STEPS = 200
-# Below ln(classes): three times the standard error of the mean over so many batches of 8, 0.015.
+# Below ln(classes): three standard errors (0.015) of the mean over LATE_STEPS batches of 8.
 LEARNT_LOSS = 0.05
 
 TRACES = ZOO_DIR / "traces"
 
 
 class Outcome(enum.StrEnum):
-    """What the steps of a variant end as."""
+    """How the first steps of a variant end."""
 
-    DIVERGED = "diverged"  # the loss is no number any more
-    ONE_CLASS = "one class"  # which is predicted for every image
-    CHANCE = "chance"  # several classes, and a loss that knows no more than their number
-    RECOVERS = "recovers"  # learns, after it predicted one class for long
+    DIVERGED = "diverged"  # the loss is no longer finite
+    ONE_CLASS = "one class"  # predicted for (almost) every image
+    CHANCE = "chance"  # several classes, with the loss of a uniform guess
+    RECOVERS = "recovers"  # learns after predicting one class for a while
     LEARNS = "learns"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The network after ``step`` steps, and the batches since the point before.
+    """The network after ``step`` steps, and the batches since the previous point.
 
-    At step 0 the batch is the first one, which fresh weights see. None stands for what is not
-    finite, and for an accuracy that was not taken there.
+    At step 0 the batch is the first one, seen by fresh weights. None stands for values that are not
+    finite, and for an accuracy that was not measured.
     """
 
     step: int
@@ -53,15 +53,15 @@ class Point:
     gradient_norm: float | None  # largest, of the whole gradient before clipping
     inner_gradient_norm: float | None  # largest, of all weights before the last layer
     dead_percent: float  # of all units, see dead_shares
-    worst_layer_dead_percent: float  # of the layer that has the most
-    most_predicted_percent: float  # of the probe's images, the class that most of them get
-    logit_spread: float | None  # standard deviation over the probe's images, mean over classes
+    worst_layer_dead_percent: float  # of the layer with the most
+    most_predicted_percent: float  # share of the most predicted class among the probe's images
+    logit_spread: float | None  # std over the probe's images, mean over classes
     accuracy_percent: float | None  # of the held-out images
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Facts:
-    diverged_at: int | None  # the first step whose loss was not finite, after which nothing ran
+    diverged_at: int | None  # the first step whose loss was not finite; the last one run
     seconds: float
     environment: Mapping[str, Any]
     commit: Mapping[str, Any] | None  # None outside git
@@ -70,16 +70,16 @@ class _Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace(_Facts):
-    """A variant's first steps, and where and when they were taken."""
+    """A variant's first steps, with where and when they were recorded."""
 
     variant: Variant
     points: tuple[Point, ...]
 
     @property
     def collapse(self) -> tuple[int, int] | None:
-        """From which step to which one class took 99 % of the probe's predictions; the longest.
+        """Return first and last step of the longest span with 99 % of predictions of one class.
 
-        None where it never lasted for 200 steps: fresh weights may begin so, and learn.
+        None where no span lasts 200 steps: fresh weights may begin like that and still learn.
         """
         longest, start = (0, 0), None
         for point in self.points:
@@ -92,12 +92,13 @@ class Trace(_Facts):
 
     @property
     def late_loss(self) -> float:
-        """Mean training loss of the last 200 steps; infinite where the loss was not finite."""
+        """Return the mean training loss of the last 200 steps; infinite where one is not finite."""
         late = [p.loss for p in self.points if p.step > self.points[-1].step - LATE_STEPS]
         return sum(math.inf if loss is None else loss for loss in late) / len(late)
 
     @property
     def outcome(self) -> Outcome:
+        """Classify how the steps end."""
         if self.diverged_at is not None:
             return Outcome.DIVERGED
         if self.collapse is not None and self.collapse[1] == self.points[-1].step:
@@ -109,7 +110,7 @@ class Trace(_Facts):
 
     @property
     def accuracy_percent(self) -> float:
-        """Of the held-out images, at the end."""
+        """Return the final accuracy on the held-out images."""
         found = self.points[-1].accuracy_percent
         assert found is not None, "the last point has it"
         return found
@@ -117,7 +118,7 @@ class Trace(_Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class _File(_Facts):
-    """A trace as its file has it: numbers by the names of a point's fields."""
+    """A trace as stored: a column of numbers for each field of a point."""
 
     trace_version: int
     recipe: Mapping[str, Any]
@@ -127,7 +128,7 @@ class _File(_Facts):
 
 
 def columns_of(points: Sequence[Point]) -> dict[str, list[int | float | None]]:
-    """The points' numbers, by the names of a point's fields."""
+    """Return a column of the points' numbers for each field."""
     return {field.name: [getattr(point, field.name) for point in points] for field in fields(Point)}
 
 
@@ -136,7 +137,7 @@ def _facts(found: _Facts) -> dict[str, Any]:
 
 
 def write_trace(folder: Path, found: Trace) -> Path:
-    """Write a trace as JSON, a column of numbers a line, whole or not at all; raises OSError."""
+    """Write a trace as JSON, one column per line, atomically; raises OSError."""
     variant = found.variant
     record = {
         "name": variant.name,
@@ -161,7 +162,7 @@ def _json_lines(values: Mapping[str, Any], indent: str) -> str:
 
 
 def read_trace(folder: Path, variant: Variant) -> Trace | None:
-    """Read the variant's trace, None where there is none; ValueError for a file that is not it."""
+    """Read the variant's trace; None where there is none, ValueError for any other file."""
     path = folder / variant.file_name
     try:
         text = path.read_bytes()
@@ -170,19 +171,19 @@ def read_trace(folder: Path, variant: Variant) -> Trace | None:
     try:
         found = parse(_File, text)
         if any(getattr(found, name) != value for name, value in variant.canonical().items()):
-            raise ValueError("of another recipe")
+            raise ValueError("it belongs to another recipe")
         names = [field.name for field in fields(Point)]
         rows = zip(*(found.points[name] for name in names), strict=True)
         points = tuple(Point(**dict(zip(names, row, strict=True))) for row in rows)
         if not points or points[-1].accuracy_percent is None:
-            raise ValueError("without an end")
+            raise ValueError("it has no final accuracy")
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a trace of {variant.name} ({error})") from error
     return Trace(variant=variant, points=points, **_facts(found))
 
 
 def find_trace(variant: Variant, folders: Sequence[Path], complaints: list[str]) -> Trace | None:
-    """The trace from the first folder that has one; a damaged file is a complaint, no trace."""
+    """Read the trace from the first folder that has one; report damaged files as complaints."""
     for folder in folders:
         try:
             found = read_trace(folder, variant)
@@ -195,7 +196,7 @@ def find_trace(variant: Variant, folders: Sequence[Path], complaints: list[str])
 
 
 def row_of(found: Trace) -> dict[str, Any]:
-    """What the report's table shows of a trace, as JSON values."""
+    """Return what the report's table shows of a trace, as JSON values."""
     first, last = found.points[0], found.points[-1]
     collapse = found.collapse
     recipe = found.variant.recipe

@@ -1,7 +1,7 @@
-"""Training curves and verdicts in an experiment tracker: wandb, trackio or tensorboard.
+"""Log training curves and verdicts to an experiment tracker: wandb, trackio or tensorboard.
 
-Each is an extra of its own name. Where it writes, and whether it is online, its own variables say
-(WANDB_MODE, WANDB_DIR; TRACKIO_DIR, TRACKIO_SPACE_ID); tensorboard's files go to ``./runs``.
+Each is an extra of the same name. Environment variables of its own say where it writes and whether
+it is online (WANDB_MODE, WANDB_DIR; TRACKIO_DIR, TRACKIO_SPACE_ID); tensorboard writes ``./runs``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COLUMNS = ("claim", "verdict", "measured", "paper", "unit")
 
 
 class Run(Protocol):
-    """A run of a tracker, opened by its name and its configuration."""
+    """A tracker's run, opened with a name and a configuration."""
 
     def log(self, values: Mapping[str, float], step: int) -> None: ...
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
@@ -62,10 +62,10 @@ def _wandb(name: str, config: Mapping[str, Any]) -> Run:
 def _trackio(name: str, config: Mapping[str, Any]) -> Run:
     import trackio
 
-    # Without its own watching of the machine, which would take part in what is timed.
+    # Without its monitoring of the machine, which would disturb timings.
     options = {"embed": False, "auto_log_cpu": False, "auto_log_gpu": False}
     found = _WandbRun(trackio, name, config, **options)
-    found.finish = trackio.finish  # which also forgets the run: it would end it again at exit
+    found.finish = trackio.finish  # also forgets the run, which it would finish again at exit
     return found
 
 
@@ -98,17 +98,17 @@ BACKENDS: dict[str, Callable[[str, Mapping[str, Any]], Run]] = {
 
 
 class Tracked(Progress):
-    """Progress that tells a tracker too; where that fails a note says so, and training goes on.
+    """Progress that also logs to a tracker; where that fails, it notes so and training continues.
 
-    A training that goes on from a checkpoint is a further run of the same name.
+    A training that resumes from a checkpoint is a new run of the same name.
     """
 
     def __init__(self, progress: Progress, backend: str) -> None:
         self.progress = progress
         self.backend = backend
         self.run: Run | None = None
-        self.step = progress.step  # type: ignore[method-assign]  # no detour in each step
-        # Now: a record's peak memory is of the training alone.
+        self.step = progress.step  # type: ignore[method-assign]  # no overhead in each step
+        # Imported now, so that it does not count towards a training's peak memory.
         self.works = True
         self._attempt(lambda: importlib.import_module(backend))
 
@@ -120,7 +120,7 @@ class Tracked(Progress):
         self.run = self._attempt(lambda: BACKENDS[self.backend](recipe.name, config))
 
     def epoch(self, result: Epoch) -> None:
-        """Log what the record keeps of an epoch, with the rate of its last step."""
+        """Log an epoch as recorded, with the learning rate of its last step."""
         self.progress.epoch(result)
         recipe, per_epoch, run = self.recipe, self.steps_per_epoch, self.run
         if run is None:
@@ -147,14 +147,14 @@ class Tracked(Progress):
             return _quietly(call)
         except Exception as error:
             self.works, self.run = False, None
-            self.note(f"{_failure(self.backend, error)}; this session goes on without it")
+            self.note(f"{_failure(self.backend, error)}; this session continues without it")
             return None
 
 
 def track_verdicts(backend: str, rows: Iterable[Mapping[str, Any]]) -> str | None:
-    """Log a session's rows as a table, and how many there are of each verdict.
+    """Log a session's rows as a table, with counts of the verdicts.
 
-    Returns a line where that fails.
+    Return an error message where that fails, else None.
     """
     table = [[row[name] for name in COLUMNS] for row in rows if row["claim"]]
 

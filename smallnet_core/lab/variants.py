@@ -1,4 +1,4 @@
-"""The trainings whose first steps are watched: the paper's, and one change of them at a time."""
+"""The trainings whose first steps are traced: the paper's, and variants with one change each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.recipes import Recipe, Schedule, find_recipe
 
-# Raised by whoever changes what a trace records, or how.
+# Increase it with every change of what a trace records, or how.
 TRACE_VERSION = 1
 
 NETWORKS = ("vgg16_s", "vit_s")
@@ -23,17 +23,17 @@ NUM_HELD_OUT = 2000  # training images, the last ones
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A training to be watched: the paper's, or one that differs from it in a single point."""
+    """A training to trace: the paper's, or one that differs from it in a single setting."""
 
     name: str  # "vgg16_s-warmup"
     change: str  # in words
     recipe: Recipe
-    surgery: str = ""  # of SURGERIES: a change of the fresh network that no recipe can name
+    surgery: str = ""  # of SURGERIES: a change of the fresh network that no recipe expresses
     num_steps: int = NUM_STEPS
-    drawn: bool = True  # in the figure, which has styles for nine
+    drawn: bool = True  # in the figure, which has styles for nine lines
 
     def canonical(self) -> dict[str, Any]:
-        """Give all that determines the trace, as JSON values."""
+        """Return everything that determines the trace, as JSON values."""
         return {
             "trace_version": TRACE_VERSION,
             "recipe": self.recipe.canonical(),
@@ -42,7 +42,7 @@ class Variant:
         }
 
     def fingerprint(self) -> str:
-        """Name the trace: 12 hexadecimal digits of the sha256 of ``canonical()``."""
+        """Return 12 hexadecimal digits of the sha256 of ``canonical()``."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -67,7 +67,7 @@ def _variants() -> Iterator[Variant]:
         rising = Schedule(name="constant", warmup_fraction=1000 / NUM_STEPS)
         yield variant("warmup", "warm-up, 1,000 steps", replace(paper, schedule=rising))
         falling = Schedule(name="linear")
-        # Where they end as the paper's way does, a figure of nine lines does without them.
+        # For VGG16_S these end as the paper's training does, and the figure has room for nine.
         drawn = network == "vit_s"
         yield variant(
             "schedule", "rate falling to 0", replace(paper, schedule=falling), drawn=drawn
@@ -95,7 +95,7 @@ def _variants() -> Iterator[Variant]:
         else:
             yield variant("small_positions", "position embedding 0.02", surgery="small_positions")
             yield variant("attention_scale", "attention scale 24^-0.5", surgery="attention_scale")
-            # A step of 128 takes ViT_S half a second on a CPU: two times the images of the others.
+            # A step of 128 takes ViT_S half a second on a CPU; still twice the others' images.
             yield variant("batch", "batch 128, 250 steps", large, num_steps=250)
 
 
@@ -107,24 +107,24 @@ def _from_paper(network: str, dataset: str) -> Recipe:
 VARIANTS = {variant.name: variant for variant in _variants()}
 
 
-# Surgery: what no recipe names
+# Changes that no recipe expresses
 
 
 def _default_weights(model: nn.Module) -> None:
-    """Every layer as torch draws it: uniform, with a third of He's variance."""
+    """Draw every layer's weights as torch does: uniform, with a third of He's variance."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.reset_parameters()
 
 
 def _small_positions(model: nn.Module) -> None:
-    """The position embedding with a deviation of 0.02, as vision transformers have it today."""
+    """Draw the position embedding with a deviation of 0.02, as is usual today."""
     assert isinstance(model, ViT)
     nn.init.normal_(model.pos_embedding, std=0.02)
 
 
 def _attention_scale(model: nn.Module) -> None:
-    """Logits of attention divided by the root of the head's dimension, not of all heads'."""
+    """Scale attention by the root of one head's dimension, not of all heads' together."""
     for module in model.modules():
         if isinstance(module, Attention):
             module.scale = (module.to_qkv.out_features // 3 // module.heads) ** -0.5

@@ -1,4 +1,4 @@
-"""What the benchmarks ask for: datasets, trained models and their judged logits, each made once."""
+"""Datasets, trained models and their results for the benchmarks, each made once per session."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from smallnet_core.training.loop import Diverged, Trained, train
 from smallnet_core.training.progress import Progress
 from smallnet_core.training.start import Source, network_of
 
-# Images (train, test) of each dataset, so that a training can be estimated before it is loaded.
+# Images (train, test) of each dataset, to estimate a training before the data are loaded.
 NUM_IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "digits": (1_297, 500)}
 
-# Images that the zoo's weights may have right or wrong otherwise than their record says: sums in
-# another order turn a few of 10,000.
+# By how many correct images the zoo's weights may differ from their record: another order of
+# summation changes a few predictions of 10,000.
 MAX_IMAGES_OFF = 10
 
 
 class WrongWeights(Exception):  # noqa: N818 - says what they are
-    """Weights of the zoo that are not as good as their record says; the message names them."""
+    """Weights of the zoo whose accuracy does not match their record; the message names them."""
 
 
 class Workbench:
@@ -55,22 +55,22 @@ class Workbench:
         self.progress = progress
         if settings.track is not None:
             self.progress = Tracked(progress or Progress(), settings.track)
-        self.stop = stop  # whether trainings are to end at a checkpoint
+        self.stop = stop  # whether trainings should end at a checkpoint
         self.device = resolve_device(settings.device)
         self.cache = ModelCache(settings.cache_dir)
         self.facts = environment(self.device)
-        self.commit = current_commit()  # now: it may be another one when a training ends
+        self.commit = current_commit()  # now: it may have changed when a training ends
         self.records = Records(settings, self.cache)
-        self.evaluated: dict[Recipe, Evaluated] = {}  # what this session has judged
+        self.evaluated: dict[Recipe, Evaluated] = {}  # judged in this session
         self._datasets: dict[str, Dataset | DatasetNotFound] = {}
         self._models: dict[Recipe, CachedModel] = {}
         self._curves: dict[tuple[Recipe, str, int], Curve] = {}
-        self._curve_seconds: dict[Recipe, float] = {}  # that measuring one takes, as estimated
+        self._curve_seconds: dict[Recipe, float] = {}  # estimates for one curve each
 
     def dataset(self, name: str) -> Dataset:
-        """The dataset, loaded and verified once; raises NotMeasured where it is not to be had.
+        """Return the dataset, loaded and verified once.
 
-        Raises DatasetError where it is there and wrong.
+        Raises NotMeasured where it is not available, and DatasetError where it is not as expected.
         """
         if name not in self._datasets:
             try:
@@ -81,18 +81,17 @@ class Workbench:
                 self._datasets[name] = reason
         found = self._datasets[name]
         if isinstance(found, DatasetNotFound):
-            raise found.with_traceback(None)  # else it grows with every test that asks
+            raise found.with_traceback(None)  # which would grow with every call
         return found
 
     def recipes_of(self, side: Mapping[str, Any]) -> list[Recipe]:
-        """The recipe of each seed of a side of a claim; raises NotMeasured where there is none."""
+        """Find the recipe of each seed of a claim's side; NotMeasured where there is none."""
         return recipes_of_side(side, self.settings.recipe_kind, self.settings.num_seeds)
 
     def to_train(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        """Which of the recipes neither cache nor zoo can give, and so have to be trained.
+        """List the recipes that neither cache nor zoo has, each after its missing ancestors.
 
-        What a missing one is pruned from comes before it. Raises NotMeasured without the data, and
-        where one of them would take longer than the budget allows.
+        Raises NotMeasured without the data, and where one would take longer than the budget.
         """
         missing: dict[Recipe, None] = {}
         for recipe in recipes:
@@ -105,9 +104,9 @@ class Workbench:
         return list(missing)
 
     def train(self, recipes: Sequence[Recipe], *, blocking: bool = True) -> None:
-        """Train and store each recipe; where another process is at it, wait and take its result.
+        """Train and store each recipe; if another process is training it, wait for its result.
 
-        Without ``blocking`` it raises Busy instead of waiting; Interrupted where ``stop`` says so.
+        Raises Busy instead of waiting without ``blocking``, and Interrupted when ``stop`` is true.
         """
         for recipe in recipes:
             self.dataset(recipe.dataset)
@@ -116,7 +115,7 @@ class Workbench:
                 self._models[recipe] = self._trained(recipe) if other is None else other
 
     def _trained(self, recipe: Recipe) -> CachedModel:
-        """Train and store a recipe that is locked."""
+        """Train and store a recipe whose lock is held."""
         dataset = self.dataset(recipe.dataset)
         checkpoint = self.cache.checkpoint(recipe)
         work = partial(
@@ -133,7 +132,7 @@ class Workbench:
         try:
             peak = peak_memory_mib(lambda: found.append(work()), self.device)
         except Diverged as failure:
-            # Judged in this session for what it is, and never cached as a success.
+            # Judged in this session as it is, but never cached.
             model = CachedModel(
                 recipe=recipe,
                 state_dict=failure.trained.state_dict,
@@ -143,7 +142,7 @@ class Workbench:
         else:
             model = self.cache.store(found[0], self.facts, dataset.digests, self.commit, peak)
             if "weights_sha256" not in model.record:
-                return model  # it could not be written: the checkpoint is all that is left
+                return model  # not written: keep the checkpoint
         checkpoint.unlink(missing_ok=True)
         return model
 
@@ -152,38 +151,38 @@ class Workbench:
             self.progress.note(line)
 
     def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
-        """Those that neither this session nor cache nor zoo has a trained network of."""
+        """List the recipes without a trained network in this session, the cache or the zoo."""
         return [recipe for recipe in recipes if self._load(recipe) is None]
 
     def model(self, recipe: Recipe) -> CachedModel:
-        """The trained network's weights and record; ValueError where there is none."""
+        """Return the trained network's weights and record; ValueError where there is none."""
         model = self._load(recipe)
         if model is None:
-            raise ValueError(f"{recipe} is not trained: train() comes first")
+            raise ValueError(f"{recipe} is not trained: call train() first")
         return model
 
     def curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve | None:
-        """What session or cache have of a trained network's accuracy by pruned proportion.
+        """Return a network's pruning curve from session or cache; None where there is none.
 
         Raises ValueError where the network is not trained.
         """
         key = recipe, technique, seed
         if key not in self._curves and not self.settings.retrain:
-            sha256 = self.model(recipe).record.get("weights_sha256")  # not where it diverged
+            sha256 = self.model(recipe).record.get("weights_sha256")  # absent where it diverged
             found = sha256 and self.cache.curve(self.cache.folder, *key, sha256)
             if found:
                 self._curves[key] = found
         return self._curves.get(key)
 
     def check_curves(self, wanted: Sequence[tuple[Recipe, str, int]]) -> None:
-        """Raises NotMeasured where measuring these curves would take longer than the budget.
+        """Raise NotMeasured where measuring these curves would take longer than the budget.
 
-        And, but for --retrain, where all of them are recorded.
+        Without --retrain, also raise it where all of them are recorded.
         """
         if not self.settings.retrain and all(self.records.curve(*one) for one in wanted):
             raise NotMeasured(
-                f"{len(wanted)} recorded curve{'s' if len(wanted) > 1 else ''} of "
-                f"{len(PROPORTIONS)} passes over the test images each: --retrain measures anew"
+                f"{len(wanted)} curve{'s' if len(wanted) > 1 else ''} already recorded, "
+                f"{len(PROPORTIONS)} passes over the test images each: --retrain measures again"
             )
         recipe = wanted[0][0]
         if recipe not in self._curve_seconds:
@@ -191,12 +190,12 @@ class Workbench:
                 self.network(self.model(recipe)), NUM_IMAGES[recipe.dataset][1], self.device
             )
         self.settings.check_budget(
-            f"pruning {recipe.network} by so many proportions",
+            f"measuring pruning curves of {recipe.network}",
             len(wanted) * self._curve_seconds[recipe],
         )
 
     def measure_curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve:
-        """A trained network's accuracy by pruned proportion, measured and kept in the cache."""
+        """Measure a trained network's accuracy by pruned proportion and store it in the cache."""
         model = self.model(recipe)
         dataset = self.dataset(recipe.dataset)
         of_network = [found for (one, *_), found in self._curves.items() if one == recipe]
@@ -219,19 +218,19 @@ class Workbench:
             try:
                 write_curve(self.cache.folder, found)
             except OSError as error:
-                self.cache.complaints.append(f"a curve of {recipe} was not kept ({error})")
+                self.cache.complaints.append(f"a curve of {recipe} was not saved ({error})")
         return found
 
     def evaluate(self, recipes: Sequence[Recipe]) -> list[Evaluated]:
-        """Each trained recipe on all test images, in float32 whatever it was trained in."""
+        """Judge each trained recipe on all test images, in float32 whatever it was trained in."""
         return [self._evaluate(recipe) for recipe in recipes]
 
     def run_records(self) -> list[dict[str, Any]]:
-        """What a saved file keeps of each network judged so far; see ``runs.schema``."""
+        """Collect what a saved run keeps of each network judged so far; see ``runs.schema``."""
         return [run_record(found) for found in self.evaluated.values()]
 
     def network(self, model: CachedModel) -> nn.Module:
-        """The trained network on the session's device, in evaluation mode."""
+        """Build the trained network on the session's device, in evaluation mode."""
         with torch.device("meta"):
             network = network_of(model.recipe, model.source.plan)
         network.load_state_dict(model.state_dict, assign=True)
@@ -258,7 +257,7 @@ class Workbench:
         )
         what = "training"
         if seconds > budget and self.cache.recorded(recipe) is not None:
-            what = "only a record, without weights, ships of it; training"
+            what = "the zoo has its record but not its weights; training"
         self.settings.check_budget(what, seconds)
 
     def _evaluate(self, recipe: Recipe) -> Evaluated:
@@ -270,19 +269,19 @@ class Workbench:
         return self.evaluated[recipe]
 
     def _check_record(self, found: Evaluated) -> None:
-        """Raises WrongWeights where the zoo's weights are not as good as their record says."""
+        """Raise WrongWeights where the zoo's weights do not match their record."""
         if self.records.missing([found.recipe]):
             return
         recorded = self.records.model(found.recipe)
         if recorded.test_digest != found.test_digest:
             raise WrongWeights(
-                f"{found.recipe.name}: recorded on a test set of digest "
-                f"{recorded.test_digest[:12]}, and this one's is {found.test_digest[:12]}"
+                f"{found.recipe.name}: recorded on a test set with digest "
+                f"{recorded.test_digest[:12]}, but this one has {found.test_digest[:12]}"
             )
         if abs(found.num_right - recorded.num_right) > MAX_IMAGES_OFF:
             raise WrongWeights(
-                f"{found.recipe.name}: the zoo's weights have {found.num_right:,} of "
-                f"{found.num_images:,} test images right, and their record says "
+                f"{found.recipe.name}: the zoo's weights classify {found.num_right:,} of "
+                f"{found.num_images:,} test images correctly, but their record says "
                 f"{recorded.num_right:,}"
             )
 

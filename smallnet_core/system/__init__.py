@@ -1,1 +1,1 @@
-"""The machine, and files that are whole or not there."""
+"""The machine, and files that are written atomically."""

@@ -1,4 +1,4 @@
-"""Read JSON files into dataclasses, by pydantic, which is loaded when the first one is read."""
+"""Read JSON files into dataclasses with pydantic, which is imported at the first read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], text: bytes) -> T:
-    """Make a dataclass of JSON, with exactly the types that it declares; fields it lacks are left.
+    """Parse JSON into a dataclass, with exactly the types that it declares; ignore other fields.
 
-    Raises ValueError, in one line, with the place in the file and what is wrong there.
+    Raises ValueError with one line: the place in the file and what is wrong there.
     """
     import pydantic
 

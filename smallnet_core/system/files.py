@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and locks in folders that several users share."""
+"""Write files atomically, and lock files in folders that several users share."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-LOCK_MODE = 0o666  # whatever the umask: the first user's lock file is for the others too
+LOCK_MODE = 0o666  # whatever the umask: other users open the same lock file
 
 
 @contextlib.contextmanager
 def written_beside(path: Path, *parts: bytes) -> Iterator[Path]:
-    """A temporary file beside ``path``, whole and on the disk; gone at the end unless moved.
+    """Write ``parts`` to a temporary file in the folder of ``path`` and sync it to disk.
 
-    It holds ``parts`` one after another. Raises OSError where it cannot be written.
+    Yield its path; delete it at the end unless it was moved. Raises OSError where it cannot be
+    written.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
     try:
@@ -26,7 +27,7 @@ def written_beside(path: Path, *parts: bytes) -> Iterator[Path]:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes it private; others read a shared folder as the umask lets them.
+        # mkstemp makes it private; in a shared folder others may read it, if the umask allows it.
         os.chmod(name, 0o666 & ~_umask())
         yield Path(name)
     finally:
@@ -35,16 +36,16 @@ def written_beside(path: Path, *parts: bytes) -> Iterator[Path]:
 
 
 def replace_file(path: Path, *parts: bytes) -> None:
-    """Write ``parts`` to ``path``, whose folder is made; raises OSError, and the old file stays."""
+    """Replace ``path`` by ``parts``, atomically; create its folder. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(path, *parts) as new:
         os.replace(new, path)
 
 
 def json_fields(record: Mapping[str, Any]) -> str:
-    """A JSON object with a field a line, sorted: the same bytes for the same record.
+    """Format a JSON object, one sorted field per line: equal records give equal bytes.
 
-    ValueError for a number that is not finite.
+    Raises ValueError for a number that is not finite.
     """
     lines = ",\n".join(
         f" {json.dumps(name)}: {json.dumps(record[name], sort_keys=True, allow_nan=False)}"
@@ -54,7 +55,7 @@ def json_fields(record: Mapping[str, Any]) -> str:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete half files of writers of ``path`` that were killed; none may be at work."""
+    """Delete temporary files of killed writers of ``path``; no writer may be running."""
     for left in path.parent.glob(f"{_prefix(path)}*"):
         left.unlink(missing_ok=True)
 
@@ -70,8 +71,8 @@ def _umask() -> int:
 
 
 def has_locks(folder: Path) -> bool:
-    """Tell whether files in ``folder`` can be locked; raises OSError where none can be made."""
-    import fcntl  # not on Windows, where saved runs can be read all the same
+    """Check whether files in ``folder`` can be locked; raises OSError if it is not writable."""
+    import fcntl  # absent on Windows, where saved runs can still be read
 
     with tempfile.TemporaryFile(dir=folder) as file, contextlib.suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

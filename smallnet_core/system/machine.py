@@ -1,4 +1,4 @@
-"""The machine that a run happens on: its device, its facts, and what can be measured on it."""
+"""The machine of a run: its devices, its facts, and what can be measured on it."""
 
 from __future__ import annotations
 
@@ -37,26 +37,28 @@ PACKAGES = (
 def resolve_device(name: str) -> torch.device:
     """Find the device named "auto", "cpu", "cuda" or "cuda:N"; "auto" takes a GPU if there is one.
 
-    A GPU has its index, as tensors on it do: "cuda" is the first. Raises ValueError for an unknown
-    name or a device that is not there.
+    The result has an index, like the device of a tensor: "cuda" is the first GPU. Raises ValueError
+    for an unknown name or a device that does not exist.
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    # Not left to torch.device, which wraps a large index around: "cuda:256" is cuda:0 there.
+    # Parsed here, as torch.device wraps large indices around: "cuda:256" becomes cuda:0.
     named = re.fullmatch(r"cpu|cuda(?::(0|[1-9][0-9]*))?", name)
     if named is None:
         raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:N")
     if name != "cpu":
         count = torch.cuda.device_count()
         if count == 0:
-            raise ValueError(f"device {name!r} is not there: torch sees no GPU on this machine")
+            raise ValueError(f"device {name!r} does not exist: torch finds no GPU on this machine")
         if int(named[1] or 0) >= count:
-            raise ValueError(f"device {name!r} is not there: GPUs 0 to {count - 1} are")
+            raise ValueError(
+                f"device {name!r} does not exist: this machine has GPUs 0 to {count - 1}"
+            )
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was given; a CPU always has."""
+    """Wait until the device has finished all queued work; does nothing on a CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -65,8 +67,8 @@ def synchronize(device: torch.device) -> None:
 def keep_freed_memory() -> None:
     """Tell glibc to keep large freed blocks for the next step.
 
-    By default it hands them back to the kernel, and the page faults of getting them again cost
-    about 15 % of a training step on a CPU. Elsewhere than on glibc this does nothing.
+    By default it returns them to the kernel, and the page faults of allocating them again cost
+    about 15 % of a training step on a CPU. Without glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -79,9 +81,9 @@ def keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Within, random numbers of the CPU and of ``device`` begin at ``seed``; after it as before.
+    """Seed the random numbers of the CPU and of ``device``; restore their state at the end.
 
-    Unlike torch.manual_seed it leaves other GPUs alone.
+    Unlike torch.manual_seed, this leaves other GPUs alone.
     """
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=gpus):
@@ -94,7 +96,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ieee_float32() -> Iterator[None]:
-    """Within, float32 convolutions on a GPU are float32: cuDNN would take TF32, of 10 bits."""
+    """Make float32 convolutions on a GPU use float32; cuDNN's default is TF32, with 10 bits."""
     conv = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # as torch sets it up
     before = conv.fp32_precision
     conv.fp32_precision = "ieee"
@@ -105,7 +107,7 @@ def ieee_float32() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out, be it what led to ``error``: CUDA graphs hide it behind their own."""
+    """Tell whether ``error`` or one of its causes, which CUDA graphs hide, is out of memory."""
     while error is not None:
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             return True
@@ -117,7 +119,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def memory_gib(device: torch.device) -> float:
-    """Tell all of the device's memory, in GiB; a CPU's is the machine's."""
+    """Return the device's total memory, in GiB; for a CPU the machine's."""
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory
     else:
@@ -126,10 +128,10 @@ def memory_gib(device: torch.device) -> float:
 
 
 def matmul_gflops(device: torch.device, dtype: torch.dtype) -> float:
-    """Time square matrix products, GFLOP/s with two operations a multiply-add, in 0.3 s.
+    """Time square matrix products for 0.3 s; return GFLOP/s, two operations per multiply-add.
 
-    The best of at least three: what a training step on this device, as it is now, can be compared
-    with.
+    The best of at least three: the speed that training on this device, in its present state, can be
+    compared with.
     """
     side = 8192 if device.type == "cuda" else 1536
     a = torch.ones(side, side, dtype=dtype, device=device)
@@ -146,10 +148,10 @@ def matmul_gflops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def peak_memory_mib(work: Callable[[], object], device: torch.device) -> float | None:
-    """Do ``work`` and tell the most memory that was in use meanwhile.
+    """Do ``work`` and return the peak memory in use meanwhile, in MiB.
 
-    On a GPU that of tensors; on a CPU what is resident of the whole process, where memory that it
-    had freed before does not count. None where the system does not tell (for a CPU, Linux does).
+    On a GPU this counts tensors; on a CPU the resident memory of the whole process, without what it
+    had freed before. None where the system does not report it (on a CPU, only Linux does).
     """
     gc.collect()
     if device.type == "cuda":
@@ -159,26 +161,26 @@ def peak_memory_mib(work: Callable[[], object], device: torch.device) -> float |
         return torch.cuda.max_memory_allocated(device) / 2**20
     _return_freed_memory()
     try:
-        (PROC_SELF / "clear_refs").write_text("5")  # VmHWM starts anew: proc_pid_clear_refs(5)
+        (PROC_SELF / "clear_refs").write_text("5")  # resets VmHWM: proc_pid_clear_refs(5)
     except OSError:
         work()
         return None
     work()
     found = re.search(r"^VmHWM:\s+(\d+) kB$", (PROC_SELF / "status").read_text(), re.M)
-    assert found is not None, "who resets VmHWM shows it"
+    assert found is not None, "a kernel that resets VmHWM reports it"
     return int(found[1]) / 1024
 
 
 def _return_freed_memory() -> None:
-    """What was freed before goes back to the kernel, in spite of ``keep_freed_memory``."""
+    """Return freed memory to the kernel, in spite of ``keep_freed_memory``."""
     with contextlib.suppress(AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def energy_meter(device: torch.device) -> Callable[[], float] | None:
-    """Give a reading of the joules that a GPU has used since its driver started, through NVML.
+    """Return a function that reads the joules used since the GPU's driver started, through NVML.
 
-    None where that is not told: on a CPU, without the package nvidia-ml-py, before Volta.
+    None where there is no meter: on a CPU, without the package nvidia-ml-py, before Volta.
     """
     if device.type != "cuda":
         return None
@@ -186,7 +188,7 @@ def energy_meter(device: torch.device) -> Callable[[], float] | None:
         nvml = importlib.import_module("pynvml")
     except ImportError:
         return None
-    # By UUID: NVML counts GPUs that CUDA_VISIBLE_DEVICES hides too.
+    # By UUID, because NVML's indices include GPUs hidden by CUDA_VISIBLE_DEVICES.
     uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
 
     def joules() -> float:
@@ -202,7 +204,7 @@ def energy_meter(device: torch.device) -> Callable[[], float] | None:
 
 
 def environment(device: torch.device) -> Environment:
-    """Collect the facts of this machine that a time or an accuracy may depend on."""
+    """Collect the facts about this machine that a time or an accuracy may depend on."""
     cuda = device.type == "cuda"
     if cuda:
         device_name = torch.cuda.get_device_name(device)
@@ -227,7 +229,7 @@ def environment(device: torch.device) -> Environment:
 
 
 def _fp32_precision() -> dict[str, str]:
-    """What all that is trained, judged and timed here computes in."""
+    """Return the precision of float32 operations in trainings, evaluations and timings."""
     with ieee_float32():
         convolutions = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
     products = torch.backends.cuda.matmul.fp32_precision
@@ -235,7 +237,7 @@ def _fp32_precision() -> dict[str, str]:
 
 
 def _driver() -> str | None:
-    """The version of NVIDIA's driver, where Linux tells it."""
+    """Return the version of NVIDIA's driver, None where Linux does not report it."""
     try:
         text = DRIVER.read_text(encoding="utf-8")
     except OSError:
@@ -245,14 +247,14 @@ def _driver() -> str | None:
 
 
 def load_and_clock() -> dict[str, float | None]:
-    """The load average of the last minute and the mean clock of the cores, as far as told."""
+    """Return the last minute's load average and the cores' mean clock, None if not reported."""
     clocks = [float(found) for found in _cpuinfo("cpu MHz")]
     clock_mhz = sum(clocks) / len(clocks) if clocks else None
     return {"load_average": os.getloadavg()[0], "clock_mhz": clock_mhz}
 
 
 def _cpuinfo(key: str) -> list[str]:
-    """What Linux says of each core."""
+    """Return the values of ``key`` for each core; empty where there is no /proc/cpuinfo."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,1 +1,1 @@
-"""Trains a recipe's network: the loop, its start, its optimizers, and what it leaves."""
+"""Training of a recipe's network: start, optimizers, loop, checkpoints and evaluation."""

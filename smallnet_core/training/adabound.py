@@ -1,7 +1,7 @@
 """AdaBound, for eager steps and for CUDA graphs.
 
-Ours because the authors' package loses base_lrs in copies and checkpoints, and launches 962 kernels
-a step where 39 do (60 tensors).
+Our own, because the authors' package loses base_lrs in copies and checkpoints, and launches 962
+kernels per step where 39 are enough (60 tensors).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ class AdaBound(torch.optim.Optimizer):
 
     A schedule that changes ``lr`` scales ``final_lr`` by the same factor, ``lr / base_lr``; the
     ``base_lr`` of a group is its lr when it was added. Weight decay is L2, in the gradient. Steps
-    are counted by group: all of its parameters have a gradient at every step, or at none.
+    are counted by group: at every step all of its parameters have a gradient, or none.
 
-    With ``capturable`` a CUDA graph can hold the step: what changes from step to step, t and
-    ``lr``, is read from tensors on the parameters' device, where ``lr`` has to be one of them for
-    its changes to be seen. The same formulas, rounded elsewhere.
+    With ``capturable`` a CUDA graph can record the step: what changes between steps, t and ``lr``,
+    is read from tensors on the parameters' device; ``lr`` must be such a tensor for changes to take
+    effect. The formulas are the same, but round differently.
 
-    Raises ValueError for settings out of range, and for a base rate of 0: the bounds divide by it.
+    Raises ValueError for settings out of range, and for a base rate of 0, as the bounds divide by
+    it.
     """
 
     def __init__(
@@ -56,17 +57,18 @@ class AdaBound(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, whose ``lr`` becomes its base rate; ValueError for settings out of range."""
         settings = {**self.defaults, **param_group}
         check_ranges(settings, positive=("lr", "gamma"))
         super().add_param_group({"base_lr": float(settings["lr"]), **param_group})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what ``state_dict()`` of this class gave; ValueError for the package's."""
+        """Load a ``state_dict()`` of this class; ValueError for one of the authors' package."""
         for group in state_dict["param_groups"]:
             if missing := {"base_lr", *self.defaults} - group.keys():
                 raise ValueError(
-                    f"a group of this state has no {', '.join(sorted(missing))}: expected a state "
-                    "of this class, which one of the package adabound is not"
+                    f"a parameter group has no {', '.join(sorted(missing))}: expected a state dict "
+                    "of this class, not of the package adabound"
                 )
         super().load_state_dict(state_dict)
 
@@ -85,7 +87,7 @@ class AdaBound(torch.optim.Optimizer):
             if t is None:
                 t = torch.zeros((), device=params[0].device) if group["capturable"] else 0
             t += 1
-            for p in params:  # which share the tensor, after a checkpoint again
+            for p in params:  # all share this tensor, also after loading a checkpoint
                 self.state[p]["step"] = t
             if group["capturable"]:
                 self._update_capturable(group, t, params)
@@ -95,7 +97,7 @@ class AdaBound(torch.optim.Optimizer):
     def _moments(
         self, group: dict[str, Any], params: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """The averages m and v of the gradients, brought up to date."""
+        """Update and return the running averages m and v of the gradients."""
         beta1, beta2 = group["betas"]
         grads = [p.grad for p in params if p.grad is not None]
         m = [self.state[p]["exp_avg"] for p in params]
@@ -126,8 +128,8 @@ class AdaBound(torch.optim.Optimizer):
     ) -> None:
         beta1, beta2 = group["betas"]
         m, v = self._moments(group, params)
-        # In double: 1 - beta2^t would have four digits in float32. The rate multiplies last, where
-        # it may be 0, so that the bounds here are those of lr = 1.
+        # In double: in float32 1 - beta2^t would have four digits. The rate, which may be 0, is
+        # multiplied in last, so the bounds here are those of lr = 1.
         t = counter.double()
         start = (1 - beta2**t).sqrt() / (1 - beta1**t)
         bound = group["final_lr"] / group["base_lr"]
@@ -136,9 +138,9 @@ class AdaBound(torch.optim.Optimizer):
         in_upper, floor, out = (
             x.to(params[0].dtype) for x in (start / upper, lower / upper, -group["lr"] * upper)
         )
-        # _foreach_clamp takes no tensor: in units of the upper bound the clip is at 1, and above
-        # the lower one it is at 0. Without alpha _foreach_add_ would fetch the number from the
-        # device, as _foreach_sub_ always does.
+        # _foreach_clamp does not accept tensors: in units of the upper bound the clip is at 1, and
+        # relative to the lower one at 0. Without alpha, _foreach_add_ would copy the number from
+        # the device, as _foreach_sub_ always does.
         eta = torch._foreach_sqrt(v)
         torch._foreach_add_(eta, group["eps"])
         torch._foreach_reciprocal_(eta)

@@ -1,8 +1,8 @@
-"""What an interrupted training continues from: its state, and one file of it, without pickle.
+"""The state of a training, and its checkpoint file, which does without pickle.
 
-The file is the sha256 of what follows in hexadecimal, a line feed, and a safetensors image with the
-training's tensors, and its other facts as JSON in the metadata. Its modification time is the
-training's last sign of life, so that whoever resumes knows how much work was lost.
+The file is the sha256 of the rest in hexadecimal, a line feed, and a safetensors image of the
+training's tensors, with its other facts as JSON in the metadata. A running training touches the
+file, so that its modification time tells how much work an interruption lost.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.system.files import remove_leftovers, replace_file
 
 CHECKPOINT_SCHEMA = 1
-# Writing one takes as long as a GPU takes for half an epoch of a small network.
+# Between checkpoints: writing one takes as long as half an epoch of a small network on a GPU.
 CHECKPOINT_SECONDS = 60.0
-_SIGN_OF_LIFE_SECONDS = 1.0
+_TOUCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One point of the curves. Training figures are running means over augmented images."""
+    """One point of the training curve; training figures are running means over augmented images."""
 
     epoch: int  # from 1
     train_loss: float
     train_accuracy_percent: float
-    # Of the held-out images where the recipe holds some out; None for an epoch not evaluated.
+    # On held-out images where the recipe holds some out; None for epochs that are not evaluated.
     test_accuracy_percent: float | None
-    seconds: float  # of training; evaluation is not in it
+    seconds: float  # of training, without evaluation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interruption:
-    """A training that was cut off and went on from a checkpoint."""
+    """A training that was interrupted and resumed from a checkpoint."""
 
-    step: int  # steps done when it went on
-    lost_seconds: float  # of work after the checkpoint, by the checkpoint's last sign of life
+    step: int  # steps done when it resumed
+    lost_seconds: float  # of work after the checkpoint, by the file's modification time
 
 
 class UnusableCheckpoint(Exception):  # noqa: N818 - says what the file is
-    """A checkpoint that is damaged, or of another training; the message says which."""
+    """A checkpoint that is damaged or belongs to another training; the message says which."""
 
 
 class CheckpointFile:
     """The checkpoint of one recipe's training, at ``path``.
 
-    ``context`` are JSON facts that have to be the same for the training to go on to the same bits:
-    the data, the arithmetic, torch. Recipe and training version always have to.
+    ``context`` holds further facts, as JSON, that must be equal for a resumed training to reproduce
+    the same bits, such as data and dtype. Recipe, training version and torch version always must.
     """
 
     def __init__(self, path: Path, recipe: Recipe, context: Mapping[str, Any]) -> None:
@@ -73,12 +73,12 @@ class CheckpointFile:
             "torch": torch.__version__,
             **context,
         }
-        self._sign_of_life = 0.0
+        self._touched = 0.0
 
     def write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Replace the checkpoint; raises OSError where it cannot be written.
 
-        The older one stays until the new one is whole on the disk.
+        The old one stays until the new one is completely on disk.
         """
         whole = {"identity": self.identity, "facts": dict(facts)}
         metadata = {"smallnet": json.dumps(whole, sort_keys=True)}
@@ -86,13 +86,13 @@ class CheckpointFile:
         content = safetensors.torch.save(on_cpu, metadata=metadata)
         digest = hashlib.sha256(content).hexdigest().encode() + b"\n"
         replace_file(self.path, digest, content)
-        self._sign_of_life = time.monotonic()
+        self._touched = time.monotonic()
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any], float] | None:
-        """Tensors, facts, and the seconds of work after it that were lost; None without a file.
+        """Read tensors, facts, and the seconds of work lost after it; None where there is no file.
 
-        Raises UnusableCheckpoint for one that does not verify or is of another training, and
-        OSError for one that cannot be read.
+        Raises UnusableCheckpoint where it is damaged or belongs to another training, and OSError
+        where it cannot be read.
         """
         try:
             with open(self.path, "rb") as file:
@@ -107,22 +107,22 @@ class CheckpointFile:
             found = whole["identity"].get(key)
             if found != value:
                 raise UnusableCheckpoint(
-                    f"{self.path}: of another training, whose {key} is {found!r} and not {value!r}"
+                    f"{self.path}: belongs to another training: {key} is {found!r}, not {value!r}"
                 )
         lost_seconds = max(0.0, modified - whole["facts"]["time"])
         return safetensors.torch.load(content), whole["facts"], lost_seconds
 
-    def sign_of_life(self) -> None:
-        """Note on the file that work goes on, once a second at most."""
+    def touch(self) -> None:
+        """Update the modification time, at most once a second, to show that work goes on."""
         now = time.monotonic()
-        if now - self._sign_of_life >= _SIGN_OF_LIFE_SECONDS:
-            self._sign_of_life = now
+        if now - self._touched >= _TOUCH_SECONDS:
+            self._touched = now
             with contextlib.suppress(OSError):
                 os.utime(self.path)
 
 
 def steps_done(path: Path) -> int | None:
-    """How many steps a checkpoint is of, from its first bytes alone; None where there is none."""
+    """Read a checkpoint's number of steps from its header; None where there is no checkpoint."""
     try:
         with open(path, "rb") as file:
             start = file.read(1 << 20)  # more than any header takes
@@ -132,14 +132,14 @@ def steps_done(path: Path) -> int | None:
 
 
 def _metadata(content: bytes) -> dict[str, Any]:
-    # safetensors.torch.load leaves it out; the format: 8 bytes of length, then a JSON header.
+    # safetensors.torch.load omits it. The format: 8 bytes of length, then a JSON header.
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     metadata: dict[str, Any] = json.loads(header["__metadata__"]["smallnet"])
     return metadata
 
 
 def on_cpu(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the model's state dict on the CPU."""
+    """Copy the model's state dict to the CPU."""
     return {
         name: value.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
         for name, value in model.state_dict().items()
@@ -147,7 +147,7 @@ def on_cpu(model: nn.Module) -> dict[str, Tensor]:
 
 
 class TrainingState:
-    """All that changes while a training runs, and its way into a checkpoint and back."""
+    """Everything that changes while a training runs, to be saved in a checkpoint and restored."""
 
     def __init__(
         self,
@@ -160,18 +160,18 @@ class TrainingState:
         self.batches = batches
         self.device = device = batches.labels.device
         self.done = 0  # steps
-        # Of the epoch in progress; losses has a place for each of its steps.
+        # Of the epoch in progress; losses has one entry per step.
         self.losses = torch.zeros(batches.steps_per_epoch, device=device)
         self.hits = torch.zeros((), device=device, dtype=torch.int64)
         self.epoch_seconds = 0.0
         self.curve: list[Epoch] = []
-        self.best_epoch = 0  # from 1, of those in the curve; 0 where the recipe asks for none
+        self.best_epoch = 0  # from 1, in the curve; 0 where the recipe does not select it
         self.best_weights: dict[str, Tensor] = {}
-        self.seconds_before = 0.0  # in all, of the runs that were cut off, up to their checkpoint
+        self.seconds_before = 0.0  # in total, of interrupted runs up to their checkpoint
         self.interruptions: list[Interruption] = []
 
     def end_epoch(self, result: Epoch, *, keep_best: bool) -> None:
-        """Add ``result`` to the curve and clear the sums; the first of the best epochs is kept."""
+        """Add ``result`` to the curve and reset the sums; of equally good epochs keep the first."""
         self.curve.append(result)
         self.hits.zero_()
         self.epoch_seconds = 0.0
@@ -181,7 +181,7 @@ class TrainingState:
             self.best_epoch, self.best_weights = len(self.curve), on_cpu(self.model)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, optimizer, random states, the order of the data, the sums of the epoch."""
+        """Collect weights, optimizer, random states, the order of the data and the epoch's sums."""
         out = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         for index, slots in self.optimizer.state_dict()["state"].items():
             for key, value in slots.items():
@@ -196,7 +196,7 @@ class TrainingState:
         return out
 
     def facts(self) -> dict[str, Any]:
-        """What is no tensor, as JSON values."""
+        """Collect what is not a tensor, as JSON values."""
         slots = self.optimizer.state_dict()["state"]
         return {
             "done": self.done,
@@ -211,21 +211,21 @@ class TrainingState:
         }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Become what ``tensors()`` and ``facts()`` were taken of."""
+        """Restore the state that ``tensors()`` and ``facts()`` were taken from."""
         self.model.load_state_dict(_under("model.", tensors))
         slots = {int(index): dict(values) for index, values in facts["optimizer"].items()}
         params = [p for group in self.optimizer.param_groups for p in group["params"]]
         for name, value in _under("optimizer.", tensors).items():
             index, key = name.split(".", 1)
             p = params[int(index)]
-            # Laid out as its parameter: the file knows no strides, and mixed ones are slow.
+            # With its parameter's strides: the file has none, and mixed ones are slow.
             if value.shape == p.shape:
                 value = torch.empty_like(p, dtype=value.dtype).copy_(value)
             slots[int(index)][key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         best = _under("best.", tensors)
-        # In the model's order: the file has one of its own.
+        # In the model's order, which the file does not keep.
         self.best_weights = {name: best[name] for name in self.model.state_dict() if name in best}
         self.batches.restore(_under("batches.", tensors))
         torch.set_rng_state(tensors["random.cpu"])
@@ -249,7 +249,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class CheckpointKeeper:
-    """Writes a training's state to its file now and then, and finds it there again."""
+    """Writes a training's state to its file at intervals, and restores it from there."""
 
     def __init__(
         self, file: CheckpointFile, state: TrainingState, note: Callable[[str], None]
@@ -261,9 +261,9 @@ class CheckpointKeeper:
         self._start = self._kept = time.perf_counter()
 
     def resume(self) -> None:
-        """Restore the state that the file has, and note what was lost, or why it was not used.
+        """Restore the state from the file; note what was lost, or why the file was not used.
 
-        Then write one: whoever resumes next knows from it how much work was lost since.
+        Then write a new one, from which a later resumption can tell how much work was lost.
         """
         remove_leftovers(self.file.path)
         try:
@@ -274,16 +274,17 @@ class CheckpointKeeper:
         if found is not None:
             tensors, facts, lost_seconds = found
             self.state.restore(tensors, facts)
-            gone_on = Interruption(step=self.state.done, lost_seconds=lost_seconds)
-            self.state.interruptions.append(gone_on)
+            self.state.interruptions.append(
+                Interruption(step=self.state.done, lost_seconds=lost_seconds)
+            )
             self.note(
-                f"{self.file.recipe}: resumed after step {gone_on.step}, {lost_seconds:.1f} s of "
-                "work were lost"
+                f"{self.file.recipe}: resumed after step {self.state.done}, "
+                f"{lost_seconds:.1f} s of work were lost"
             )
         self.keep()
 
     def keep(self) -> float:
-        """Write a checkpoint; how long that took, in seconds."""
+        """Write a checkpoint; return how long that took, in seconds."""
         start = time.perf_counter()
         facts = self.state.facts()
         facts["seconds"] = self.state.seconds_before + start - self._start
@@ -293,15 +294,15 @@ class CheckpointKeeper:
         except OSError as error:
             if not self._failed:
                 self.note(
-                    f"{self.file.path}: checkpoint not written ({error}); the training goes on"
+                    f"{self.file.path}: checkpoint not written ({error}); the training continues"
                 )
             self._failed = True
         self._kept = time.perf_counter()
         return self._kept - start
 
     def keep_if_due(self) -> float:
-        """Write one if the last is CHECKPOINT_SECONDS old, else a sign of life; seconds it took."""
+        """Write one if the last is CHECKPOINT_SECONDS old, else touch it; return seconds taken."""
         if time.perf_counter() - self._kept >= CHECKPOINT_SECONDS:
             return self.keep()
-        self.file.sign_of_life()
+        self.file.touch()
         return 0.0

@@ -1,4 +1,4 @@
-"""What a training would cost here, from a few timed steps."""
+"""Estimate how long a training takes on this machine, from a few timed steps."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def estimate_seconds(
 ) -> float:
     """Estimate how long ``train`` would take here, from a few timed steps on blank images.
 
-    Stops after the first step when even a quarter of its time would make the whole take longer
-    than ``enough`` seconds: the large networks take seconds a step on a CPU. There a ``rough``
-    estimate is of smaller steps, the same for all of a network's recipes.
+    Large networks take seconds per step on a CPU, so timing stops after the first step if even a
+    quarter of its time would put the training above ``enough`` seconds. On a CPU, a ``rough``
+    estimate times smaller steps, once for all recipes of a network.
     """
-    # An evaluation is a forward pass over the test set; a training step is about three forwards,
-    # and takes as much less as its images are smaller.
+    # An evaluation is a forward pass over the test set; a training step costs about three of
+    # them, in proportion to the pixels of its images.
     epochs = range(recipe.first_epoch, recipe.end_epoch)
     train_epochs = (
         sum(side_of_epoch(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
@@ -38,8 +38,8 @@ def estimate_seconds(
     evaluations = sum(is_evaluated(recipe, epoch) for epoch in epochs)
     batch_size = recipe.batch_size if device.type == "cuda" or not rough else _ROUGH_BATCH
     steps = (train_epochs * num_train + evaluations * num_test / 3) / batch_size
-    # Neither the optimizer nor the number of classes changes a step's time by much, and the large
-    # networks take seconds a step on a CPU: their rows share one measurement.
+    # Neither the optimizer nor the number of classes changes a step's time by much, so recipes of
+    # one network share a measurement.
     stand_in = Recipe(
         kind="tuned",
         dataset="cifar10",
@@ -52,7 +52,7 @@ def estimate_seconds(
         dropout=None if rough else recipe.dropout,
         precision=recipe.precision,
     )
-    # Which channels are left changes the time, not only how many: at random is near enough.
+    # The time also depends on which channels are left, but random ones are close enough.
     pruning = recipe.pruning
     channels = pruning is not None and pruning.structure == "channels"
     max_params = pruning.max_params if pruning is not None and channels else None
@@ -70,15 +70,14 @@ def estimate_seconds(
 _TIMED_STEPS = 4
 _ROUGH_BATCH = 32  # images, on a CPU
 _ROUGH_STEPS = 2
-_step_seconds: dict[
-    tuple[str, int | None, str], list[float]
-] = {}  # this machine's, for this process
+# Timings of this process, by recipe, max_params and device.
+_step_seconds: dict[tuple[str, int | None, str], list[float]] = {}
 
 
 def _time_steps(
     recipe: Recipe, max_params: int | None, device: torch.device, hopeless: float, num_steps: int
 ) -> list[float]:
-    """Seconds of each of the first steps; of the first alone where that one is ``hopeless``."""
+    """Time each of the first steps; only the first where it takes longer than ``hopeless``."""
     keep_freed_memory()
     dtype = dtype_of(recipe, device)
     images = torch.zeros(recipe.batch_size, 3, 32, 32, dtype=torch.uint8)
@@ -91,7 +90,7 @@ def _time_steps(
         start = Start(model=model.train())
         _, _, step, batches = set_up(recipe, images, labels, device, dtype, start=start)
         ((x, y),) = batches.epoch(0)
-        if device.type == "cuda":  # the first step records, and is no measure
+        if device.type == "cuda":  # the first step records a graph
             step(x, y)
             hopeless = math.inf
         while len(seconds) < num_steps and not (seconds and seconds[0] > hopeless):

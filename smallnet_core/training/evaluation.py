@@ -1,4 +1,4 @@
-"""From logits to accuracy, confusion matrix and per-class report."""
+"""Compute logits, and from them accuracy, confusion matrix and per-class report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FLIPS = ("none", "mirror", "mirror_shift")
 
 
 def batch_size(device: torch.device) -> int:
-    """Tell how many images are judged at a time."""
+    """Return how many images are evaluated at a time."""
     # Small enough on a CPU that the activations stay in its cache: ResNet18 takes 90 s of a core
     # for 10,000 images at 100, and 136 s at 500.
     return 100 if device.type == "cpu" else 500
@@ -34,13 +34,13 @@ def predict(
 ) -> Tensor:
     """Compute logits (N, classes) float32 of uint8 images (N, 3, H, W), on the images' device.
 
-    Runs in evaluation mode and leaves the model's mode as it was; bfloat16 means autocast, and
-    float32 no TF32.
+    Runs in evaluation mode and restores the model's mode; bfloat16 means autocast, float32 is
+    without TF32.
 
-    ``flips`` averages the logits of several views of each image: with "mirror" it and its mirror
-    image; with "mirror_shift" this pair with weight 1/2, and with 1/4 each the pairs moved by one
-    pixel down and right, and up and left, the border reflected: six passes (K. Jordan, "94% on
-    CIFAR-10 in 3.29 seconds on a single GPU", 2024, section 3.5). Raises ValueError for other
+    ``flips`` averages the logits of several views of each image: "mirror" the image and its mirror
+    image; "mirror_shift" that pair with weight 1/2, and the pairs shifted by one pixel down and
+    right, and up and left, with weight 1/4 each, the border reflected: six passes (K. Jordan, "94%
+    on CIFAR-10 in 3.29 seconds on a single GPU", 2024, section 3.5). Raises ValueError for other
     names.
     """
     if flips not in FLIPS:
@@ -71,25 +71,25 @@ def _logits(model: nn.Module, x: Tensor, flips: str) -> Tensor:
 
 
 def accuracy_percent(logits: Tensor, labels: Tensor) -> float:
-    """Count rows of ``logits`` (N, classes) whose largest entry is at ``labels`` (N,), in %."""
+    """Compute the percentage of rows of ``logits`` (N, classes) with the maximum at ``labels``."""
     return 100.0 * (logits.argmax(1) == labels).sum().item() / len(labels)
 
 
 def packed_right(logits: Tensor, labels: Tensor) -> str:
-    """Which images are classified right: a bit each, the first one highest, as base64."""
+    """Encode which images are classified correctly: a bit each, the highest first, in base64."""
     right = (logits.argmax(1) == labels).cpu().numpy()
     return base64.b64encode(np.packbits(right).tobytes()).decode()
 
 
 def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
-    """Counts (classes, classes) int64 on the CPU: row the true class, column the predicted."""
+    """Count images by true class (row) and predicted class (column): int64, on the CPU."""
     classes = logits.shape[1]
     flat = labels * classes + logits.argmax(1)
     return torch.bincount(flat, minlength=classes**2).view(classes, classes).cpu()
 
 
 def report_value(confusion: Tensor, row: int | str, metric: str) -> float:
-    """Read one number of the paper's appendix D off a confusion matrix; shares are 0 to 1.
+    """Compute one number of the paper's Appendix D from a confusion matrix; shares are 0 to 1.
 
     ``row``: a class index, "macro_avg", "weighted_avg" or "accuracy"; ``metric``: "precision",
     "recall", "f1" or "support". A class that is never predicted has precision 0.

@@ -1,4 +1,4 @@
-"""A training step recorded once on a GPU and replayed: one launch instead of hundreds."""
+"""Training steps as CUDA graphs: recorded once and replayed, one launch instead of hundreds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from smallnet_core.system.machine import is_out_of_memory, synchronize
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-# Runs a function without effect, recording it; its outputs, and what repeats it into them.
+# Records a step without executing it; returns its outputs, and a function that replays into them.
 Record = Callable[[Step, Tensor, Tensor], tuple[tuple[Tensor, Tensor], Callable[[], None]]]
 
 WARM_UP_STEPS = 3
@@ -22,9 +22,9 @@ WARM_UP_STEPS = 3
 def record_cuda_graph(
     step: Step, x: Tensor, y: Tensor
 ) -> tuple[tuple[Tensor, Tensor], Callable[[], None]]:
-    """Record a CUDA graph; what other threads do meanwhile, pinning memory say, is no failure."""
+    """Record a CUDA graph, while other threads may use CUDA too, for example to pin memory."""
     graph = torch.cuda.CUDAGraph()
-    # torch.cuda.graph leaves its stream the current one when recording fails: the outer one not.
+    # If recording fails, torch.cuda.graph leaves its stream current; the outer context restores it.
     with (
         torch.cuda.device(x.device),
         torch.cuda.stream(torch.cuda.current_stream(x.device)),
@@ -35,15 +35,15 @@ def record_cuda_graph(
 
 
 class GraphedStep:
-    """``step`` as a CUDA graph, recorded when it first meets a shape of images.
+    """``step`` as a CUDA graph, recorded at the first batch of each image shape.
 
-    Recording needs a few steps before it, for libraries to choose their kernels and optimizers to
-    allocate their state; weights, state and random numbers are put back afterwards, so that a
-    training is the same as without. The returned tensors are overwritten by the next step. The
-    optimizer must be capturable, with its state in tensors and its rates in tensors that are
-    changed in place.
+    Recording needs a few warm-up steps, in which libraries choose kernels and optimizers allocate
+    their state; weights, state and random numbers are restored afterwards, so that training is the
+    same as without graphs. The returned tensors are overwritten by the next step. The optimizer
+    must be capturable, with its state in tensors and its rates in tensors that are changed in
+    place.
 
-    Where recording fails for another reason than memory, a warning says so and steps run eagerly.
+    Where recording fails, except for lack of memory, it warns and steps run eagerly.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class GraphedStep:
         self.model = model
         self.optimizer = optimizer
         self.record: Record | None = record
-        self.recording_seconds = 0.0  # so far, warm-up included
+        self.recording_seconds = 0.0  # so far, including warm-up
         # By shape of images: inputs, outputs, replay.
         self._recorded: dict[
             torch.Size,
@@ -86,12 +86,12 @@ class GraphedStep:
             if is_out_of_memory(error):
                 raise
             self.record = None
-            warnings.warn(f"no CUDA graph of a step, which run eagerly: {error}", stacklevel=3)
+            warnings.warn(f"cannot record a CUDA graph, steps run eagerly: {error}", stacklevel=3)
         synchronize(x.device)
         self.recording_seconds += time.perf_counter() - start
 
     def _warm_up(self, x: Tensor, y: Tensor) -> None:
-        """Run some steps and undo what they did."""
+        """Run some steps and undo their effects."""
         weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         slots = {
             (p, key): value.clone()
@@ -100,7 +100,7 @@ class GraphedStep:
         }
         devices = [x.device] if x.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            _beside(x.device, lambda: [self.step(x, y) for _ in range(WARM_UP_STEPS)])
+            _on_side_stream(x.device, lambda: [self.step(x, y) for _ in range(WARM_UP_STEPS)])
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 value.copy_(weights[name])
@@ -109,23 +109,25 @@ class GraphedStep:
                     if (p, key) in slots:
                         value.copy_(slots[p, key])
                     else:
-                        value.zero_()  # as every optimizer of ours begins
+                        value.zero_()  # how every optimizer here starts
 
 
 def recording_seconds(step: Step) -> float:
-    """How long ``step`` has been recorded so far, in seconds; 0 for one that is no graph."""
+    """Return how long ``step`` has been recording so far, in seconds; 0 for an eager step."""
     return step.recording_seconds if isinstance(step, GraphedStep) else 0.0
 
 
 def _tensors(values: dict[str, Any]) -> dict[str, Tensor]:
     found = {key: value for key, value in values.items() if isinstance(value, Tensor)}
     others = {key for key, value in values.items() if value is not None} - found.keys()
-    assert not others, f"state outside tensors cannot be replayed: {', '.join(sorted(others))}"
+    assert not others, (
+        f"optimizer state must be tensors to be replayed: {', '.join(sorted(others))}"
+    )
     return found
 
 
-def _beside(device: torch.device, run: Callable[[], Any]) -> None:
-    """Run on a stream of its own, as CUDA graphs want their warm-up."""
+def _on_side_stream(device: torch.device, run: Callable[[], Any]) -> None:
+    """Run on a separate stream, as the warm-up of CUDA graphs requires."""
     if device.type != "cuda":
         run()
         return

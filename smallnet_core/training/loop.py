@@ -41,25 +41,26 @@ from smallnet_core.training.progress import Progress
 from smallnet_core.training.start import Source, dtype_of, set_up, start_of
 
 IMAGE_SIDE = 32  # pixels, of every dataset
-EVALUATED_EPOCHS = 5  # of so many one is evaluated, where the last epoch counts in any case
+EVALUATED_EPOCHS = 5  # one in so many is evaluated, where the last epoch is selected anyway
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a training leaves: weights of the selected epoch on the CPU, and how it went."""
+    """The result of a training: the selected epoch's weights, on the CPU, and how it went."""
 
     recipe: Recipe
     state_dict: Mapping[str, Tensor]
     curve: tuple[Epoch, ...]
-    selected_epoch: int  # from 1, of those in the curve
-    dtype: torch.dtype  # that the loop computed in: bfloat16 means autocast
-    train_seconds: float  # of the steps alone, without those that were lost
+    selected_epoch: int  # from 1, in the curve
+    dtype: torch.dtype  # of the computations; bfloat16 means autocast
+    train_seconds: float  # of the steps alone, without lost ones
     total_seconds: float  # with setting up and evaluation
     interruptions: tuple[Interruption, ...] = ()
     plan: Plan = field(default_factory=list)  # of the channels that were removed
 
     @property
     def test_accuracy_percent(self) -> float:
+        """Return the accuracy of the selected epoch."""
         found = self.curve[self.selected_epoch - 1].test_accuracy_percent
         assert found is not None, "the selected epoch is always evaluated"
         return found
@@ -68,7 +69,7 @@ class Trained:
 class Diverged(Exception):  # noqa: N818 - an outcome of a training, judged as such
     """The loss or a weight is no longer finite; the message says at which step.
 
-    ``trained`` is what was left: such weights predict one class, and are judged by that.
+    ``trained`` is the result so far: its weights predict a single class, and are judged as such.
     """
 
     def __init__(self, message: str, trained: Trained) -> None:
@@ -77,11 +78,11 @@ class Diverged(Exception):  # noqa: N818 - an outcome of a training, judged as s
 
 
 class Interrupted(Exception):  # noqa: N818 - an outcome of a training, not an error
-    """Somebody asked the training to stop; its checkpoint has all that was done."""
+    """The training stopped on request; its checkpoint has all the work so far."""
 
 
 class BatchTooLarge(MemoryError):  # noqa: N818 - as torch.OutOfMemoryError says it
-    """A step does not fit into the memory of the device; the message names batch and memory."""
+    """A step does not fit into the device's memory; the message gives batch size and memory."""
 
 
 def train(
@@ -94,19 +95,19 @@ def train(
     sources: Mapping[Recipe, Source] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
-    """Train the recipe's network from scratch, or from where a ``checkpoint`` of it left off.
+    """Train the recipe's network, from scratch or from where its ``checkpoint`` left off.
 
-    A recipe that prunes begins from trained networks: ``sources`` has each of its ancestors.
+    A recipe that prunes starts from trained networks: ``sources`` holds each of its ancestors.
 
-    Nothing inside an epoch waits for a GPU: losses and hits stay there and are read once an epoch.
-    float32 is float32 on a GPU too, without TF32. The checkpoint is written every
-    CHECKPOINT_SECONDS and at the end; a training that was killed and started again ends with the
-    same bits on the same CPU and number of threads. It stays when the training ends, for whoever
-    keeps the result to remove. ``stop`` is asked after every step: when it says so, a checkpoint is
+    Within an epoch nothing waits for a GPU: losses and hits stay there and are read once per epoch.
+    float32 is without TF32 on a GPU. The checkpoint is written every CHECKPOINT_SECONDS and at the
+    end; a training that was killed and restarted ends with the same bits on the same CPU and
+    number of threads. The file remains after the training, for the caller to remove once the
+    result is saved. ``stop`` is called after every step: when it returns true, a checkpoint is
     written and Interrupted raised.
 
     Raises Diverged when a loss or a weight is not finite, BatchTooLarge when a step does not fit
-    into the memory, and ValueError when the recipe does not fit the dataset.
+    into memory, and ValueError when the recipe is for another dataset.
     """
     if recipe.dataset != dataset.name:
         raise ValueError(f"the recipe is for {recipe.dataset}, the dataset is {dataset.name}")
@@ -120,8 +121,8 @@ def train(
         judged_images, judged_labels = dataset.train_images[kept:], dataset.train_labels[kept:]
     judged_images, judged_labels = judged_images.to(device), judged_labels.to(device)
 
-    # The seed: of initial weights here, of dropout masks later.
-    with seeded(recipe.seed, device), ieee_float32(), _memory_named(recipe, device):
+    # Seeds the initial weights here and the dropout masks later.
+    with seeded(recipe.seed, device), ieee_float32(), _naming_batch_too_large(recipe, device):
         images, labels = dataset.train_images[:kept], dataset.train_labels[:kept]
         beginning = start_of(recipe, images, labels, sources or {})
         model, optimizer, step, batches = set_up(
@@ -214,7 +215,7 @@ def train(
 
 
 def _pause(keeper: CheckpointKeeper | None, stop: Callable[[], bool], stopped: str) -> float:
-    """Write a checkpoint where one is due, which takes so many seconds, and end if asked to."""
+    """Write a checkpoint if due and return the seconds taken; raise Interrupted on ``stop``."""
     seconds = keeper.keep_if_due() if keeper is not None else 0.0
     if stop():
         if keeper is not None:
@@ -224,11 +225,11 @@ def _pause(keeper: CheckpointKeeper | None, stop: Callable[[], bool], stopped: s
 
 
 def _divergence(model: nn.Module, losses: list[float], before: int) -> tuple[int, str] | None:
-    """At which step (from 1, the first after ``before``) an epoch went wrong, and how, or None."""
+    """Find the step (counted on from ``before``) at which an epoch diverged, and how, or None."""
     for step, loss in enumerate(losses, before + 1):
         if not math.isfinite(loss):
             return step, f"the loss is {loss}"
-    # The last update may have done it: no loss has seen that yet.
+    # The last update may have diverged without any loss showing it yet.
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             return before + len(losses), f"{name} is not finite"
@@ -236,27 +237,27 @@ def _divergence(model: nn.Module, losses: list[float], before: int) -> tuple[int
 
 
 @contextlib.contextmanager
-def _memory_named(recipe: Recipe, device: torch.device) -> Iterator[None]:
-    """Turns what torch raises where memory runs out into BatchTooLarge."""
+def _naming_batch_too_large(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Turn torch's out-of-memory errors into BatchTooLarge."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        # What the failed step held is not for the next training to do without.
+        # Frees what the failed step held, for the next training.
         traceback.clear_frames(error.__traceback__)
         if device.type == "cuda":
             torch.cuda.empty_cache()
         first_line = str(error).partition("\n")[0] or type(error).__name__
         raise BatchTooLarge(
             f"{recipe}: a step of {recipe.batch_size} images does not fit into the memory of "
-            f"{device}, {memory_gib(device):.1f} GiB in all; a recipe with a smaller batch_size "
-            f"does ({first_line})"
+            f"{device}, {memory_gib(device):.1f} GiB: use a recipe with a smaller batch_size "
+            f"({first_line})"
         ) from error
 
 
 def _digest(sources: Mapping[Recipe, Source]) -> str:
-    """sha256 of what a pruned network begins from: other weights leave other masks and channels."""
+    """Return the sha256 of a pruned network's sources, which determine its masks and channels."""
     digest = hashlib.sha256()
     for recipe, source in sources.items():
         digest.update(f"{recipe.name} {json.dumps(source.plan, sort_keys=True)}".encode())
@@ -267,7 +268,7 @@ def _digest(sources: Mapping[Recipe, Source]) -> str:
 
 
 def is_evaluated(recipe: Recipe, epoch: int) -> bool:
-    """Whether the network is judged after that epoch (from 0), unless it diverges there."""
+    """Tell whether the network is evaluated after ``epoch`` (from 0) even without divergence."""
     return (
         recipe.selection == "best_test_epoch"
         or (epoch + 1) % EVALUATED_EPOCHS == 0
@@ -276,7 +277,7 @@ def is_evaluated(recipe: Recipe, epoch: int) -> bool:
 
 
 def side_of_epoch(recipe: Recipe, epoch: int, full: int) -> int:
-    """The side of the images in that epoch (from 0), in pixels."""
+    """Return the side of the images in ``epoch`` (from 0), in pixels, at most ``full``."""
     side = full
     for share, pixels in recipe.resolutions:
         if epoch >= share * recipe.epochs:

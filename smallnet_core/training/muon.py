@@ -1,6 +1,6 @@
 """Muon for the weights between the first layer and the last, SGD for everything else.
 
-Ours because torch's takes matrices alone, one at a time, always in bfloat16.
+Our own, because torch's takes only matrices, one at a time, always in bfloat16.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalised(matrices: Tensor, *, steps: int = 5, dtype: torch.dtype | None = None) -> Tensor:
-    """Near U V^T of each matrix U S V^T (n, rows, columns), by Newton-Schulz iteration.
+    """Approximate U V^T of each matrix U S V^T (n, rows, columns) by Newton-Schulz iteration.
 
-    Each step maps a singular value s, at most 1 at first, to a s + b s^3 + c s^5: with the five
-    of the paper those beyond 0.01 of the norm end near 1. Zeros stay
-    zeros. ``dtype`` is that of the products, which on a GPU may be bfloat16; default: the
-    matrices' own.
+    Each step maps a singular value s, initially at most 1, to a s + b s^3 + c s^5: after the
+    paper's five steps, those above 0.01 of the norm are near 1. Zero matrices stay zero. ``dtype``
+    is that of the products, which may be bfloat16 on a GPU; default: the matrices' own.
     """
-    # Lying: the smaller Gram matrix. Contiguous: baddbmm takes ten times as long on a CPU else.
+    # More columns than rows give the smaller Gram matrix; contiguous, because baddbmm otherwise
+    # takes ten times as long on a CPU.
     x = matrices.mT.contiguous() if matrices.shape[1] > matrices.shape[2] else matrices
-    norm = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)  # at least the largest s
+    norm = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)  # an upper bound of the largest s
     x = (x / norm.clamp_min(1e-7)).to(dtype or matrices.dtype)
     for _ in range(steps):
         gram = x @ x.mT
@@ -47,9 +47,9 @@ class Muon(torch.optim.Optimizer):
     K. Jordan et al., 2024 (above). A group with ``orthogonal`` takes tensors of two or more
     dimensions, a convolution's as (out, in * height * width): every direction of the matrix moves
     by about ``lr``, and decay is decoupled, lr * weight_decay. With ``normalised`` each tensor is
-    scaled to the Frobenius norm sqrt(out) first and not decayed: for layers before a batch norm,
-    whose scale counts for nothing but their rate. A group without ``orthogonal`` is torch's SGD
-    with L2 decay. Matrices are made orthogonal in bfloat16 on a GPU, elsewhere in their own type
+    first scaled to the Frobenius norm sqrt(out) and not decayed: for layers before a batch norm,
+    whose scale only affects their effective rate. A group without ``orthogonal`` is torch's SGD
+    with L2 decay. Matrices are orthogonalised in bfloat16 on a GPU, elsewhere in their own dtype
     (bfloat16 takes 1.7 times as long on a CPU without AMX). ``lr`` may be a tensor on the
     parameters' device, which a CUDA graph reads at each replay. Raises ValueError for settings out
     of range.
@@ -76,6 +76,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; ValueError for settings out of range."""
         check_ranges({**self.defaults, **param_group})
         super().add_param_group(param_group)
 
@@ -109,7 +110,7 @@ class Muon(torch.optim.Optimizer):
     def _orthogonal(
         group: dict[str, Any], params: list[Tensor], updates: list[Tensor]
     ) -> list[Tensor]:
-        """The nearest orthogonal matrices; all of one shape together, in a few kernels."""
+        """Orthogonalise updates, all of one shape together, in a few kernels."""
         by_shape: dict[Any, list[int]] = defaultdict(list)
         for index, p in enumerate(params):
             by_shape[p.shape[0], p.shape[1:].numel(), p.dtype, p.device].append(index)
@@ -124,9 +125,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def muon_groups(settings: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
-    """Divide parameters: weights between the first layer and the last, the last's weight, the rest.
+    """Split parameters into three groups: inner layers' weights, the last layer's, the rest.
 
-    Muon's authors leave out the first layer and the last, whose sides are pixels and classes.
+    Like Muon's authors, leave out the first and the last layer, whose sides are pixels and classes.
     """
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     body = {id(layer.weight) for layer in layers[1:-1]}

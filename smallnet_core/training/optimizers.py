@@ -1,6 +1,6 @@
-"""Builds a recipe's optimizer and gives it its rates.
+"""Build a recipe's optimizer and set its learning rates.
 
-SGDM and Adam are torch's own, AdaBound and Muon are ours; the authors' AdaBound stays selectable as
+SGDM and Adam are torch's, AdaBound and Muon our own; the authors' AdaBound can be selected as
 ``adabound_package``.
 """
 
@@ -23,13 +23,13 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build the optimizer over the model's trainable parameters.
 
-    Without ``decay_norms_and_biases`` only tensors of two or more dimensions are decayed. Muon's
-    ``weight_decay`` is the share that a step at the full rate takes off, as the rates of its parts
-    lie orders of magnitude apart.
+    Without ``decay_norms_and_biases`` only tensors of two or more dimensions are decayed. For Muon,
+    ``weight_decay`` is the share removed by a step at the full rate, as the rates of its groups are
+    orders of magnitude apart.
 
-    With ``capturable`` a CUDA graph can hold a step: each group's ``lr`` is a 0-dim float32 tensor
-    on the parameters' device, to be filled before a replay. Raises ValueError for an unknown name,
-    and for the package's AdaBound as capturable.
+    With ``capturable`` a CUDA graph can record a step: each group's ``lr`` is a 0-dim float32
+    tensor on the parameters' device, to be filled before a replay. Raises ValueError for an unknown
+    name, and for a capturable ``adabound_package``.
     """
     groups = _groups(settings, model)
     on_gpu = all(p.is_cuda for group in groups for p in group["params"])
@@ -40,12 +40,12 @@ def build_optimizer(
     fused = True if capturable and on_gpu else None
     match settings.name:
         case "sgdm":
-            # Of torch's three kernels for it only the fused one reads lr on the device.
+            # Of torch's three implementations only the fused one reads lr on the device.
             return torch.optim.SGD(
                 groups, momentum=settings.momentum, nesterov=settings.nesterov, fused=fused
             )
         case "adam":
-            # AdamW is Adam with the decay outside the gradient; a class of its own in every torch.
+            # AdamW is Adam with decoupled decay; only newer versions of torch have it as an option.
             kind = torch.optim.AdamW if settings.decoupled else torch.optim.Adam
             return kind(
                 groups,
@@ -64,7 +64,9 @@ def build_optimizer(
             if settings.name == "adabound":
                 return AdaBound(groups, capturable=capturable, **own)
             if capturable:
-                raise ValueError("adabound_package would freeze its bounds in a graph: adabound")
+                raise ValueError(
+                    "a CUDA graph would freeze adabound_package's bounds: use adabound"
+                )
             import adabound
 
             # The package (0.0.5, 2019) calls overloads that torch deprecated in 1.5.
@@ -83,7 +85,7 @@ def build_optimizer(
 
 
 def _groups(settings: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
-    """Parameters by rate and decay."""
+    """Group the trainable parameters by rate and decay."""
     if settings.name == "muon":
         parts = muon_groups(settings, model)
     else:
@@ -104,6 +106,6 @@ def _groups(settings: Optimizer, model: nn.Module) -> list[dict[str, Any]]:
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
-    """Give each group its learning rate, in place where that is a tensor."""
+    """Set each group's learning rate, in place where it is a tensor."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate

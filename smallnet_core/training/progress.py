@@ -1,4 +1,4 @@
-"""What people see of trainings: bars under pytest, a live table of a queue, lines in a log."""
+"""Show trainings as they run: bars under pytest, a live table for a queue, lines in a log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Told of a training's steps (without their losses) and epochs; this one tells nobody."""
+    """Receives a training's steps (without losses) and epochs; the base class ignores them."""
 
     def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
     def note(self, line: str) -> None: ...
@@ -24,7 +24,7 @@ class Progress:
 
 
 class Notes(Progress):
-    """Where there is no terminal: only what a reader of the log has to know, a line each."""
+    """Progress without a terminal: only notes, one line each."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -35,9 +35,9 @@ class Notes(Progress):
 
 
 class ProgressBar(Notes):
-    """One bar a training on ``stream``, with the last epoch's loss and accuracies.
+    """One bar per training on ``stream``, with the last epoch's loss and accuracies.
 
-    The bar counts steps that were given to the device, so that drawing it never waits for one.
+    The bar counts steps queued on the device, so that drawing it never waits for the device.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -72,7 +72,7 @@ class ProgressBar(Notes):
 
 
 class LogLines:
-    """A queue's progress where there is no terminal: what happens, and every epoch, a line each."""
+    """A queue's progress without a terminal: one line for each event and each epoch."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -88,7 +88,7 @@ class LogLines:
 
 
 class LiveTable(LogLines):
-    """The same on a terminal: what happens stays, below it the rows of now, redrawn in place."""
+    """A queue's progress on a terminal: lines for events, and below them rows redrawn in place."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -106,7 +106,7 @@ class LiveTable(LogLines):
             self._replace(cut)
 
     def _replace(self, rows: list[str], above: str = "") -> None:
-        # Up to the first row's start, and clear what is below.
+        # Moves up to the start of the first row and clears everything below.
         back = f"\x1b[{len(self.rows)}F\x1b[J" if self.rows else ""
         self.stream.write(back + above + "".join(f"{row}\n" for row in rows))
         self.stream.flush()

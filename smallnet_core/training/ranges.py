@@ -1,4 +1,4 @@
-"""What our own optimizers refuse, as torch's do."""
+"""Check the settings of our own optimizers, as torch does for its own."""
 
 from __future__ import annotations
 

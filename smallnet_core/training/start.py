@@ -1,4 +1,4 @@
-"""All that a training has before its first step: network, masks, optimizer, step and batches."""
+"""Set up what a training needs before its first step: network, optimizer, step and batches."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from smallnet_core.system.machine import seeded
 from smallnet_core.training.graphs import GraphedStep, Step
 from smallnet_core.training.optimizers import build_optimizer
 
-WHITENING_IMAGES = 5000  # that a first layer is computed from, where the recipe asks for that
-IMPORTANCE_IMAGES = 2000  # whose gradients tell Taylor's importance of a channel
+WHITENING_IMAGES = 5000  # for a whitening first layer, where the recipe asks for one
+IMPORTANCE_IMAGES = 2000  # for the gradients of Taylor importance
 
-# bfloat16 rounds to 8 bits; it has to buy at least this much time to be worth that.
+# bfloat16 rounds to 8 bits, so it must be at least this much faster to be worth it.
 BFLOAT16_MIN_GAIN = 1.15
-_PROBE_BATCH = 8  # images, enough to tell: the gain at 128 is larger where there is one
+_PROBE_BATCH = 8  # images, enough to decide: any gain is larger at 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A trained network that another one is pruned from: its weights, and what it was pruned by."""
+    """A trained network to prune: its weights, and the plan that it was pruned by itself."""
 
     state_dict: Mapping[str, Tensor]
     plan: Plan = field(default_factory=list)
@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A network as it is before the first step, on the CPU."""
+    """A network before the first step, on the CPU."""
 
     model: nn.Module
     masks: Mapping[str, Tensor] = field(default_factory=dict)  # by parameter name
@@ -49,9 +49,9 @@ class Start:
 
 
 def dtype_of(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """Decide what "auto" precision means for this network here: bfloat16 where that gains time.
+    """Choose the dtype for this network on this device: with "auto", bfloat16 where it is faster.
 
-    A GPU has units for it from Ampere on. A CPU is asked by two steps in each, once a process.
+    GPUs have units for it from Ampere on. On a CPU, steps in both are timed, once per process.
     """
     if recipe.precision == "float32":
         return torch.float32
@@ -64,9 +64,9 @@ def dtype_of(recipe: Recipe, device: torch.device) -> torch.dtype:
 
 @functools.cache
 def bfloat16_gain(network: str) -> float:
-    """Time how much faster forward and backward of ``network`` are under autocast on this CPU.
+    """Measure how many times faster ``network`` trains under autocast on this CPU.
 
-    The best of two small batches each, after a warm-up; 0.1 to 3 seconds.
+    Compares the best of two small batches each, after a warm-up; takes 0.1 to 3 seconds.
     """
     cpu = torch.device("cpu")
     with seeded(0, cpu):
@@ -84,9 +84,9 @@ def bfloat16_gain(network: str) -> float:
 
 
 def network_of(recipe: Recipe, plan: Plan | None = None) -> nn.Module:
-    """Build the recipe's network with fresh weights from torch's global random state.
+    """Build the recipe's network, without the channels that ``plan`` removes.
 
-    Without the channels that ``plan`` removes.
+    Its weights are drawn from torch's global random state.
     """
     overrides = {} if recipe.dropout is None else {"dropout": recipe.dropout}
     network = build_model(recipe.network, NUM_CLASSES[recipe.dataset], **overrides)
@@ -96,7 +96,7 @@ def network_of(recipe: Recipe, plan: Plan | None = None) -> nn.Module:
 def start_of(
     recipe: Recipe, images: Tensor, labels: Tensor, sources: Mapping[Recipe, Source]
 ) -> Start:
-    """Make the network that training begins with: fresh, or pruned from one of ``sources``."""
+    """Build the network that training starts with: fresh, or pruned from one of ``sources``."""
     pruning = recipe.pruning
     if pruning is None:
         return Start(model=_fresh(recipe, [], images))
@@ -153,13 +153,13 @@ def step_function(
     dtype: torch.dtype,
     masks: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Step:
-    """Make a step: images and labels in; mean loss and hits out, as tensors on the device.
+    """Return a step: images and labels in; mean loss and hits out, as tensors on the device.
 
-    Weights that ``masks`` (by parameter name) leave out are zero again after every step.
+    Weights that ``masks`` (by parameter name) exclude are reset to zero after every step.
     """
     parameters = dict(model.named_parameters())
     masked = [parameters[name].detach() for name in masks]
-    # Laid out as the weights: mixed strides are slow.
+    # With the strides of the weights: mixed ones are slow.
     keeps = [torch.empty_like(w).copy_(m) for w, m in zip(masked, masks.values(), strict=True)]
 
     def step(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,11 +189,11 @@ def set_up(
     graphed: bool = True,
     start: Start | None = None,
 ) -> tuple[nn.Module, torch.optim.Optimizer, Step, TrainingBatches]:
-    """Put everything that a training needs before its first step onto the device.
+    """Build what a training needs before its first step, on the device.
 
-    On a GPU the step is a CUDA graph, whose outputs the next step overwrites, unless ``graphed`` is
-    False: hooks and kept losses need that. Initial weights come from torch's global random state
-    unless there is a ``start``, batches from the recipe's seed.
+    On a GPU the step is a CUDA graph, whose outputs the next step overwrites; hooks, and losses
+    that are kept, need ``graphed=False``. Without ``start`` the initial weights come from torch's
+    global random state; batches come from the recipe's seed.
     """
     start = start or start_of(recipe, images, labels, {})
     model = start.model.to(device).to(memory_format=torch.channels_last)

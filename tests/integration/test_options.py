@@ -219,4 +219,4 @@ def test_a_damaged_model_is_named_in_the_report_and_trained_again(suite, fake_tr
     result = suite.benchmarks(DIGITS)
     assert len(fake_training.trained) == 2
     text = " ".join(result.stdout.str().split())
-    assert f"damaged cache entry put aside as *.damaged-1: {weights}: sha256 is" in text
+    assert f"damaged cache entry renamed to *.damaged-1: {weights}: sha256 is" in text

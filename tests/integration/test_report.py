@@ -61,10 +61,10 @@ def test_what_changed_since_another_run_is_in_it(run, suite):
 
 def test_a_folder_that_cannot_be_one_is_refused_before_anything_is_measured(run, suite):
     (suite.pytester.path / "file").write_text("mine")
-    assert "is no folder" in suite.refusal(run("--report=file"))
+    assert "is not a folder" in suite.refusal(run("--report=file"))
     (suite.pytester.path / "mine").mkdir()
     (suite.pytester.path / "mine" / "README.md").write_text("# Mine\n")
-    assert "is no index of reports" in suite.refusal(run("--report=mine"))
+    assert "is not an index of reports" in suite.refusal(run("--report=mine"))
     tests = suite.pytester.path / "tests"
     tests.mkdir()
     (tests / "test_more.py").write_text("")
