@@ -1,9 +1,9 @@
 """Accuracies of trained networks, and what the paper concludes from them.
 
 Claims: Tables 2 to 5, Section 5.2 (VGG did not learn), Appendix D (per-class reports), and the
-comparisons of Sections 5 and 6; beside the paper, our own goals on the embedded digits. Hardware:
-on two cores the digits take two minutes and the zoo's networks seconds; what neither cache nor zoo
-has is trained if ``--train-budget`` allows it.
+comparisons of Sections 5 and 6; besides the paper, our own goals on the embedded digits. Hardware:
+on two cores the digits take two minutes and the zoo's networks seconds; networks that neither cache
+nor zoo has are trained if ``--train-budget`` allows it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.rows import Side, available, evaluated, side_of
+from benchmarks.rows import available, evaluated, is_one_shot, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, OPTIMIZER_NAMES, by_source
 from smallnet_core.claims.goals import DIGITS_GOALS, EQUAL_GOALS, LONG_GOALS
 from smallnet_core.lab.judged import measurement
-from smallnet_core.lab.needs import sides_of
+from smallnet_core.lab.needs import Side, sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Claim, Measurement, NotMeasured
 
@@ -29,31 +29,22 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.accuracy
 
 
-def needs_pruning(claim: Claim) -> bool:
-    sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
-    return any("technique" in side for side in (claim.details, *sides))
-
-
-def best_sides(side: Side) -> list[Side]:
-    return list(side.get("best_of", [side]))
-
-
 def best(measurements: Iterable[Measurement]) -> Measurement:
-    """The one with the highest mean over seeds."""
+    """Return the measurement with the highest mean over seeds."""
     return max(measurements, key=lambda found: found.mean)
 
 
 def best_of_several(
     claim: Claim, workbench: Workbench, benchmark: Any, sides: Sequence[Side]
 ) -> Measurement:
-    """The best of those sides that can be measured; NotMeasured where that does not suffice."""
+    """Measure the best of the available sides; NotMeasured where these do not suffice."""
     some = available(workbench, sides)
     found = map(measurement, evaluated(workbench, benchmark, some))
     return judging.best_of(claim, found, unmeasured=len(sides) - len(some))
 
 
 def row_of(claim: Claim) -> str | int:
-    """Which row of a per-class report the claim is about."""
+    """Return the row of a per-class report that the claim is about."""
     if "class_index" in claim.details:
         return int(claim.details["class_index"])
     return f"{claim.details['average']}_avg" if "average" in claim.details else "accuracy"
@@ -77,7 +68,7 @@ def test_table(claim_id, workbench, judge, benchmark):
 
 @pytest.mark.parametrize("claim_id", claim_params(by_source("Section 5.2")))
 def test_vgg_learns(claim_id, workbench, judge, benchmark):
-    """The paper says that no training got anywhere: the best of ours stands against that."""
+    """The paper says that no training made progress; the best of ours is the measurement."""
     claim = CLAIMS[claim_id]
     sides = [side_of(claim) | {"optimizer": optimizer} for optimizer in OPTIMIZER_NAMES]
     judge(claim, best_of_several(claim, workbench, benchmark, sides))
@@ -109,16 +100,15 @@ def test_per_class(claim_id, workbench, judge, benchmark):
     claim_params(
         claim
         for claim in by_source("Section 5.1", "Section 6")
-        if claim.metric.startswith("accuracy") and not needs_pruning(claim)
+        if claim.metric.startswith("accuracy") and not is_one_shot(claim)
     ),
 )
 def test_conclusion(claim_id, workbench, judge, benchmark):
-    """Sections 5.1 and 6: accuracies that are named, and differences between two of them."""
+    """Sections 5.1 and 6: accuracies and differences between two of them."""
     claim = CLAIMS[claim_id]
     if claim.metric == "accuracy_difference_points":
-        minuend, subtrahend = (
-            best_sides(claim.details[side]) for side in ("minuend", "subtrahend")
-        )
+        sides = (claim.details["minuend"], claim.details["subtrahend"])
+        minuend, subtrahend = (side.get("best_of", [side]) for side in sides)
         results = evaluated(workbench, benchmark, [*minuend, *subtrahend])
         found = list(map(measurement, results))
         a, b = best(found[: len(minuend)]), best(found[len(minuend) :])
@@ -133,7 +123,7 @@ def test_conclusion(claim_id, workbench, judge, benchmark):
 
 @pytest.mark.parametrize("claim_id", claim_params(LONG_GOALS.values()))
 def test_long(claim_id, workbench, judge, benchmark):
-    """What more epochs give, by recipes of their own."""
+    """Accuracies with more epochs."""
     claim = LONG_GOALS[claim_id]
     [results] = evaluated(workbench, benchmark, sides_of(claim))
     judge(claim, measurement(results))
@@ -157,5 +147,5 @@ def test_equal_effort(claim_id, workbench, judge, benchmark):
     ),
 )
 def test_cited(claim_id):
-    """Accuracies that the paper cites for networks which it does not train, nor do we."""
+    """Accuracies that the paper cites for networks that neither it nor this suite trains."""
     raise NotMeasured(CLAIMS[claim_id].not_measured)

@@ -1,6 +1,6 @@
-"""What the paper says of its datasets.
+"""What the paper says about its datasets.
 
-Claims: Section 2. Hardware: any, with CIFAR at hand. Takes seconds.
+Claims: Section 2. Hardware: any; needs CIFAR. Takes seconds.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def test_dataset(claim_id, workbench, judge, benchmark):
         "num_channels": [data.train_images.shape[1]],
         "num_classes": [len(train), len(data.class_names)],
         "num_superclasses": [len(data.coarse_names)],
-        # Judged by EXACT, these hold for every class or for none.
+        # One value per class, as the claim must hold for each.
         "images_per_class": (train + test).tolist(),
         "train_images_per_class": train.tolist(),
         "test_images_per_class": test.tolist(),
     }
-    # One value where all classes agree, as they should.
+    # Equal values of all classes, the expected case, become one.
     values = tuple(sorted({float(value) for value in counts[claim.metric]}))
     judge(claim, Measurement(values=values, unit=claim.unit, details={"digests": data.digests}))

@@ -1,10 +1,10 @@
-"""Why the paper's VGG and ViT did not learn with SGDM: its way, and one change of it at a time.
+"""Why the paper's VGG and ViT did not learn with SGDM: its recipe, and variants with one change.
 
 The paper: Section 5.2 (VGG16 made no progress), Tables 4 and 5 (ViT with SGDM: 10 % on CIFAR-10,
-1 % on CIFAR-100). Findings of our own: each row below says what 2,000 steps of the small networks
-end as, and a run that ends otherwise fails. Shipped traces are looked up in no time, on any
-hardware; with ``--retrain --train-budget 15`` a row takes one to three minutes of one CPU core
-(VGG16_S with Adam five), all of them three quarters of an hour.
+1 % on CIFAR-100). Our own findings: each row below says how 2,000 steps of a small network end, and
+a run that ends differently fails. Shipped traces are looked up instantly, on any hardware; with
+``--retrain --train-budget 15`` a row takes one to three minutes on one CPU core (VGG16_S with Adam
+five), all rows three quarters of an hour.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.failures
 
-# What each variant of smallnet_core.lab.failures was found to end as, a traces.Outcome.
+# The outcome (lab.traces.Outcome) that was found for each variant of lab.variants.
 FINDINGS = {
     "vgg16_s-paper": "one class",
     "vgg16_s-paper-cifar100": "one class",
-    "vgg16_s-rate": "one class",  # after it began to learn
+    "vgg16_s-rate": "one class",  # after some learning
     "vgg16_s-warmup": "one class",
     "vgg16_s-schedule": "one class",
     "vgg16_s-clip": "one class",
@@ -74,17 +74,17 @@ def test_first_steps(name, workbench, record_row, benchmark):
     record_row({**row, "finding": FINDINGS[name]})
     if row["outcome"] != FINDINGS[name]:
         pytest.fail(
-            f"{name} ends as {row['outcome']!r}, and was found to end as {FINDINGS[name]!r}: "
+            f"{name} ends with {row['outcome']!r}, expected {FINDINGS[name]!r}: "
             f"{row['most_predicted_percent']} % of predictions are of one class, the loss is "
-            f"{row['loss']:.4f}, {row['accuracy_percent']} % of the held-out images are right",
+            f"{row['loss']:.4f}, {row['accuracy_percent']} % of held-out images are correct",
             pytrace=False,
         )
 
 
 def traced(variant: Any, workbench: Workbench, benchmark: Any) -> Any:
-    """The variant's trace, made under the clock and kept in the user's cache where that works.
+    """Trace the variant, timed, and save the trace in the user's cache if possible.
 
-    Raises NotMeasured without the data, or the time.
+    Raises NotMeasured without the data, and where it exceeds the budget.
     """
     from smallnet_core.lab import failures, traces
 
@@ -98,5 +98,5 @@ def traced(variant: Any, workbench: Workbench, benchmark: Any) -> Any:
     try:
         traces.write_trace(workbench.cache.folder, found)
     except OSError as error:
-        workbench.cache.complaints.append(f"{variant.name} was traced, but not kept ({error})")
+        workbench.cache.complaints.append(f"{variant.name} was traced but not saved ({error})")
     return found

@@ -1,8 +1,8 @@
-"""How fast every network answers: one image (latency) and 256 images (throughput).
+"""Inference time of every network: one image (latency) and 256 images (throughput).
 
-No claim of the paper; what its small networks are for. Hardware: any, float32; a GPU is
-synchronised in every round. On a CPU the large networks take seconds for 256 images, and are timed
-on one only. Takes half a minute on two cores.
+Not a claim of the paper, but the purpose of its small networks. Hardware: any, float32; a GPU is
+synchronised in every round. On a CPU the large networks take seconds for 256 images, so they are
+timed on one image only. Takes half a minute on two cores.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from smallnet_core.records import NotMeasured
 
 pytestmark = pytest.mark.latency
 
-MAX_CPU_MULTIPLY_ADDS = 50e9  # of a pass: over a second of two cores with AVX2
+MAX_CPU_MULTIPLY_ADDS = 50e9  # per pass: over a second on two cores with AVX2
 
 
 @pytest.mark.parametrize("batch_size", [1, 256], ids=["batch1", "batch256"])
@@ -30,7 +30,7 @@ def test_forward_pass(network, batch_size, workbench, record_row, benchmark):
         model = build_model(network)
     large = batch_size > 1 and batch_size * multiply_adds(model) > MAX_CPU_MULTIPLY_ADDS
     if large and workbench.device.type == "cpu":
-        raise NotMeasured(f"a pass of {batch_size} images takes {network} seconds on a CPU")
+        raise NotMeasured(f"{network} takes seconds for a pass of {batch_size} images on a CPU")
     benchmark.group = "inference"
     target = forward_pass(build_model(network), batch_size, workbench.device)
     rounds, reference = num_rounds(target), Reference(workbench.device)

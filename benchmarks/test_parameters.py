@@ -1,8 +1,8 @@
 """Parameter counts and layer listings.
 
 Claims: Table 1 (counts), Abstract, Sections 1, 3.1, 3.2.1 to 3.2.3 and 6 (counts, depths), and
-Appendices A, B and C line by line. Hardware: any; nothing is computed, networks are built on the
-meta device. Takes about 20 seconds.
+Appendices A, B and C line by line. Hardware: any; networks are built on the meta device. Takes
+about 20 seconds.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ APPENDICES = {"Appendix A": "resnet18_s", "Appendix B": "vgg16_s", "Appendix C":
 
 
 def on_meta(claim: Claim) -> nn.Module:
+    """Build the claim's network on the meta device."""
     import torch
 
     from smallnet_core.models import build_model
@@ -46,6 +47,7 @@ def on_meta(claim: Claim) -> nn.Module:
 
 
 def count(network: nn.Module, metric: str) -> int:
+    """Compute one of the metrics in COUNTED."""
     from torch import nn
 
     from smallnet_core.models.layer_table import count_parameters, depth, multiply_adds
@@ -82,7 +84,7 @@ def test_count(claim_id, judge, benchmark):
 
 @functools.cache
 def listing(network: str) -> tuple[list[LayerRow], int, int]:
-    """The rows of torchsummary's listing, of their parameters the frozen, and those not listed."""
+    """Return torchsummary's rows, and the numbers of frozen and of unlisted parameters."""
     import torch
 
     from smallnet_core.models import build_model
@@ -109,7 +111,7 @@ def test_listing(claim_id, judge, benchmark):
         expected = claim.details["layer_type"], tuple(claim.details["output_shape"])
         row = rows[claim.details["index"] - 1] if claim.details["index"] <= len(rows) else None
         same = row is not None and (row.layer_type, row.output_shape) == expected
-        # Another layer there is no number that could be compared, and so a miss.
+        # Another layer in its place is a miss: there is no number to compare.
         value = row.num_params if row is not None and same else math.nan
         details = {"found": str(row)}
     else:
@@ -119,6 +121,7 @@ def test_listing(claim_id, judge, benchmark):
 
 
 def of_summary(summary: LayerSummary, num_frozen: int, quantity: str) -> float:
+    """Return a quantity of the lines under a listing."""
     names = {
         "total_params": summary.num_params,
         "trainable_params": summary.num_params - num_frozen,

@@ -1,9 +1,9 @@
-"""Pruning: the paper's curves, networks under a million parameters, lottery tickets, what it buys.
+"""Pruning: the paper's curves, networks under a million parameters, lottery tickets, and gains.
 
-Claims: Tables 6 and 7 and Figure 17 (one shot, no fine-tuning), the sentences of Sections 1 and 6
-on pruning; beside the paper, our goals for pruned and fine-tuned networks. Hardware: any. What
-cache and zoo have is judged or looked up; other curves are measured and networks trained as far as
-``--train-budget`` allows. A curve of ResNet18 is 21 passes over the test images.
+Claims: Tables 6 and 7 and Figure 17 (one shot, no fine-tuning), and what Sections 1 and 6 say about
+pruning; besides the paper, our goals for pruned and fine-tuned networks. Hardware: any. Networks
+and curves of cache and zoo are judged or looked up; others are trained or measured as far as
+``--train-budget`` allows. A curve takes 21 passes over the test images.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.rows import Side, available, evaluated, side_of
+from benchmarks.rows import available, evaluated, is_one_shot, side_of
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, by_source
 from smallnet_core.claims.goals import PRUNING_GOALS
 from smallnet_core.lab.judged import curve_measurement, measurement
+from smallnet_core.lab.needs import Side
 from smallnet_core.plugin import claim_params
+from smallnet_core.pruning.curve import TECHNIQUES, lost_at
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
 from smallnet_core.records import Claim, Measurement, NotMeasured
 
@@ -30,21 +32,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.pruning
 
-TECHNIQUES = ("l1_unstructured", "l1_structured", "global_unstructured", "random_unstructured")
-
-# Whose curves are measured: the paper's, and each small network's with its best checkpoint.
+# Networks whose curves are measured: the paper's, and each small one with its best optimizer.
 CURVES = {"resnet18": "adabound", "resnet18_s": "adabound", "vgg16_s": "sgdm", "vit_s": "adam"}
-# Of what is drawn; a point of ResNet18 takes most of a minute on two cores.
+# Seeds of random pruning; a point of ResNet18 takes most of a minute on two cores.
 NUM_SEEDS = {"resnet18": 1}
 SMALL_NUM_SEEDS = 3
 
 
-def is_one_shot(claim: Claim) -> bool:
-    sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
-    return any("technique" in side for side in (claim.details, *sides))
-
-
 def of_network(side: Side) -> Side:
+    """Return the row of a side's network, without what is pruned from it."""
     return {name: side[name] for name in ("dataset", "network", "optimizer")}
 
 
@@ -55,10 +51,10 @@ def curves(
     techniques: Sequence[str],
     seeds: Sequence[int] = (0,),
 ) -> list[Curve]:
-    """A curve for each technique and seed, of the network of this run's first seed.
+    """Obtain a curve for each technique and seed, of the network with this run's first seed.
 
-    What is not there is measured under the clock. Raises NotMeasured without the network, the
-    data, or the time that one of them takes.
+    Missing curves are measured and timed. Raises NotMeasured where network or data are missing or
+    a measurement exceeds the budget.
     """
     [recipe, *_] = workbench.recipes_of(of_network(side))
     wanted = [(recipe, technique, seed) for technique in techniques for seed in seeds]
@@ -68,7 +64,7 @@ def curves(
         if missing := workbench.to_train([recipe]):
             workbench.train(missing)
         workbench.check_curves([one for one in wanted if workbench.curve(*one) is None])
-    benchmark.group = "judging" if known else "evaluation"  # the one is a look-up
+    benchmark.group = "judging" if known else "evaluation"  # known: a look-up
 
     def obtain() -> list[Curve]:
         return [workbench.curve(*one) or workbench.measure_curve(*one) for one in wanted]
@@ -78,15 +74,11 @@ def curves(
 
 
 def on_curve(workbench: Workbench, side: Side, curve: Curve) -> Measurement:
-    """The accuracy of a side of a claim; without a technique that of the dense network."""
+    """Read the accuracy of a claim's side off a curve; without a proportion the dense one."""
     [recipe, *_] = workbench.recipes_of(of_network(side))
     proportion = side.get("proportion", 0.0)
     accuracy = mean(curve.accuracy_percent) if proportion == "mean" else curve.at(proportion)
     return curve_measurement(workbench.model(recipe), curve, accuracy)
-
-
-def techniques_of(sides: Sequence[Side]) -> list[str]:
-    return list(dict.fromkeys(side["technique"] for side in sides if "technique" in side))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +90,7 @@ def techniques_of(sides: Sequence[Side]) -> list[str]:
     ),
 )
 def test_one_shot(claim_id, workbench, judge, benchmark):
-    """Tables 6 and 7, the order of the techniques, and what Section 6 says of them."""
+    """Tables 6 and 7, the order of the techniques, and what Section 6 says about them."""
     claim = CLAIMS[claim_id]
     if claim.metric == "accuracy_percent":
         side = {**side_of(claim), **claim.details}
@@ -106,7 +98,7 @@ def test_one_shot(claim_id, workbench, judge, benchmark):
         judge(claim, on_curve(workbench, side, curve))
         return
     sides = [claim.details["minuend"], claim.details["subtrahend"]]
-    names = techniques_of(sides)
+    names = list(dict.fromkeys(side["technique"] for side in sides if "technique" in side))
     found = dict(zip(names, curves(workbench, benchmark, sides[0], names), strict=True))
     first = found[names[0]]
     a, b = (on_curve(workbench, s, found.get(s.get("technique", ""), first)) for s in sides)
@@ -118,9 +110,7 @@ def test_one_shot(claim_id, workbench, judge, benchmark):
     "claim_id", claim_params(by_source("Figure 17", metric="lost_at_proportion"))
 )
 def test_lost_at(claim_id, workbench, judge, benchmark):
-    """At which proportion one and five points are lost, and between which it may be."""
-    from smallnet_core.pruning.curve import lost_at
-
+    """The proportion at which one or five points are lost, with an interval."""
     claim = CLAIMS[claim_id]
     side = side_of(claim)
     [curve] = curves(workbench, benchmark, side, [claim.details["technique"]])
@@ -135,7 +125,7 @@ def test_lost_at(claim_id, workbench, judge, benchmark):
     ]
 
     def lost(accuracies: Sequence[float]) -> float:
-        """On a curve that begins at 0, which an interval's ends do not."""
+        """Find the proportion; losses start at 0, which the ends of an interval do not."""
         at = lost_at(curve.proportions, (0.0, *accuracies[1:]), claim.details["points"])
         return 1.0 if at is None else at
 
@@ -148,7 +138,7 @@ def test_lost_at(claim_id, workbench, judge, benchmark):
         unit=claim.unit,
         num_images=None,
         interval=(min(low, value), max(high, value)),
-        # What is left there: a network that begins lower than the paper's ends lower.
+        # The accuracy left there, which depends on the dense network's.
         details={**dense.details, "minuend_percent": dense.mean - claim.details["points"]},
     )
     judge(claim, found)
@@ -195,13 +185,13 @@ def test_curve(network, technique, workbench, record_row, benchmark):
 
 
 @pytest.mark.cifar10
-@pytest.mark.parametrize("technique", TECHNIQUES[:-1])  # random weights would be others
+@pytest.mark.parametrize("technique", TECHNIQUES[:-1])  # random ones would be other weights
 @pytest.mark.parametrize("network", ["resnet18_s", "vgg16_s"])
 def test_curves_are_what_torch_gives(network, technique, workbench, record_row, benchmark):
-    """A network that is halved from scratch and judged as any other, against its curve.
+    """A network halved by torch's functions, judged as any other, agrees with its curve.
 
-    Of equal magnitudes, and weights in half precision have many, either way takes its own: a few
-    images may differ.
+    Weights stored in half precision have many equal magnitudes, among which torch may choose
+    others, so a few images may differ.
     """
     import torch
 
@@ -216,7 +206,7 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
         raise NotMeasured(f"no curve of {network} by {technique}")
     dataset = workbench.dataset("cifar10")
     network = workbench.network(workbench.model(recipe))
-    # torch's functions take no channels-last weights.
+    # torch's functions do not accept channels-last weights.
     pruned = halved(network.to(memory_format=torch.contiguous_format), technique)
     benchmark.group = "evaluation"
     images = dataset.test_images.to(workbench.device)
@@ -229,7 +219,7 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
 
 
 def halved(network: Any, technique: str) -> Any:
-    """Half of its convolutions' weights pruned with nothing but torch's own functions."""
+    """Prune half of each convolution's weights, or of all, with torch's own functions only."""
     from torch import nn
     from torch.nn.utils import prune
 
@@ -247,7 +237,7 @@ def halved(network: Any, technique: str) -> Any:
     return network
 
 
-# Pruned and trained on
+# Pruned and fine-tuned
 
 
 @pytest.mark.parametrize("claim_id", claim_params(PRUNING_GOALS.values()))
@@ -265,7 +255,7 @@ def test_lottery_ticket(claim_id, workbench, judge, benchmark):
 
 
 def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
-    """The first side minus the second, with the parameters that the first has left."""
+    """Measure the first side minus the second, with the parameters that the first has left."""
     sides = [claim.details["minuend"], claim.details["subtrahend"]]
     results = evaluated(workbench, benchmark, sides)
     a, b = map(measurement, results)
@@ -285,7 +275,7 @@ def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
     "claim_id", claim_params(claim for claim in CLAIMS.values() if "recipes" in claim.details)
 )
 def test_under_a_million(claim_id, workbench, judge, benchmark):
-    """The paper's failure, against the best of the pruned networks that are at hand."""
+    """The paper's failure, compared with the best of the available pruned networks."""
     claim = CLAIMS[claim_id]
     sides = [{**side_of(claim), "recipe": name} for name in claim.details["recipes"]]
     some = available(workbench, sides)
@@ -299,13 +289,14 @@ def test_under_a_million(claim_id, workbench, judge, benchmark):
     judge(claim, best)
 
 
-# What it buys
+# What pruning gains
 
-# Masks are not to show in the time, by more than a timing is off; fewer channels are.
+# Masks must not make a network faster, up to timing noise; fewer channels must.
 FASTER = 1.2
 
 
 def dense_side(name: str) -> Side:
+    """Return the dense network that the pruned network ``name`` is compared with."""
     network = name.split("-")[0]
     if network in DENSE:
         return {"dataset": "cifar10", "network": network, "optimizer": DENSE[network]}
@@ -315,7 +306,7 @@ def dense_side(name: str) -> Side:
 @pytest.mark.cifar10
 @pytest.mark.parametrize("name", PRUNED_NAMES)
 def test_what_it_buys(name, workbench, record_row, benchmark):
-    """Size, arithmetic, bytes and time of a pruned network beside the dense one, and accuracy."""
+    """Size, multiply-adds, bytes, time and accuracy of a pruned network and the dense one."""
     import torch
 
     from smallnet_core.lab.cache import in_dtype
@@ -334,12 +325,12 @@ def test_what_it_buys(name, workbench, record_row, benchmark):
     seconds, reference = {}, Reference(workbench.device)
     for batch_size in (1, 256):
         targets = [forward_pass(one, batch_size, workbench.device) for one in (network, whole)]
-        # Timed among them, off their clocks.
+        # The reference is timed in turn with them.
         *seconds[batch_size], _ = interleaved_seconds([*targets, reference.setup])
     benchmark.group = "inference"
     target = forward_pass(network, 1, workbench.device)
     benchmark.pedantic(target, rounds=10, iterations=1)
-    # Without the data the rest is still measured.
+    # Without the data, everything but accuracy is still measured.
     judged: list[Any] = [None, None]
     try:
         judged = workbench.evaluate([recipe, dense])
@@ -371,12 +362,12 @@ def test_what_it_buys(name, workbench, record_row, benchmark):
             **reference.row(),
         }
     )
-    if workbench.device.type != "cpu":  # whose launches may take longer than the arithmetic
+    if workbench.device.type != "cpu":  # on a GPU, launches may dominate
         return
     if structure == "channels":
-        # What is taken from late layers, as LAMP does it, takes few multiply-adds with it.
+        # Channels of late layers, which LAMP prunes most, account for few multiply-adds.
         if multiply_adds(whole) / multiply_adds(network) > 2 * FASTER:
-            # Beside other work 1.6 times as fast was measured as 1.15.
-            assert speedup > 1, f"{name}: fewer channels, and {speedup:.2f} times as fast"
+            # Not FASTER: on a busy machine 1.6 times as fast was measured as 1.15.
+            assert speedup > 1, f"{name} has fewer channels but is only {speedup:.2f} times as fast"
     else:
-        assert speedup < FASTER, f"{name} has masks only, and is {speedup:.2f} times as fast"
+        assert speedup < FASTER, f"{name} has only masks but is {speedup:.2f} times as fast"

@@ -1,9 +1,9 @@
 """Beyond the paper: a network of our own with under a million parameters, trained for speed.
 
 Goals: fewer than 1,000,000 trainable parameters, and a mean of 94.0 % on CIFAR-10 over at least
-five seeds, by the rule of the published speed records, whose test-time flips and shifts it takes
-over (K. Jordan's airbench94 has 1.97 million parameters). Hardware: a training takes about a
-quarter of an hour on two cores; ``--seeds 5 --train-budget 60`` trains what the cache lacks.
+five seeds, by the rules of the published speed records, including their test-time flips and shifts
+(K. Jordan's airbench94 has 1.97 million parameters). Hardware: a training takes about a quarter of
+an hour on two cores; ``--seeds 5 --train-budget 60`` trains what the cache lacks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_mean_of_seeds(claim_id, workbench, judge, benchmark):
     claim = BEYOND_GOALS[claim_id]
     wanted = claim.details["min_seeds"]
     if len(workbench.recipes_of(side_of(claim))) < wanted:
-        raise NotMeasured(f"a mean of {wanted} seeds or more: --seeds {wanted}")
+        raise NotMeasured(f"needs the mean of at least {wanted} seeds: --seeds {wanted}")
     [results] = evaluated(workbench, benchmark, [side_of(claim)])
     found = measurement(results, test_time_flips=results[0].recipe.test_time_flips)
     judge(claim, found)

@@ -1,8 +1,8 @@
-"""Training speed: our loop beside a plain DataLoader loop and the paper's own way, and AdaBound.
+"""Training speed: our loop, a plain DataLoader loop and the paper's, and AdaBound's step.
 
-No claim of the paper; how much longer its way takes. All sides run in turns within one test, so
-that whatever else the machine does hits each. Hardware: any. Takes about 40 s on two cores, on the
-embedded digits: pixels do not change the time.
+Not a claim of the paper. The loops run in turn within one test, so that other load on the machine
+affects all of them. Hardware: any. Takes about 40 s on two cores, on the embedded digits, as pixels
+do not change the time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from smallnet_core.recipes import find_recipe
 pytestmark = pytest.mark.training_speed
 
 ROUNDS = 5
-# Of each loop in each round. The batches alone are a small part of a step.
+# Per loop and round; making the batches is a small part of a step.
 SECONDS = {"plain": 0.3, "papers": 0.3, "batches": 0.1, "ours": 0.3}
 
 
@@ -29,7 +29,7 @@ SECONDS = {"plain": 0.3, "papers": 0.3, "batches": 0.1, "ours": 0.3}
     ],
 )
 def test_images_per_second(network, optimizer, workbench, record_row, benchmark):
-    """The tuned recipe in our loop and in a plain one, and the paper's recipe in the paper's."""
+    """The tuned recipe in our loop and in a plain one, and the paper's recipe in its own."""
     from smallnet_core.lab.latency import Reference
     from smallnet_core.lab.speed import (
         fast_loop,
@@ -49,26 +49,28 @@ def test_images_per_second(network, optimizer, workbench, record_row, benchmark)
     dtype = dtype_of(tuned, device)
 
     ours = fast_loop(tuned, data, device)
-    # In a turn of its own, before the other loops take theirs, and the first: on a GPU a replayed
-    # step allocates nothing. The second step has all there is.
+    # Measured before other loops allocate memory, and first, as a replayed step on a GPU allocates
+    # none. The second step has the optimizer's state too.
     peak_mib = peak_memory_mib(lambda: ours(2), device)
-    ways = {
+    loops = {
         "plain": plain_loop(tuned, data, device),
         "papers": paper_loop(paper, data, device),
         "batches": our_batches(tuned, data, device),
         "ours": ours,
     }
-    batch_size = dict.fromkeys(ways, tuned.batch_size) | {"papers": paper.batch_size}
-    num_steps = {name: steps_in(SECONDS[name], way, batch_size[name]) for name, way in ways.items()}
+    batch_size = dict.fromkeys(loops, tuned.batch_size) | {"papers": paper.batch_size}
+    num_steps = {
+        name: steps_in(SECONDS[name], loop, batch_size[name]) for name, loop in loops.items()
+    }
     gflops = matmul_gflops(device, dtype)
     meter, reference = energy_meter(device), Reference(device)
-    rounds = {name: [] for name in ways}
+    rounds = {name: [] for name in loops}
     joules = []
 
     def others() -> None:
         reference.setup()
         for name in ("plain", "papers", "batches"):
-            rounds[name].append(ways[name](num_steps[name]))
+            rounds[name].append(loops[name](num_steps[name]))
 
     def our_turn() -> None:
         start = meter() if meter else 0.0

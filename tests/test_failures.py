@@ -281,7 +281,7 @@ def test_a_benchmark_keeps_what_it_traced_where_it_can(tmp_path):
     there = workbench(tmp_path / "file")
     assert bench.traced(variant, there, CLOCK).points == found.points
     [line] = there.cache.complaints
-    assert line.startswith("vgg16_s-paper was traced, but not kept")
+    assert line.startswith("vgg16_s-paper was traced but not saved")
 
 
 def test_every_variant_has_a_shipped_trace_that_bears_its_finding_out(tmp_path):

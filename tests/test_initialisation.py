@@ -57,7 +57,7 @@ def test_an_unknown_name_and_missing_images_are_refused():
         ValueError, match=r"'orthogonal'; known: default, zero_residual, .*whitened"
     ):
         initialise(nn.Linear(1, 1), "orthogonal")
-    with pytest.raises(ValueError, match="'whitened' is computed from training images"):
+    with pytest.raises(ValueError, match="'whitened' needs training images"):
         initialise(build_model("speednet"), "whitened")
 
 

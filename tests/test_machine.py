@@ -58,9 +58,12 @@ UNKNOWN += ("mps", "meta")  # which torch knows, and the suite has never run on
     ("gpus", "name", "said"),
     [
         *((2, name, "unknown device .*: expected auto, cpu, cuda or cuda:N") for name in UNKNOWN),
-        (0, "cuda:3", "'cuda:3' is not there: torch sees no GPU on this machine"),
+        (0, "cuda:3", "'cuda:3' does not exist: torch finds no GPU on this machine"),
         # torch.device keeps 8 bits of the index, and takes the second for cuda:0.
-        *((2, f"cuda:{n}", f"'cuda:{n}' is not .*: GPUs 0 to 1 are") for n in (2, 256, 10**30)),
+        *(
+            (2, f"cuda:{n}", f"'cuda:{n}' does not exist: this machine has GPUs 0 to 1")
+            for n in (2, 256, 10**30)
+        ),
     ],
     indirect=["gpus"],
     ids=ascii,

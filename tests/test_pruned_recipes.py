@@ -63,10 +63,10 @@ def test_an_unknown_name_and_digits_are_refused():
     [
         ({"structure": "rows"}, "unknown 'rows': one of weights, channels"),
         ({"importance": "luck"}, "unknown 'luck'"),
-        ({"importance": "taylor"}, "taylor importance is of channels"),
+        ({"importance": "taylor"}, "taylor importance applies to channels"),
         ({"weights": "old"}, "unknown 'old'"),
-        ({"weights": "rewound"}, "rewind_to goes with rewound weights"),
-        ({"rewind_to": DENSE_RESNET}, "rewind_to goes with rewound weights"),
+        ({"weights": "rewound"}, "rewind_to is required for rewound weights"),
+        ({"rewind_to": DENSE_RESNET}, "rewind_to is required for rewound weights"),
         ({"max_params": 0}, "at least 1"),
         ({"round_to": 0}, "at least 1"),
     ],
@@ -78,5 +78,5 @@ def test_impossible_prunings_are_refused(changes, said):
 
 @pytest.mark.parametrize("epochs", [{"first_epoch": 25}, {"stop_epoch": 26}, {"first_epoch": -1}])
 def test_epochs_that_the_schedule_does_not_have_are_refused(epochs):
-    with pytest.raises(ValueError, match="of 25 are none"):
+    with pytest.raises(ValueError, match="first_epoch < end_epoch"):
         replace(DENSE_RESNET, **epochs)

@@ -217,7 +217,7 @@ def test_accuracies_are_percent_of_the_images():
     assert found.accuracy_percent == (95.0, 94.5, 50.5, 10.0)
     assert found.at(0) == 95.0
     assert found.at(3 * 0.05) == 50.5
-    with pytest.raises(ValueError, match=r"not measured at 0\.1: at 0\.0, 0\.05, 0\.15, 1\.0"):
+    with pytest.raises(ValueError, match=r"not measured at 0\.1, only at 0\.0, 0\.05, 0\.15, 1\.0"):
         found.at(0.1)
 
 
@@ -227,9 +227,9 @@ def test_accuracies_are_percent_of_the_images():
         ({"technique": "l2"}, "unknown technique 'l2'"),
         ({"hits": (1, 2, 3)}, "4 proportions, 4 numbers of zeros and 3 of hits"),
         ({"proportions": (), "num_zeros": (), "hits": ()}, "at least one"),
-        ({"seed": 1}, "draws nothing: its seed is 0, not 1"),
-        ({"proportions": (0.0, 0.2, 0.1, 1.0)}, "proportions rise from 0 to 1"),
-        ({"proportions": (0.0, 0.2, 0.3, 1.1)}, "proportions rise from 0 to 1"),
+        ({"seed": 1}, "is not random: its seed must be 0, not 1"),
+        ({"proportions": (0.0, 0.2, 0.1, 1.0)}, "proportions must rise within 0 to 1"),
+        ({"proportions": (0.0, 0.2, 0.3, 1.1)}, "proportions must rise within 0 to 1"),
         ({"hits": (201, 0, 0, 0)}, "hits are out of range"),
         ({"num_zeros": (0, 0, 0, 1001)}, "num_zeros are out of range"),
     ],
@@ -268,7 +268,7 @@ def test_a_curve_of_other_weights_is_not_this_networks(tmp_path):
         read_curve(tmp_path, "other", found.technique, weights_sha256=SHA256)
     drawn = curve(technique="random_unstructured", seed=2)
     write_curve(tmp_path, drawn).rename(curve_path(tmp_path, drawn.network, drawn.technique, 1))
-    with pytest.raises(ValueError, match="seed are of another"):
+    with pytest.raises(ValueError, match="seed differ from the file"):
         read(tmp_path, drawn, seed=1)
 
 

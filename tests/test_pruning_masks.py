@@ -167,7 +167,7 @@ def test_pruning_again_takes_of_what_was_left(importance):
     second = magnitude_masks(model, 300, importance=importance, seed=2)
     assert all((second[name] <= first[name]).all() for name in first)
     apply_masks(model, second)
-    with pytest.raises(ValueError, match="500 parameters cannot be left: Sequential has only 300"):
+    with pytest.raises(ValueError, match="cannot keep 500 parameters: Sequential has only 300"):
         magnitude_masks(model, 500)
     again = magnitude_masks(model, 300, importance=importance)
     assert all(torch.equal(again[name], second[name]) for name in second)
@@ -187,7 +187,7 @@ def test_frozen_parameters_neither_count_nor_go():
 def test_no_layer_may_lose_all_its_weights():
     model = network()
     total = sum(p.numel() for p in model.parameters())
-    with pytest.raises(ValueError, match=f"cannot be left: Sequential has only {total}"):
+    with pytest.raises(ValueError, match=f"cannot keep .* parameters: Sequential has only {total}"):
         magnitude_masks(model, total + 1)
     assert all(mask.all() for mask in magnitude_masks(model, total).values())
     rest = total - 684

@@ -13,6 +13,8 @@ from smallnet_core.recipes import RECIPE_KINDS, Recipe, find_recipe
 from smallnet_core.recipes.pruned import find_pruned
 from smallnet_core.records import Claim, NotMeasured
 
+# A row of the paper's tables: {"dataset", "network", "optimizer"}, or with "recipe" instead a named
+# network of ``recipes.pruned``; some have a "kind", a "technique" or a "best_of" of their own.
 Side = Mapping[str, Any]
 
 

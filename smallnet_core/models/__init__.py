@@ -1,4 +1,4 @@
-"""Every network by name, the paper's and ours: normalised pixels (N, 3, 32, 32) in, logits out.
+"""All networks by name, the paper's and ours: normalised pixels (N, 3, 32, 32) in, logits out.
 
 Importing this package does not import torch; building a model does.
 """
@@ -34,7 +34,7 @@ _vgg = partial(_build, "vgg.VGG")
 _vit = partial(_build, "vit.ViT")
 _speednet = partial(_build, "speednet.SpeedNet")
 
-# A row is an architecture: what its class is constructed with. An override replaces one argument.
+# Constructor arguments of each architecture; ``build_model`` can override them.
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": partial(_resnet, block="basic", depths=(2, 2, 2, 2), width=64),
     "resnet18_s": partial(_resnet, block="basic", depths=(2, 2, 2, 2), width=16),
@@ -51,15 +51,15 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 }
 
 MODEL_NAMES: tuple[str, ...] = tuple(MODELS)
-OWN_MODEL_NAMES: tuple[str, ...] = ("speednet",)  # of which the paper says nothing
+OWN_MODEL_NAMES: tuple[str, ...] = ("speednet",)  # not in the paper
 
 
 def build_model(name: str, num_classes: int = 10, **overrides: Any) -> nn.Module:
-    """The network ``name`` with fresh weights from torch's current seed and device.
+    """Build the network ``name`` with fresh weights, from torch's random state, on its device.
 
     (N, 3, 32, 32) float -> (N, num_classes) logits. ``overrides`` replace arguments of the
-    family's class, such as ``dropout`` of VGG and ViT. ValueError for an unknown name, an
-    argument that the family does not take, or fewer than one class.
+    family's class, such as ``dropout`` of VGG and ViT. Raises ValueError for an unknown name, an
+    argument that the class does not take, or fewer than one class.
     """
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")

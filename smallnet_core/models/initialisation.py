@@ -1,6 +1,6 @@
-"""Other first weights than the networks' own: what a recipe's ``initialisation`` names.
+"""Initialise networks otherwise than by default, as a recipe's ``initialisation`` names it.
 
-A family is imported by who initialises it: vit_pytorch alone takes two seconds.
+Each function imports the family that it initialises: vit_pytorch alone takes two seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 def _zero_residual(model: nn.Module) -> None:
-    """Every residual block begins as its shortcut: the last batch norm's scale is zero.
+    """Make every residual block start as its shortcut: zero the last batch norm's scale.
 
     P. Goyal et al., "Accurate, large minibatch SGD", 2017, section 5.1.
     """
@@ -27,14 +27,13 @@ def _zero_residual(model: nn.Module) -> None:
 
 
 def _delta_orthogonal(model: nn.Module) -> None:
-    """Convolutions begin as orthogonal maps of their central pixel that a ReLU cannot shrink.
+    """Make convolutions start as orthogonal maps of their central pixel that a ReLU preserves.
 
     L. Xiao et al., "Dynamical isometry and a mean field theory of CNNs", 2018, algorithm 1, with
     the mirrored weights of D. Balduzzi et al., "The shattered gradients problem", 2017: half of
     the rows and columns are negated copies, so that relu(w x) and relu(-w x) together carry all
-    of w x. Where no layer has fewer outputs than inputs a stack of them keeps the norm of every
-    pixel. Max pools may change it, but not that of an image of one colour. The head keeps its own
-    weights.
+    of w x. A stack of layers, none with fewer outputs than inputs, preserves the norm of every
+    pixel. Max pools may change it, except in an image of one colour. The head is left as it is.
     """
     from smallnet_core.models.vgg import VGG
 
@@ -59,12 +58,12 @@ def _delta_orthogonal(model: nn.Module) -> None:
 
 
 def _convolutional(model: nn.Module) -> None:
-    """Every attention head begins by looking at one neighbour of each patch.
+    """Make every attention head start by attending to one neighbour of each patch.
 
-    A head's logits between positions are a bump around a fixed offset; the query and key weights
-    that give them come from a truncated singular value decomposition, given the position
-    embedding. What J. Zheng et al., "Structured initialization for attention in vision
-    transformers", 2024, reach by optimisation.
+    A head's logits between positions are a bump around a fixed offset; given the position
+    embedding, a truncated singular value decomposition yields the query and key weights for them.
+    J. Zheng et al., "Structured initialization for attention in vision transformers", 2024, find
+    such weights by optimisation.
     """
     from smallnet_core.models.vit import Attention, ViT
 
@@ -116,11 +115,11 @@ INITIALISATIONS = ("default", *_INITIALISERS, *_FROM_IMAGES)
 
 
 def initialise(model: nn.Module, name: str, images: Tensor | None = None) -> None:
-    """Give ``model`` the first weights called ``name``; "default" leaves it as it is.
+    """Initialise ``model`` by the method ``name``; "default" leaves it as it is.
 
-    ``images`` are training images, normalised float (N, 3, H, W), for those that are computed
-    from some. Draws from torch's global random state. Raises ValueError for an unknown name and
-    where images are needed and missing.
+    ``images`` are training images, normalised float (N, 3, H, W), for methods that need them. Draws
+    from torch's global random state. Raises ValueError for an unknown name, and where images are
+    needed but missing.
     """
     if name not in INITIALISATIONS:
         raise ValueError(f"unknown initialisation {name!r}; known: {', '.join(INITIALISATIONS)}")
@@ -128,5 +127,5 @@ def initialise(model: nn.Module, name: str, images: Tensor | None = None) -> Non
         _INITIALISERS[name](model)
     elif name in _FROM_IMAGES:
         if images is None:
-            raise ValueError(f"initialisation {name!r} is computed from training images: give some")
+            raise ValueError(f"initialisation {name!r} needs training images: pass images")
         _FROM_IMAGES[name](model, images)

@@ -1,7 +1,7 @@
-"""What a network is made of: its layers as torchsummary lists them, parameters, operations, depth.
+"""Describe a network: its layers as torchsummary lists them, parameters, operations, depth.
 
-Shapes and counts need neither weights nor arithmetic: everything here runs on the meta device, for
-a model on any device, and leaves the model as it was.
+Shapes and counts need no weights and no arithmetic: everything here runs on the meta device, for a
+model on any device, and leaves the model unchanged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LayerRow:
 
     index: int  # from 1, in order of completion
     layer_type: str
-    output_shape: tuple[int, ...]  # the batch first, as -1
+    output_shape: tuple[int, ...]  # the batch dimension first, as -1
     num_params: int  # the module's own, not its children's
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class LayerRow:
 class LayerSummary:
     """The lines under a listing, for a batch of one float32 image."""
 
-    num_params: int  # of the listed modules: a parameter that the root holds itself is not in it
+    num_params: int  # of the listed modules; the root's own parameters are missing
     input_size_mb: float
     forward_backward_size_mb: float  # every row's output, twice
     params_size_mb: float
@@ -49,7 +49,7 @@ class LayerSummary:
 def layer_table(
     model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
 ) -> list[LayerRow]:
-    """The modules in the order in which they complete, by torchsummary's rule.
+    """List the modules in the order in which they complete, by torchsummary's rule.
 
     A row is one call of a module that is neither the root nor a Sequential nor a ModuleList.
     """
@@ -76,7 +76,7 @@ def layer_table(
 def layer_summary(
     rows: Sequence[LayerRow], input_shape: tuple[int, int, int] = (3, 32, 32)
 ) -> LayerSummary:
-    """The totals of a listing; "MB" is 2**20 bytes, as torchsummary has it."""
+    """Sum up a listing; "MB" is 2**20 bytes, as in torchsummary."""
     num_params = sum(row.num_params for row in rows)
     num_outputs = sum(math.prod(row.output_shape[1:]) for row in rows)
     input_size_mb = math.prod(input_shape) * 4 / _MIB
@@ -92,27 +92,27 @@ def layer_summary(
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable parameters, each once."""
+    """Count the trainable parameters, shared ones once."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def count_on_meta(name: str, num_classes: int = 10) -> int:
-    """Trainable parameters of ``build_model(name, num_classes)``, without making its weights."""
+    """Count the trainable parameters of ``build_model(name, num_classes)`` without weights."""
     with torch.device("meta"):
         return count_parameters(build_model(name, num_classes))
 
 
 def multiply_adds(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)) -> int:
-    """Multiply-adds of convolutions and matrix products for one image."""
+    """Count the multiply-adds of convolutions and matrix products for one image."""
     with FlopCounterMode(display=False) as counter:
         _run_on_meta(model, input_shape)
     return counter.get_total_flops() // (2 * _BATCH_SIZE)  # it counts a multiply-add as two
 
 
 def depth(model: nn.Module) -> int:
-    """Layers with weights on the main path: Linear, and convolutions outside the shortcuts.
+    """Count the layers with weights on the main path: Linear, and convolutions outside shortcuts.
 
-    The number in "ResNet18". The projections of a ResNet's shortcuts are beside the main path.
+    This is the number in "ResNet18", which leaves out the projections in shortcuts.
     """
     return sum(
         isinstance(module, nn.Conv2d | nn.Linear)
@@ -122,7 +122,7 @@ def depth(model: nn.Module) -> int:
 
 
 def _run_on_meta(model: nn.Module, input_shape: tuple[int, int, int]) -> None:
-    """Call ``model`` with stand-ins for its weights, buffers and input that hold no numbers."""
+    """Call ``model`` with meta tensors in place of its weights, buffers and input."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     weights = {name: torch.empty_like(t, device="meta") for name, t in tensors.items()}
     dtype = next(model.parameters()).dtype

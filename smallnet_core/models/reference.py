@@ -1,4 +1,4 @@
-"""The large networks that the paper's introduction and Table 1 name, to count their parameters.
+"""Build the large networks of the paper's introduction and Table 1, to count their parameters.
 
 LaNet is absent: no library that the suite depends on has its searched architecture.
 """
@@ -16,7 +16,7 @@ from smallnet_core.models import build_model
 
 
 class _DenseLayer(nn.Module):
-    """1x1 convolution to 4 * growth channels, 3x3 to growth, appended to the C of the input."""
+    """1x1 convolution to 4 * growth channels, 3x3 to growth, concatenated to the input's."""
 
     def __init__(self, in_channels: int, growth: int) -> None:
         super().__init__()
@@ -77,6 +77,6 @@ REFERENCE_MODELS: dict[str, Callable[[], nn.Module]] = {
 
 
 def build_reference(name: str) -> nn.Module:
-    """The network ``name`` on the meta device: shapes without weights."""
+    """Build the network ``name`` on the meta device: shapes without weights."""
     with torch.device("meta"):
         return REFERENCE_MODELS[name]()

@@ -16,7 +16,7 @@ def _convolution(in_channels: int, out_channels: int, kernel_size: int, stride: 
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
-    """A 1x1 projection where the shape changes; else empty, which is the identity."""
+    """Return a 1x1 projection where the shape changes; else an empty module, the identity."""
     if stride == 1 and in_channels == out_channels:
         return nn.Sequential()
     return nn.Sequential(
@@ -75,9 +75,9 @@ _BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {
 class ResNet(nn.Module):
     """Four stages of residual blocks, each but the first halving the image and doubling the width.
 
-    (N, 3, H, W) -> (N, num_classes), H and W at least 1: the last average covers what is left,
-    4x4 at 32x32. ``depths`` is the number of blocks in each stage. Source: Appendix A, with
-    torch's default initialisation.
+    (N, 3, H, W) -> (N, num_classes), H and W at least 1: the average pool covers the last feature
+    map, 4x4 for 32x32 images. ``depths`` is the number of blocks in each stage. Source: Appendix A,
+    with torch's default initialisation.
     """
 
     def __init__(

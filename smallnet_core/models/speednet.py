@@ -1,8 +1,8 @@
 """A network for the fastest training to 94 % on CIFAR-10 with at most a million parameters.
 
 After K. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024 (arXiv:2404.00498),
-section 3: a frozen first layer that whitens patches, and three groups of convolutions that begin
-as identities, here with widths for a million parameters.
+section 3: a frozen first layer that whitens patches, and three groups of convolutions that start
+as identities; the widths are chosen for a million parameters.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from torch import Tensor, nn
 _PATCH = 2  # side of the patches that are whitened
 # Running statistics of the last few batches suit trainings of a few hundred steps.
 _NORM_MOMENTUM = 0.4
-_LOGIT_SCALE = 1 / 9  # small logits at first, and rates of the same size for head and convolutions
+_LOGIT_SCALE = 1 / 9  # small initial logits; head and convolutions can use similar rates
 
 
 def _convolution(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """3x3, and the identity at first: output i < min(in, out) is input i; the others are random.
+    """Return a 3x3 convolution that starts as the identity: output i < min(in, out) is input i.
 
-    S. Zagoruyko and N. Komodakis, "DiracNets", 2017: what is deep begins as if it were shallow.
+    Its other outputs are random. S. Zagoruyko and N. Komodakis, "DiracNets", 2017: a deep network
+    starts as if it were shallow.
     """
     layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
     with torch.no_grad():
@@ -31,7 +32,7 @@ def _convolution(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm that shifts but never scales: in front of an activation a shift is enough."""
+    """Return a batch norm with a learned shift only, which is enough before an activation."""
     layer = nn.BatchNorm2d(channels, momentum=_NORM_MOMENTUM)
     layer.weight.requires_grad_(False)
     return layer
@@ -40,7 +41,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 class ConvGroup(nn.Module):
     """Two convolutions, each with batch norm and GELU: (N, in, H, W) -> (N, width, H/2, W/2).
 
-    The first one halves the image by a max pool behind it.
+    A max pool after the first one halves the image.
     """
 
     def __init__(self, in_channels: int, width: int) -> None:
@@ -56,10 +57,10 @@ class ConvGroup(nn.Module):
 
 
 class SpeedNet(nn.Module):
-    """Whitened patches, groups of convolutions at half the size each, maximum, linear head.
+    """Whitened patches, groups of convolutions that halve the image, global max pool, linear head.
 
     (N, 3, H, W) -> (N, num_classes), H and W at least 2 ** (groups + 1). ``widths`` are the
-    channels of each group. The first layer's filters, frozen, are random until ``whiten`` sets
+    channels of each group. The first layer's filters are frozen, and random until ``whiten`` sets
     them.
     """
 
@@ -82,25 +83,25 @@ class SpeedNet(nn.Module):
 
 @torch.no_grad()
 def whiten(model: SpeedNet, images: Tensor, eps: float = 5e-4) -> None:
-    """Set the first layer to uncorrelated features of equal size, each once more negated.
+    """Set the first layer to uncorrelated features of equal variance, and their negatives.
 
-    Its filters are the eigenvectors v of the patches' second moments, over sqrt(eigenvalue +
-    ``eps``), largest first, then all -v, as an activation keeps one sign. ``images`` are
-    normalised float (N, 3, H, W); a few thousand are enough. Source: D. Page, "How to train your
-    ResNet 8: bag of tricks", 2019.
+    Its filters are the eigenvectors v of the patches' second moments, divided by sqrt(eigenvalue +
+    ``eps``), largest first, followed by all -v, because an activation keeps one sign. ``images``
+    are normalised float (N, 3, H, W); a few thousand are enough. Source: D. Page, "How to train
+    your ResNet 8: bag of tricks", 2019.
     """
     size = model.whitening.in_channels * _PATCH**2
     moments = torch.zeros(size, size, dtype=torch.float64, device=images.device)
     count = 0
     for chunk in images.split(500):
-        # In double: eigenvectors whose eigenvalues are near turn with the last digits.
+        # In double: eigenvectors of close eigenvalues are sensitive to rounding.
         patches = F.unfold(chunk.double(), _PATCH)  # (n, 12, places)
         patches = patches.transpose(0, 1).flatten(1)
         moments += patches @ patches.T
         count += patches.shape[1]
     eigenvalues, vectors = torch.linalg.eigh((moments / count).cpu())  # smallest first; in columns
     vectors = vectors.flip(1).T
-    # An eigenvector's sign is its library's choice; the order of v and -v should not be.
+    # Libraries choose an eigenvector's sign freely; the order of v and -v must not depend on that.
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     filters = largest.sign() * vectors / (eigenvalues.flip(0).unsqueeze(1) + eps).sqrt()
     weight = model.whitening.weight

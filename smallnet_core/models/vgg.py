@@ -46,8 +46,8 @@ class VGG(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        # He et al. 2015 (arXiv:1502.01852), fan-out: without batch norm, torch's default
-        # lets the signal of 13 layers die out.
+        # He et al. 2015 (arXiv:1502.01852), fan-out: without batch norm, the signal would vanish
+        # over 13 layers with torch's default.
         for module in self.features:
             if isinstance(module, nn.Conv2d):
                 fan_out = 9 * module.out_channels

@@ -17,9 +17,9 @@ from vit_pytorch import vit
 class Attention(vit.Attention):
     """Multi-head self-attention with torch's fused kernel: (N, tokens, dim) -> the same.
 
-    On a CPU without AMX train it in float32: in bfloat16 the kernel takes four times as long,
-    forward and backward, and matrix products 1.6 times (ViT_S, 256 images, one core: 1.4 s a step
-    in float32, 3.1 s under bfloat16 autocast).
+    On a CPU without AMX, train it in float32: in bfloat16 the kernel takes four times as long,
+    forward and backward, and matrix products take 1.6 times as long (ViT_S, 256 images, one core:
+    1.4 s per step in float32, 3.1 s under bfloat16 autocast).
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -28,7 +28,7 @@ class Attention(vit.Attention):
         self.scale = dim**-0.5
 
     def forward(self, x: Tensor) -> Tensor:
-        # Views only, each (N, heads, tokens, dim / heads); torch-pruning can follow a chunk.
+        # Views, each (N, heads, tokens, dim / heads); chunk, because torch-pruning can trace it.
         q, k, v = (
             t.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for t in self.to_qkv(x).chunk(3, dim=-1)
@@ -42,7 +42,7 @@ class FeedForward(vit.FeedForward):
 
     def __init__(self, dim: int, hidden_dim: int, dropout: float) -> None:
         super().__init__(dim, hidden_dim, dropout=dropout)
-        del self.net[0]  # the norm is in PreNorm; the others move up
+        del self.net[0]  # the norm is in PreNorm; later layers move up
 
 
 class PreNorm(nn.Module):
@@ -69,7 +69,7 @@ class Residual(nn.Module):
 
 
 class Transformer(nn.Module):
-    """``depth`` times attention and feed-forward: (N, tokens, dim) -> the same."""
+    """``depth`` blocks of attention and feed-forward: (N, tokens, dim) -> the same."""
 
     def __init__(self, *, dim: int, depth: int, heads: int, mlp_dim: int, dropout: float) -> None:
         super().__init__()
@@ -104,9 +104,11 @@ class ViT(nn.Module):
     ) -> None:
         super().__init__()
         if image_size % patch_size:
-            raise ValueError(f"image_size {image_size} is no multiple of patch_size {patch_size}")
+            raise ValueError(
+                f"image_size {image_size} is not a multiple of patch_size {patch_size}"
+            )
         if dim % heads:
-            raise ValueError(f"dim {dim} is no multiple of heads {heads}")
+            raise ValueError(f"dim {dim} is not a multiple of heads {heads}")
         self.patch_size = patch_size
         num_patches = (image_size // patch_size) ** 2
         self.patch_embedding = nn.Linear(3 * patch_size**2, dim)
@@ -126,7 +128,7 @@ class ViT(nn.Module):
         )
 
     def _patches(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, patches, p * p * C), a patch's values in (row, column, C) order."""
+        """Cut (N, C, H, W) into (N, patches, p * p * C), values in (row, column, C) order."""
         p = self.patch_size
         x = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # N C h p w p
         return x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)

@@ -1,5 +1,5 @@
-"""What is taken out of a trained network, and how: weights by masks, or whole channels.
+"""Pruning of trained networks: single weights or whole channels.
 
-``masks`` puts weights to zero with torch.nn.utils.prune, ``channels`` removes channels with
-torch-pruning.
+``masks`` sets weights to zero as torch.nn.utils.prune does, ``channels`` removes channels with
+torch-pruning, and ``curve`` holds accuracies by pruned proportion.
 """

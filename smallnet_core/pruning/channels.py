@@ -1,7 +1,7 @@
-"""Whole channels removed from a trained network, to a number of parameters.
+"""Remove whole channels from a trained network, down to a number of parameters.
 
-torch-pruning tells which channels of which layers go together and how important they are; ranking
-them and cutting the tensors is done here.
+torch-pruning finds which channels of which layers are coupled and how important they are; they are
+ranked, and the tensors cut, here.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from torch import Tensor, nn
 
 from smallnet_core.models.layer_table import count_parameters
 
-# A round of pruning each: the first layer of every group of coupled layers, in the order of
-# named_modules, and which of its output channels were removed, as numbered before that round.
-# JSON as it is; several prunings one after the other are the sum of their lists. The group of an
-# attention's queries, keys and values is named after to_qkv; its channels are those of one of them.
+# One dict per round of pruning: the name of the first layer of each group of coupled layers, in the
+# order of named_modules, and which of its output channels were removed, as numbered before that
+# round. It is valid JSON, and successive prunings concatenate. The group of an attention's queries,
+# keys and values is named after to_qkv; its channels are those of one of the three.
 Plan = list[dict[str, list[int]]]
 
-# Of a group's channels (an attention: of each head's dimensions) a tenth stays, and at least four:
-# a global ranking otherwise empties whole layers, and nothing passes them. Reaches targets down
-# to about a hundredth of the parameters.
+# Share of a group's channels (in attention, of each head's dimensions) that always stays, and their
+# least number: otherwise a global ranking empties whole layers, which blocks the signal. Targets
+# down to about a hundredth of the parameters can still be reached.
 _MIN_SHARE = 0.1
 _MIN_CHANNELS = 4
 
@@ -44,16 +44,16 @@ class _Cut:
 
     tensor: str  # a name of the state dict
     dim: int
-    places: tuple[tuple[int, ...], ...]  # of each channel, its indices along ``dim``: equally many
+    places: tuple[tuple[int, ...], ...]  # indices along ``dim``, equally many for each channel
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Channels that go together: of layers' outputs, of norms, of the next layers' inputs."""
+    """Coupled channels: of layers' outputs, of norms, and of the next layers' inputs."""
 
     root: str
     channels: int
-    heads: int  # each of channels / heads neighbours, and they stay of one size
+    heads: int  # each a run of channels / heads; all keep the same size
     cuts: tuple[_Cut, ...]
 
 
@@ -69,25 +69,26 @@ def prune_channels(
 ) -> Plan:
     """Remove the least important channels of ``model``, in place, until ``max_params`` are left.
 
-    The trainable parameters become at most ``max_params``, and more than that with one removal
-    fewer. Channels of all layers are ranked together, each group's importances relative to their
-    mean; no layer loses more than nine tenths of its channels. Stays whole: the input, the outputs
-    of the classifier (the last Linear) and of layers whose weights are frozen. Attention keeps its
-    heads; each loses as many dimensions as the others, its own least important. A transformer's
-    embedding is pruned too, class token and positions with it. Parameters keep their identity,
-    their gradients are None; build the optimizer afterwards.
+    It removes the fewest channels that leave at most ``max_params`` trainable parameters. Channels
+    of all layers are ranked together, each group's importances relative to their mean; no layer
+    loses more than nine tenths of its channels. Not pruned are the input, the outputs of the
+    classifier (the last Linear) and of layers whose weights are frozen. Attention keeps its heads;
+    each loses equally many dimensions, its own least important ones. A transformer's embedding is
+    pruned too, with class token and positions. Parameters keep their identity, and their gradients
+    become None; build the optimizer afterwards.
 
-    ``round_to`` channels of a group go together: a layer whose number of channels is a multiple of
-    it keeps one, as processors compute so many at a time.
+    Channels of a group are removed ``round_to`` at a time, so that a multiple of it stays one:
+    processors compute that many at a time.
 
-    ``importance`` is of recipes.IMPORTANCES. "magnitude": the mean square norm of a channel's
-    weights in all its layers. "lamp": the same over that of the group's channels not below it (Lee
-    et al. 2021). "bn_scale": batch norm's learned factor; groups without one stay whole. "taylor":
-    what the mean loss over ``images``, normalised float (N, 3, 32, 32), and ``labels`` (N,) would
-    change by, to first order and weight by weight. "random": from ``seed`` alone.
+    ``importance`` is one of recipes.IMPORTANCES. "magnitude": the mean square norm of a channel's
+    weights in all its layers. "lamp": the same divided by the sum over the group's channels that
+    are not less important (Lee et al. 2021). "bn_scale": batch norm's learned factor; groups
+    without one are not pruned. "taylor": the first-order change, weight by weight, of the mean loss
+    over ``images``, normalised float (N, 3, 32, 32), and ``labels`` (N,). "random": drawn from
+    ``seed`` alone.
 
-    Raises ValueError for more parameters than there are, fewer than can be reached, and an
-    importance that the network has nothing for.
+    Returns the plan of what was removed. Raises ValueError for a ``max_params`` above the number of
+    parameters or too small to be reached, and for an importance that the network cannot have.
     """
     num_params = count_parameters(model)
     if max_params > num_params:
@@ -105,7 +106,7 @@ def prune_channels(
         size = positions.shape[1]
         ranked.append(positions + size * torch.arange(group.heads, device="cpu").unsqueeze(1))
         stay = max(_MIN_CHANNELS, math.ceil(_MIN_SHARE * size))
-        # Where importances are equal every group loses the same share.
+        # With equal importances every group loses the same share.
         blocks = values.mean(0).split(round_to)
         order += [
             (block.mean().item(), at * round_to / size, index)
@@ -117,7 +118,7 @@ def prune_channels(
     whole = copy.deepcopy(model).to("meta")
 
     def channels(removed: int) -> dict[str, list[int]]:
-        """What each group loses when so many blocks go."""
+        """List the channels that each group loses with the first ``removed`` blocks."""
         blocks = Counter(index for _, _, index in order[:removed])
         return {
             groups[index].root: sorted(ranked[index][:, : round_to * number].flatten().tolist())
@@ -130,18 +131,17 @@ def prune_channels(
         return count_parameters(twin)
 
     if (fewest := left(len(order))) > max_params:
-        raise ValueError(f"max_params is {max_params:,}, but at least {fewest:,} parameters stay")
+        raise ValueError(f"max_params is {max_params:,}, but at least {fewest:,} parameters remain")
     removed = bisect_left(range(len(order)), True, key=lambda k: left(k) <= max_params)
     _remove(model, groups, found := channels(removed))
     return [found]
 
 
 def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
-    """Remove from ``model``, in place, the channels that ``plan`` names; returns it.
+    """Remove from ``model``, in place, the channels that ``plan`` names, and return it.
 
-    ``model`` is the network that the first of the plan's prunings was given, with any weights, on
-    any device, the meta device too. Raises ValueError, and leaves it as it was, for anything but
-    a plan of this network.
+    ``model`` has the architecture before the plan's first round, with any weights, on any device,
+    including meta. Raises ValueError, and leaves it unchanged, for a plan of another network.
     """
     groups = [group for group, _ in _trace(copy.deepcopy(model).to("meta"))]
     _remove(model, groups, _compose(plan, {group.root: group for group in groups}))
@@ -149,7 +149,7 @@ def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
 
 
 def _compose(plan: Plan, groups: Mapping[str, _Group]) -> dict[str, list[int]]:
-    """The channels that a plan removes, as numbered before its first round."""
+    """Collect the channels that a plan removes, as numbered before its first round."""
     left: dict[str, list[int]] = {}
     try:
         for root, indices in (item for channels in plan for item in channels.items()):
@@ -173,10 +173,11 @@ def _compose(plan: Plan, groups: Mapping[str, _Group]) -> dict[str, list[int]]:
 
 
 def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
-    """The groups of a network's channels, each with torch-pruning's, by their roots' order.
+    """Find the groups of coupled channels, each with torch-pruning's group, by their roots' order.
 
-    ``twin`` is spoilt: in evaluation mode, everything trainable, as the graph is that of autograd.
-    Without those of the classifier's outputs. Raises ValueError for layers that are not handled.
+    The group of the classifier's outputs is omitted. ``twin`` is changed: it is put into evaluation
+    mode, and all parameters become trainable, as torch-pruning follows autograd's graph. Raises
+    ValueError for layers that are not supported.
     """
     import torch_pruning as tp
 
@@ -222,7 +223,7 @@ def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
                 if is_output and isinstance(module, _LAYERS):
                     roots.append(module)
             else:
-                continue  # an operation
+                continue  # an operation without parameters
             places = tuple(map(tuple, by_channel))
             cuts += [_Cut(tensor, dim, places) for tensor, dim in where]
         root = min(roots, key=list(names).index)
@@ -233,9 +234,10 @@ def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
 def _headed(
     twin: nn.Module, names: dict[nn.Module, str], graph: Any, coupled: Any
 ) -> tuple[int, Any]:
-    """The heads of an attention's group, and the group as seen from the layer behind them.
+    """Return the heads of an attention's group, and the group as seen from the output projection.
 
-    There a channel is one of q, k and v each. Another group has one head and stays as it is.
+    Seen from there, a channel is one of q, one of k and one of v. Any other group is returned as it
+    is, with one head.
     """
     modules = [item.dep.target.module for item in coupled]
     for module, item in zip(modules, coupled, strict=True):
@@ -253,7 +255,7 @@ def _headed(
 
 
 def _where(module: nn.Module, name: str, is_output: bool) -> Iterator[tuple[str, int]]:
-    """The tensors and dimensions of a layer's channels; ValueError for one that is not known."""
+    """Yield tensors and dimensions of a layer's channels; ValueError for an unsupported one."""
     if isinstance(module, _LAYERS) and not is_output:
         yield f"{name}.weight", 1
     elif isinstance(module, _LAYERS) or (
@@ -267,7 +269,7 @@ def _where(module: nn.Module, name: str, is_output: bool) -> Iterator[tuple[str,
 
 
 def _remove(model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, list[int]]) -> None:
-    """Cut the channels, by their group's root, out of every tensor that holds them."""
+    """Remove the channels, given by their group's root, from every tensor that holds them."""
     model.zero_grad(set_to_none=True)
     gone: dict[tuple[str, int], set[int]] = {}
     for group in groups:
@@ -281,14 +283,14 @@ def _remove(model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, l
         owner = model.get_submodule(owner_name)
         tensor: Tensor = getattr(owner, leaf)
         kept = [place for place in range(tensor.shape[dim]) if place not in places]
-        # The same object with other contents: it stays trainable or frozen, and an optimizer that
-        # has already moved it fails instead of moving what the network no longer uses.
+        # The same object with new contents: it stays trainable or frozen, and an optimizer with
+        # state for it fails instead of updating a tensor that the network no longer uses.
         tensor.data = tensor.detach().index_select(dim, torch.tensor(kept, device=tensor.device))
         _resize(owner)
 
 
 def _resize(module: nn.Module) -> None:
-    """Let the numbers that a layer prints, and some compute with, follow its tensors."""
+    """Update the sizes that a layer prints, and in some cases uses, to those of its tensors."""
     if isinstance(module, nn.Conv2d):
         module.out_channels, module.in_channels = module.weight.shape[:2]
     elif isinstance(module, nn.Linear):
@@ -302,7 +304,7 @@ def _resize(module: nn.Module) -> None:
 def _importances(
     model: nn.Module, importance: str, images: Tensor | None, labels: Tensor | None, seed: int
 ) -> tuple[list[_Group], list[Tensor]]:
-    """The groups that may be pruned, and of each its channels' importances (channels,) float64."""
+    """Return the groups that may be pruned, and each one's importances: (channels,) float64."""
     import torch_pruning as tp
 
     twin = copy.deepcopy(model).eval().requires_grad_(True)
@@ -337,17 +339,17 @@ def _importances(
     for group, coupled in _trace(twin.cpu()):
         outputs = (cut.tensor for cut in group.cuts if cut.dim == 0)
         if not all(trainable[name] for name in outputs if weight_dims.get(name, 0) > 1):
-            continue  # the layer whose outputs they are is frozen
+            continue  # outputs of a frozen layer
         score = estimate(coupled)
         if score is not None:
             groups.append(group)
-            # 0 / 0: where all of a group are equally unimportant.
+            # 0 / 0 where all channels of a group have importance 0.
             scores.append(score.double().nan_to_num(nan=0.0))
     return groups, scores
 
 
 def _backward(twin: nn.Module, images: Tensor, labels: Tensor) -> None:
-    """Give ``twin`` the gradients of its mean loss over ``images``."""
+    """Compute the gradients of the mean loss over ``images`` in ``twin``."""
     device = next(twin.parameters()).device
     for batch, targets in zip(
         images.split(_TAYLOR_BATCH_SIZE), labels.split(_TAYLOR_BATCH_SIZE), strict=True

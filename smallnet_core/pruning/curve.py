@@ -1,4 +1,4 @@
-"""Accuracy after pruning in one shot, by proportion: the curve, its file, and what is read off."""
+"""Accuracy after one-shot pruning, by proportion: the curve, its file, and values read from it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from smallnet_core.claims.names import TECHNIQUE_NAMES as PAPER_TECHNIQUES
 from smallnet_core.system.checked import parse
 from smallnet_core.system.files import json_fields, replace_file
 
-# What networks are pruned by in one shot; the paper prints no values of the last.
+# Techniques of one-shot pruning; the paper prints no values for the last.
 TECHNIQUE_NAMES = {**PAPER_TECHNIQUES, "random_unstructured": "Random unstructured"}
 TECHNIQUES = tuple(TECHNIQUE_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """How many test images a network classifies right at each proportion; ValueError for nonsense.
+    """How many test images a pruned network classifies correctly, by pruned proportion.
 
-    ``seed`` is that of random pruning, 0 for the other techniques.
+    ``seed`` is that of random pruning, 0 for the other techniques. Raises ValueError for
+    inconsistent fields.
     """
 
     schema: Literal[1] = 1
     technique: str  # of TECHNIQUES
     proportions: tuple[float, ...]  # rising, 0 to 1
     num_zeros: tuple[int, ...]  # pruned weights, of num_weights
-    hits: tuple[int, ...]  # images classified right, of num_images
+    hits: tuple[int, ...]  # correctly classified images, of num_images
     num_images: int
     num_weights: int  # that can be pruned
     seed: int
@@ -47,13 +48,13 @@ class Curve:
         if not 0 < len(self.proportions) == len(self.num_zeros) == len(self.hits):
             raise ValueError(
                 f"{len(self.proportions)} proportions, {len(self.num_zeros)} numbers of zeros and "
-                f"{len(self.hits)} of hits: as many of each are expected, at least one"
+                f"{len(self.hits)} of hits: expected equally many, at least one of each"
             )
         if self.technique != "random_unstructured" and self.seed != 0:
-            raise ValueError(f"{self.technique} draws nothing: its seed is 0, not {self.seed}")
+            raise ValueError(f"{self.technique} is not random: its seed must be 0, not {self.seed}")
         rising = all(a < b for a, b in zip(self.proportions, self.proportions[1:], strict=False))
         if not rising or not all(0 <= p <= 1 for p in self.proportions):
-            raise ValueError(f"proportions rise from 0 to 1, not {self.proportions}")
+            raise ValueError(f"proportions must rise within 0 to 1, not {self.proportions}")
         for name, counts, most in (
             ("num_zeros", self.num_zeros, self.num_weights),
             ("hits", self.hits, self.num_images),
@@ -61,32 +62,32 @@ class Curve:
             if most < 1 or not all(0 <= count <= most for count in counts):
                 raise ValueError(f"{name} are out of range: {counts} of {most}")
         if not 0 <= self.seconds < math.inf:
-            raise ValueError(f"seconds is {self.seconds}")
+            raise ValueError(f"seconds is {self.seconds}: expected a finite number, 0 or more")
 
     @property
     def accuracy_percent(self) -> tuple[float, ...]:
-        """Share of the images classified right at each proportion."""
+        """Return the percentage of correctly classified images at each proportion."""
         return tuple(100 * hits / self.num_images for hits in self.hits)
 
     def at(self, proportion: float) -> float:
-        """Give the accuracy in percent; ValueError for a proportion that was not measured."""
+        """Return the accuracy in percent; ValueError for a proportion that was not measured."""
         for measured, accuracy in zip(self.proportions, self.accuracy_percent, strict=True):
             if math.isclose(measured, proportion, abs_tol=1e-9):  # 3 * 0.05 is not 0.15
                 return accuracy
         raise ValueError(
-            f"{self.network} was not measured at {proportion}: at "
+            f"{self.network} was not measured at {proportion}, only at "
             f"{', '.join(map(str, self.proportions))}"
         )
 
 
 def curve_path(folder: Path, name: str, technique: str, seed: int = 0) -> Path:
-    """Name the file of a recipe's curve; only that of random pruning has a seed."""
+    """Return the path of a recipe's curve; only the file of random pruning names its seed."""
     drawn = f"-seed{seed}" if technique == "random_unstructured" else ""
     return folder / f"{name}-{technique}{drawn}.json"
 
 
 def write_curve(folder: Path, curve: Curve) -> Path:
-    """Write a curve as JSON, a field a line, whole or not at all; raises OSError."""
+    """Write a curve as JSON, one field per line, atomically; raises OSError."""
     path = curve_path(folder, curve.network, curve.technique, curve.seed)
     replace_file(path, json_fields(asdict(curve)).encode())
     return path
@@ -97,8 +98,7 @@ def read_curve(
 ) -> Curve | None:
     """Read the curve of the recipe ``name`` with exactly these weights; None where there is none.
 
-    Raises ValueError, with its path, for a file that is anything else, and OSError for one that
-    cannot be read.
+    Raises ValueError, with the path, for any other file, and OSError for one that cannot be read.
     """
     path = curve_path(folder, name, technique, seed)
     try:
@@ -108,7 +108,9 @@ def read_curve(
     try:
         found = parse(Curve, text)
         if curve_path(folder, found.network, found.technique, found.seed) != path:
-            raise ValueError(f"network, technique or seed are of another: {found.network}")
+            raise ValueError(
+                f"network, technique or seed differ from the file's name: {found.network}"
+            )
         if found.weights_sha256 != weights_sha256:
             raise ValueError(
                 f"weights_sha256 is {found.weights_sha256[:12]}, expected {weights_sha256[:12]}"
@@ -127,7 +129,7 @@ def find_curve(
     seed: int = 0,
     complaints: list[str] | None = None,
 ) -> Curve | None:
-    """Read the curve of the first folder that has it; another file in its place is a complaint."""
+    """Read the curve from the first folder that has it; report other files as complaints."""
     for folder in folders:
         try:
             found = read_curve(folder, name, technique, weights_sha256=weights_sha256, seed=seed)
@@ -141,7 +143,10 @@ def find_curve(
 
 
 def read_curves(folder: Path, name: str, complaints: list[str]) -> Iterator[tuple[Path, Curve]]:
-    """Read all curves of the recipe ``name`` in a folder, whatever weights they are of."""
+    """Read all curves of the recipe ``name`` in a folder, of whatever weights.
+
+    Files that are not curves are reported as complaints.
+    """
     paths = [path for t in TECHNIQUES for path in sorted(folder.glob(f"{name}-{t}*.json"))]
     for path in paths:
         try:
@@ -151,9 +156,9 @@ def read_curves(folder: Path, name: str, complaints: list[str]) -> Iterator[tupl
 
 
 def lost_at(proportions: Sequence[float], accuracy: Sequence[float], points: float) -> float | None:
-    """Find where ``accuracy`` (percent) first lies ``points`` below that at proportion 0.
+    """Find the proportion where ``accuracy`` (percent) is first ``points`` below its first value.
 
-    ``proportions`` begin at 0. Linear between two neighbours; None where it never does.
+    ``proportions`` start at 0; interpolates linearly. None where accuracy never falls that far.
     """
     lost = [accuracy[0] - value for value in accuracy]
     for i in range(1, len(lost)):

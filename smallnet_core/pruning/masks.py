@@ -1,8 +1,8 @@
-"""Weights put to zero: in one shot, as the paper does, and as masks that a training keeps.
+"""Set weights to zero: in one shot, as in the paper, or by masks that a training keeps.
 
-Both act on the layers that ``prunable`` names. Among weights of equal magnitude, of which those
-that were kept in float16 have many, the later one goes first: what is pruned never depends on the
-steps that led there.
+Both act on the layers that ``prunable`` names. Of weights with equal magnitudes, which are common
+after storage in float16, the later one goes first, so that the result never depends on the steps
+that led to it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 
 def prunable(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers whose weights are pruned, by name, in the network's order.
+    """Find the layers whose weights are pruned, by name, in the network's order.
 
-    Every Conv2d; in a network that has none every Linear but the last, the classifier. Raises
-    ValueError where there is nothing.
+    They are all Conv2d layers; in a network without any, all Linear layers except the last, the
+    classifier. Raises ValueError where there are none.
     """
     convolutions = _modules_of(model, nn.Conv2d)
     if convolutions:
@@ -40,26 +40,26 @@ def _modules_of(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]
 class OneShot:
     """Prunes a network in place to one proportion after another, as torch.nn.utils.prune would.
 
-    Each proportion is what pruning the dense network to it in one go gives, without fine-tuning:
+    Each time it starts from the dense network, without fine-tuning. It removes:
 
     - "l1_unstructured": the smallest magnitudes of each layer
     - "l1_structured": the input channels of each layer with the smallest sum of magnitudes
     - "global_unstructured": the smallest magnitudes of all layers together
     - "random_unstructured": weights of each layer, drawn from ``seed`` alone
 
-    A proportion p of n weights, or of n channels, is round(p * n) of them, as torch counts. As a
-    context manager it gives the dense weights back at the end. Raises ValueError for a network that
-    has nothing to prune.
+    A proportion p of n weights or channels is round(p * n) of them, as in torch. As a context
+    manager it restores the dense weights at the end. Raises ValueError for a network that has
+    nothing to prune.
     """
 
     def __init__(self, model: nn.Module, technique: str, *, seed: int = 0) -> None:
-        self.num_zeros = 0  # weights that are pruned; of those left some may be zero by themselves
+        self.num_zeros = 0  # pruned weights; others may happen to be zero
         self._weights = [m.get_parameter("weight") for m in prunable(model).values()]
         self._dense = [weight.data for weight in self._weights]
         self._ranks = _ranks(self._dense, technique, seed)
 
     def prune_to(self, proportion: float) -> None:
-        """Prune to ``proportion`` of the dense weights, or channels: 0 to 1."""
+        """Prune ``proportion``, 0 to 1, of the dense weights or channels."""
         self.num_zeros = 0
         for weight, dense, (ranks, total) in zip(
             self._weights, self._dense, self._ranks, strict=True
@@ -69,7 +69,7 @@ class OneShot:
             self.num_zeros += kept.numel() - int(kept.count_nonzero())
 
     def restore(self) -> None:
-        """Give the network its dense weights back, the same tensors."""
+        """Restore the network's dense weights, the same tensors as before."""
         for weight, dense in zip(self._weights, self._dense, strict=True):
             weight.data = dense
         self.num_zeros = 0
@@ -82,9 +82,10 @@ class OneShot:
 
 
 def _ranks(weights: Sequence[Tensor], technique: str, seed: int) -> list[tuple[Tensor, int]]:
-    """Rank each weight, 0 for what goes first, in a tensor that expands to the weights' shape.
+    """Rank the weights of each layer: 0 is pruned first.
 
-    With how many there are in that order: those of a layer, its channels, or all weights.
+    Return, for each layer, ranks that expand to the weights' shape, and how many items are ranked:
+    the layer's weights, its channels, or all weights.
     """
     if technique == "global_unstructured":
         flat = _rank(torch.cat([weight.abs().flatten() for weight in weights]))
@@ -101,14 +102,14 @@ def _ranks(weights: Sequence[Tensor], technique: str, seed: int) -> list[tuple[T
             continue
         values = weight.abs().flatten()
         if technique == "random_unstructured":
-            # As prune.random_unstructured on a CPU: the largest go first.
+            # Like prune.random_unstructured on a CPU, the largest go first.
             values = -torch.rand(weight.numel(), generator=generator).to(weight.device)
         found.append((_rank(values).view(weight.shape), weight.numel()))
     return found
 
 
 def _rank(values: Tensor) -> Tensor:
-    """(n,) -> int64 (n,): 0 for the smallest; the later of equals is the smaller."""
+    """Rank values (n,) as int64 (n,): 0 for the smallest; of equal ones the later comes first."""
     order = torch.sort(values, descending=True, stable=True).indices
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(values) - 1, -1, -1, device=values.device)
@@ -121,14 +122,14 @@ def _rank(values: Tensor) -> Tensor:
 def magnitude_masks(
     model: nn.Module, max_params: int, *, importance: str = "magnitude", seed: int = 0
 ) -> dict[str, Tensor]:
-    """Which weights are kept so that ``max_params`` trainable parameters of the model are left.
+    """Choose which weights to keep so that the model has ``max_params`` trainable parameters left.
 
-    Boolean masks by parameter name, of the trainable weights of the ``prunable`` layers; all other
-    parameters are kept and count whole, even those that happen to be zero. The largest magnitudes
-    of all layers together are kept ("magnitude"), or weights drawn from ``seed`` alone
-    ("random"). Weights that are zero already go first, so that pruning again takes of what the
-    first pruning left. Raises ValueError where there is nothing to prune, and where ``max_params``
-    is more than there is or would take all weights of a layer.
+    Return boolean masks by parameter name, for the trainable weights of the ``prunable`` layers;
+    all other parameters are kept and counted, even where they are zero. Kept are the largest
+    magnitudes of all layers together ("magnitude"), or weights drawn from ``seed`` alone
+    ("random"). Weights that are already zero go first, so that pruning again removes some of what
+    the previous pruning left. Raises ValueError where there is nothing to prune, and where
+    ``max_params`` is more than there is or would remove all weights of a layer.
     """
     weights = {
         f"{name}.weight" if name else "weight": weight.detach()
@@ -143,7 +144,7 @@ def magnitude_masks(
     rest = sum(p.numel() for p in model.parameters() if p.requires_grad) - num_weights
     if max_params > rest + num_nonzeros:
         raise ValueError(
-            f"{max_params:,} parameters cannot be left: {name_of_model} has only "
+            f"cannot keep {max_params:,} parameters: {name_of_model} has only "
             f"{rest + num_nonzeros:,}"
         )
     keep = max_params - rest
@@ -175,7 +176,7 @@ def magnitude_masks(
 
 
 def count_nonzeros(model: nn.Module) -> int:
-    """Trainable parameters that are not zero."""
+    """Count the trainable parameters that are not zero."""
     return sum(int(p.count_nonzero()) for p in model.parameters() if p.requires_grad)
 
 

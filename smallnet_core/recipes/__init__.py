@@ -1,4 +1,4 @@
-"""Says how networks are trained: frozen records of all that determines a result."""
+"""How networks are trained: frozen records of everything that determines a result."""
 
 from smallnet_core.recipes.find import RECIPE_KINDS, find_recipe
 from smallnet_core.recipes.recipe import (

@@ -1,8 +1,8 @@
-"""Finds the recipe that a row of the paper's tables is trained by.
+"""Find the recipe for a row of the paper's tables.
 
-``tuned`` is ours, an hour or two of two cores; ``long`` takes twice as long; ``equal`` gives each
-optimizer the same epochs and images; ``paper`` is the paper's to the letter and takes days;
-``quick`` is for digits and takes seconds.
+``tuned`` is ours and takes an hour or two on two cores; ``long`` takes twice as long; ``equal``
+gives each optimizer the same epochs and images; ``paper`` follows the paper to the letter and takes
+days; ``quick`` is for digits and takes seconds.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ RECIPE_KINDS = ("tuned", "long", "equal", "paper", "quick")
 
 
 def find_recipe(kind: str, dataset: str, network: str, optimizer: str, seed: int = 0) -> Recipe:
-    """Find the recipe of one row; raises NotMeasured where there is none of that kind, and
-    ValueError for unknown kinds and optimizers.
+    """Find the recipe of a row of the paper's tables.
 
-    ``seed`` counts runs from 0; the paper's one run has 42, and further ones follow on it.
+    ``seed`` counts runs from 0; the paper's only run has seed 42, and further ones count up from
+    it. Raises NotMeasured where there is no recipe of that kind, and ValueError for unknown kinds
+    and optimizers.
     """
     if kind not in RECIPE_KINDS:
         raise ValueError(f"unknown recipe {kind!r}; known: {', '.join(RECIPE_KINDS)}")
@@ -33,7 +34,7 @@ def find_recipe(kind: str, dataset: str, network: str, optimizer: str, seed: int
     if optimizer not in optimizers:
         raise ValueError(f"unknown optimizer {optimizer!r}; known: {', '.join(optimizers)}")
     recipe = None
-    if network == "speednet" or optimizer == "muon":  # which go together
+    if network == "speednet" or optimizer == "muon":  # used only together
         if (network, optimizer, kind) == ("speednet", "muon", "tuned") and dataset != "digits":
             recipe = speednet(dataset)
     elif kind == "quick":

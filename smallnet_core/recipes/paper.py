@@ -1,7 +1,7 @@
-"""The paper's own way, to the letter: batches of 8, 200 epochs, the best epoch on the test set.
+"""The paper's recipes, to the letter: batches of 8, 200 epochs, the best epoch on the test set.
 
-A ResNet18_S takes days of two cores; the paper reports 86.9 to 91.7 % of it on CIFAR-10. What the
-paper leaves out is as in its public implementation.
+ResNet18_S takes days on two cores; the paper reports 86.9 to 91.7 % for it on CIFAR-10. Details
+that the paper omits follow its public implementation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def _paper_optimizer(name: str) -> Optimizer:
 
 
 def paper(dataset: str, network: str, optimizer: str) -> Recipe:
-    """Give the paper's own way: batches of 8, 200 epochs (100 on CIFAR-100), best test epoch."""
+    """Return the paper's recipe: batches of 8, 200 epochs (100 on CIFAR-100), best test epoch."""
     return Recipe(
         kind="paper",
         dataset=dataset,

@@ -1,4 +1,4 @@
-"""Recipes of pruned networks, by name: what is pruned, to what size, and how the rest is trained.
+"""Recipes of pruned networks, by name: what is pruned, to which size, and how it is trained on.
 
 Names are ``NETWORK-SIZE-HOW``: "resnet18-1m-channels". ``ticket-10`` is ResNet18_S with a tenth of
 its parameters, rewound.
@@ -34,19 +34,19 @@ DENSE = {
     "vit_s": "adam",
 }
 
-# Fine-tuning begins with small images too: what is left has to find itself anew.
+# Fine-tuning starts with small images too, as pruning undoes much of the training.
 _GROWING = ((0.0, 20), (0.25, 24), (0.5, 28), (0.75, 32))
 _TARGETS = {"1m": 1_000_000, "250k": 250_000}
-# Processors compute 16 channels at a time: 19 of them take as long as 24, or longer. Layers of the
-# small networks have too few for that.
+# Processors compute 16 channels at a time: 19 take as long as 24, or longer. Layers of the small
+# networks have too few channels to round.
 _ROUND_TO = {"1m": 16, "250k": 1}
 
 
 def _fine_tuned(parent: Recipe, epochs: int, pruning: Pruning) -> Recipe:
-    """The parent's recipe at half its rate or less (Adam: all of it), without a first phase."""
+    """Adapt the parent's recipe: half its rate or less (Adam: the same), default initialisation."""
     optimizer = parent.optimizer
     if optimizer.name != "adam":
-        # AdaBound ends as SGD, which is where a network that it has trained goes on from.
+        # AdaBound ends as SGD, so SGD continues the training of its networks.
         optimizer = Optimizer(
             name="sgdm",
             lr=0.05 if parent.network.startswith("resnet") else 0.02,
@@ -77,9 +77,10 @@ def _pruned(
     importance: str = "magnitude",
     between: tuple[int, ...] = (),
 ) -> Recipe:
-    """Pruned to ``size``, at once or in rounds: to each size ``between``, with an epoch after each.
+    """Return the recipe for pruning to ``size``, at once or in rounds with sizes ``between``.
 
-    Rounds take as many epochs as one shot does, those between with whole images.
+    Each intermediate round has one epoch, at full image size, and all rounds together have
+    ``epochs``.
     """
     parent = dense = find_recipe("tuned", dataset, network, DENSE[network])
     pruning = Pruning(
@@ -96,10 +97,10 @@ def _pruned(
 
 
 def _from_scratch(name: str, epochs: int, dataset: str) -> Recipe:
-    """The shape of the pruned network ``name``, trained from fresh weights for ``epochs``.
+    """Return the recipe for training the shape of the pruned network ``name`` from fresh weights.
 
-    As many as take the multiply-adds of the dense training and the fine-tuning together: those of
-    ResNet18_S are 15.9 whole epochs of 35.0 million, and 5.4 of 11.3 million.
+    ``epochs`` is chosen to take as many multiply-adds as dense training and fine-tuning together:
+    for ResNet18_S, 15.9 full-size epochs at 35.0 million per image, and 5.4 at 11.3 million.
     """
     pruned = _BUILDERS[name](dataset)
     assert pruned.pruning is not None
@@ -112,7 +113,7 @@ def _from_scratch(name: str, epochs: int, dataset: str) -> Recipe:
     )
 
 
-# The lottery ticket: percent of the parameters that each round leaves, and the epochs of each.
+# Lottery tickets: percent of the parameters left after each round, and epochs of each training.
 TICKET_SHARES = (50, 25, 10, 5)
 _TICKET_EPOCHS = 6
 _TICKET_PARAMS = 701_466
@@ -129,8 +130,11 @@ def _ticket_dense(dataset: str) -> Recipe:
 
 
 def _ticket(share: int, dataset: str, importance: str = "magnitude") -> Recipe:
-    """Rounds of pruning by magnitude, each rewound to the end of the dense network's first epoch
-    (Frankle et al. 2020, arXiv:1912.05671); a random one leaves its weights in one round."""
+    """Return the recipe of a ticket with ``share`` percent of the parameters.
+
+    Weights are pruned by magnitude in rounds, each rewound to the end of the dense network's first
+    epoch (Frankle et al. 2020, arXiv:1912.05671); a random ticket is pruned in one round.
+    """
     dense = parent = _ticket_dense(dataset)
     early = replace(dense, stop_epoch=1)
     shares = TICKET_SHARES[: TICKET_SHARES.index(share) + 1]
@@ -178,9 +182,9 @@ PRUNED_NAMES = tuple(_BUILDERS)
 
 
 def find_pruned(name: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:
-    """Find the recipe called ``name``; ``seed`` is its own training's, its ancestors keep theirs.
+    """Find the recipe called ``name``; ``seed`` is for its own training, not for its ancestors.
 
-    Raises ValueError for an unknown name, NotMeasured for a dataset that it has no recipe for.
+    Raises ValueError for an unknown name, and NotMeasured for a dataset without such a recipe.
     """
     if name not in _BUILDERS:
         raise ValueError(f"unknown pruned network {name!r}; known: {', '.join(PRUNED_NAMES)}")

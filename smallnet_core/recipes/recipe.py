@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-# Raised by whoever changes what a recipe computes (order of random draws, loss, update); the
-# pinned losses of tests/test_numerics.py say when that happened.
+# Increase it with every change of what a recipe computes (order of random draws, loss, update);
+# the pinned losses of tests/test_numerics.py show when that happened.
 TRAINING_VERSION = 1
 
 
@@ -29,19 +29,19 @@ class Optimizer:
     decoupled: bool = False  # adam: weight decay outside the gradient
     final_lr: float = 0.1  # adabound
     gamma: float = 1e-3  # adabound
-    # muon: rates and momentum of what it leaves to SGD, the last layer and the rest
+    # muon: rates and momentum of the parameters left to SGD, the last layer and the rest
     head_lr: float = 0.1
     rest_lr: float = 0.1
     rest_momentum: float = 0.9
-    normalised: bool = False  # muon: filters are kept at one norm
+    normalised: bool = False  # muon: filters keep a fixed norm
     ns_steps: int = 5  # muon: Newton-Schulz iterations
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate over time, as a factor of the optimizer's own.
+    """The learning rate over time, as a factor of the optimizer's base rate.
 
-    "multistep": times ``gamma`` after each of the epochs in ``milestones``; "linear" and "cosine":
+    "multistep": multiplied by ``gamma`` after each epoch in ``milestones``; "linear" and "cosine":
     up linearly over the warm-up, then down to ``final_factor`` at the last step; "constant": 1
     after the warm-up. Raises ValueError for other names.
     """
@@ -58,7 +58,7 @@ class Schedule:
             raise ValueError(f"unknown schedule {self.name!r}; known: {', '.join(known)}")
 
     def factor(self, step: int, total_steps: int, steps_per_epoch: int) -> float:
-        """Tell what the base rate is multiplied with at ``step`` (from 0)."""
+        """Return the factor of the base rate at ``step`` (from 0)."""
         if self.name == "multistep":
             return self.gamma ** sum(step // steps_per_epoch >= at for at in self.milestones)
         warmup_steps = round(self.warmup_fraction * total_steps)
@@ -76,7 +76,7 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What happens to a training image: shifts of up to ``crop_padding`` pixels, flips."""
+    """Augmentation of training images: shifts of up to ``crop_padding`` pixels, flips, cutout."""
 
     crop_padding: int = 4  # pixels on each side; 0: no shift
     padding_mode: str = "zeros"  # "zeros" or "reflect"
@@ -89,17 +89,18 @@ IMPORTANCES = ("magnitude", "bn_scale", "lamp", "taylor", "random")
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """What a training begins from instead of fresh weights: a trained network, made smaller.
+    """A pruned network to start a training from, instead of fresh weights.
 
-    Pruning in several rounds is a chain: each round's network is the next one's ``parent``.
+    Pruning in several rounds is a chain: each round's network is the ``parent`` of the next. Raises
+    ValueError for settings that are unknown or do not fit together.
     """
 
     parent: Recipe  # whose trained network is pruned
-    structure: str  # "weights" (masks) or "channels" (which are removed)
-    max_params: int  # trainable parameters that may be left; of "weights": that are not zero
+    structure: str  # "weights" (masked) or "channels" (removed)
+    max_params: int  # at most so many trainable parameters are left ("weights": nonzero)
     importance: str = "magnitude"  # of IMPORTANCES
-    round_to: int = 1  # channels that go together
-    # What is left keeps its trained weights ("trained"), gets new ones ("fresh"), or those of
+    round_to: int = 1  # channels that are removed together
+    # What is left keeps its trained weights ("trained"), gets new ones ("fresh"), or takes those of
     # ``rewind_to`` ("rewound"), an early state of the parent's own training.
     weights: str = "trained"
     rewind_to: Recipe | None = None
@@ -113,17 +114,19 @@ class Pruning:
             if value not in known:
                 raise ValueError(f"unknown {value!r}: one of {', '.join(known)}")
         if self.structure == "weights" and self.importance not in ("magnitude", "random"):
-            raise ValueError(f"{self.importance} importance is of channels, not of single weights")
+            raise ValueError(
+                f"{self.importance} importance applies to channels, not to single weights"
+            )
         if (self.weights == "rewound") != (self.rewind_to is not None):
-            raise ValueError("rewind_to goes with rewound weights and with them only")
+            raise ValueError("rewind_to is required for rewound weights, and only for them")
         if self.max_params < 1 or self.round_to < 1:
             raise ValueError(
-                f"max_params and round_to are at least 1, not {self.max_params} and {self.round_to}"
+                f"max_params is {self.max_params} and round_to {self.round_to}: expected at least 1"
             )
 
 
-# The paper normalises with these on both datasets; the deviations are not CIFAR-10's (0.247, ...),
-# they are the mean over images of each image's own.
+# The paper normalises with these on both datasets. The deviations are not those of CIFAR-10's
+# pixels (0.247, ...) but the mean of the deviations within each image.
 PAPER_MEAN = (0.4914, 0.4822, 0.4465)
 PAPER_STD = (0.2023, 0.1994, 0.2010)
 
@@ -132,7 +135,7 @@ PAPER_STD = (0.2023, 0.1994, 0.2010)
 class Recipe:
     """Everything that determines a training's result; a variant is ``replace(base, ...)``."""
 
-    kind: str  # of RECIPE_KINDS but "equal", or "pruned"
+    kind: str  # one of RECIPE_KINDS except "equal", or "pruned"
     dataset: str
     network: str
     optimizer: Optimizer
@@ -148,17 +151,18 @@ class Recipe:
     clip_norm: float | None = None  # of the whole gradient
     # "default": the network's own; else of models.initialisation.INITIALISATIONS
     initialisation: str = "default"
-    # (share of the epochs from which, side in pixels): smaller images first; empty: full size
+    # (share of the epochs after which it starts, side in pixels): smaller images first; empty: full
+    # size throughout
     resolutions: tuple[tuple[float, int], ...] = ()
-    # Views of each test image whose logits are averaged, see evaluation.predict; curves are without
+    # Views of each test image whose logits are averaged, see evaluation.predict; not in curves
     test_time_flips: str = "none"
-    # "float32", or "auto": bfloat16 autocast where a timed probe says that it gains
+    # "float32", or "auto": bfloat16 autocast where it is faster
     precision: str = "auto"
     # "last" epoch; "best_test_epoch" is the paper's rule: a maximum over epochs on the test set
     selection: str = "last"
     holdout: int = 0  # training images set aside and judged instead of the test set, for tuning
-    # Epochs of the schedule that are left out, at its beginning and at its end: for networks that
-    # are rewound to an early state, and for that state.
+    # Leave out epochs at the schedule's beginning, for networks that are rewound to an early state,
+    # or at its end, for that state.
     first_epoch: int = 0
     stop_epoch: int | None = None  # None: the last one
     pruning: Pruning | None = None  # None: fresh weights, a whole network
@@ -171,33 +175,34 @@ class Recipe:
             raise ValueError(f"unknown selection {self.selection!r}: last or best_test_epoch")
         if not 0 <= self.first_epoch < self.end_epoch <= self.epochs:
             raise ValueError(
-                f"epochs {self.first_epoch} to {self.end_epoch} of {self.epochs} are none"
+                "expected 0 <= first_epoch < end_epoch <= epochs, not "
+                f"{self.first_epoch}, {self.end_epoch} and {self.epochs}"
             )
 
     @property
     def end_epoch(self) -> int:
-        """The epoch that the training ends with, from 1."""
+        """Return the last epoch of the training, from 1."""
         return self.epochs if self.stop_epoch is None else self.stop_epoch
 
     def ancestors(self) -> tuple[Recipe, ...]:
-        """List whose trained weights this training needs, each after its own."""
+        """List the recipes whose trained weights this training needs, each after its own."""
         if self.pruning is None:
             return ()
         direct = filter(None, (self.pruning.parent, self.pruning.rewind_to))
         return tuple(dict.fromkeys(r for one in direct for r in (*one.ancestors(), one)))
 
     def canonical(self) -> dict[str, Any]:
-        """Collect what is no default, as JSON values: a new field leaves old names alone."""
+        """Collect the non-default fields as JSON values; new fields keep old fingerprints."""
         return _without_defaults(self)
 
     def fingerprint(self) -> str:
-        """Name this recipe: 12 hexadecimal digits of the sha256 of ``canonical()``."""
+        """Return 12 hexadecimal digits of the sha256 of ``canonical()``."""
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
-        """Readable and unique: also the name of the files in the model cache."""
+        """Return a readable, unique name, which the files in the model cache have too."""
         return (
             f"{self.dataset}-{self.network}-{self.optimizer.name}-{self.kind}"
             f"-seed{self.seed}-{self.fingerprint()}"
@@ -212,7 +217,7 @@ def _without_defaults(record: Any) -> dict[str, Any]:
     out = {}
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
-        # The version's default moves with it, and would hide it.
+        # Its default is the current version, which would always be left out.
         default = 1 if field.name == "training_version" else field.default
         if value != default:
             out[field.name] = _as_json(value)

@@ -1,4 +1,4 @@
-"""SpeedNet's recipe: twelve epochs with Muon, about a quarter of an hour of two cores.
+"""SpeedNet's recipe: twelve epochs with Muon, about a quarter of an hour on two cores.
 
 Its goal is a mean of 94 % on CIFAR-10 over five seeds, with under a million parameters.
 """
@@ -10,9 +10,9 @@ from smallnet_core.recipes.tuned import GENTLE
 
 
 def speednet(dataset: str) -> Recipe:
-    """Give the recipe of our own network, to 94 % as fast as possible.
+    """Return the recipe of our own network, which should reach 94 % as fast as possible.
 
-    The rates are those of K. Jordan's airbench94_muon (2024), rescaled from its summed loss.
+    The rates are those of K. Jordan's airbench94_muon (2024), rescaled because it sums the loss.
     """
     return Recipe(
         kind="tuned",

@@ -1,9 +1,10 @@
-"""Our recipes: half an hour to some hours of a core or two each, as far as they have been run.
+"""Our recipes: half an hour to some hours each on one or two cores, as far as they have been run.
 
-On CIFAR-10, where the paper has 86.9 to 91.7 for ResNet18_S, chance for VGG16_S and 51.0 for ViT_S:
-ResNet18_S comes to 89.7 to 91.0 % in 40 to 70 minutes of 25 growing or 30 whole epochs, VGG16_S to
-87.1 in 43 minutes, ViT_S to 78.5 in 76 minutes, and ResNet18 to 89.5 in two and a half hours.
-ResNet18_S comes to 66.2 % on CIFAR-100. LOG.md says what was tuned and what is a first guess.
+On CIFAR-10, where the paper has 86.9 to 91.7 for ResNet18_S, chance for VGG16_S and 51.0 for ViT_S,
+ResNet18_S reaches 89.7 to 91.0 % in 40 to 70 minutes (25 epochs with growing images or 30 at full
+size), VGG16_S 87.1 in 43 minutes, ViT_S 78.5 in 76 minutes, and ResNet18 89.5 in two and a half
+hours. On CIFAR-100, ResNet18_S reaches 66.2 %. LOG.md says what was tuned and what is a first
+guess.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from smallnet_core.recipes.recipe import Augmentation, Optimizer, Recipe, Schedu
 # The networks of Tables 2 to 5 and Section 5.2; the others are counted only.
 TRAINED_NETWORKS = ("resnet18", "resnet18_s", "vgg16", "vgg16_s", "vit", "vit_s")
 
-# What our own recipes have in common: a rate that rises over the first fifth and falls linearly
-# to nothing, decay on weights only, and flips that alternate (K. Jordan, "94 % on CIFAR-10 in 3.29
-# seconds", 2024).
+# Common to our recipes: a rate that rises over the first fifth and falls linearly to zero, decay on
+# weights only, and alternating flips (K. Jordan, "94 % on CIFAR-10 in 3.29 seconds", 2024).
 AUGMENTATION = Augmentation(crop_padding=4, padding_mode="reflect", flip="alternating")
 _COMMON: dict[str, Any] = {
     "kind": "tuned",
@@ -44,8 +44,8 @@ def _adam(lr: float) -> Optimizer:
 
 
 def _adabound(final_lr: float) -> Optimizer:
-    # final_lr is the rate of the SGD that AdaBound ends as, whose momentum is an average: ten
-    # times sgdm's lr makes the same step.
+    # AdaBound ends as SGD with rate final_lr. Its momentum is an average, so ten times sgdm's lr
+    # makes the same step.
     return Optimizer(
         name="adabound", lr=1e-3, final_lr=final_lr, weight_decay=5e-4, decay_norms_and_biases=False
     )
@@ -53,18 +53,18 @@ def _adabound(final_lr: float) -> Optimizer:
 
 _RESNET_OPTIMIZERS = {"sgdm": _sgdm(0.1), "adam": _adam(3e-3), "adabound": _adabound(1.0)}
 _OTHER_OPTIMIZERS = {"sgdm": _sgdm(0.05), "adam": _adam(1e-3), "adabound": _adabound(0.5)}
-# Images of 20, 24 and 28 pixels before those of 32: 25 epochs for the time of 16. On 5,000 held-out
-# images ResNet18_S reached 85.84 in 8 such epochs, with zero_residual and a decay of 1e-3 besides,
-# and 84.74 in 5 full ones without these, which take as long.
+# Images of 20, 24 and 28 pixels before those of 32: 25 epochs in the time of 16. On 5,000 held-out
+# images ResNet18_S reached 85.84 in 8 such epochs, with zero_residual and a decay of 1e-3, and
+# 84.74 in the same time of 5 full-size epochs without these.
 _GROWING = ((0.0, 20), (0.3, 24), (0.6, 28), (0.8, 32))
-# ResNet18 takes twelve minutes for an epoch of two cores: ten epochs for the time of five.
+# An epoch of ResNet18 takes twelve minutes on two cores: ten epochs in the time of five.
 _GROWING_FAST = ((0.0, 16), (0.3, 20), (0.6, 24), (0.8, 28), (0.9, 32))
 
 
 def tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
-    """Give our recipe of a row, None for networks that nobody trains.
+    """Return our recipe of a row, None for networks that are only counted.
 
-    LOG.md says what of it was run and what is still a first guess.
+    LOG.md says which were run and which are still a first guess.
     """
     if network not in TRAINED_NETWORKS:
         return None
@@ -74,7 +74,7 @@ def tuned(dataset: str, network: str, optimizer: str) -> Recipe | None:
 
 
 def _resnet(dataset: str, network: str, optimizer: str) -> Recipe:
-    """Each block begins as its shortcut, and the images grow."""
+    """Return a ResNet's recipe: blocks start as their shortcuts, and the images grow."""
     base = Recipe(
         dataset=dataset,
         network=network,
@@ -84,23 +84,23 @@ def _resnet(dataset: str, network: str, optimizer: str) -> Recipe:
         resolutions=_GROWING,
         **_COMMON,
     )
-    if network == "resnet18":  # just far enough for its pruning to be studied on two cores
+    if network == "resnet18":  # just long enough to study its pruning on two cores
         epochs = 8 if dataset == "cifar100" else 10
         return replace(base, epochs=epochs, augmentation=GENTLE, resolutions=_GROWING_FAST)
     if optimizer == "adabound" and dataset != "cifar100":
-        # The full epochs that the zoo's network was trained with.
+        # Full-size epochs, as the zoo's network was trained.
         return replace(base, epochs=30, initialisation="default", resolutions=())
     return base
 
 
 def _without_norms(dataset: str, network: str, optimizer: str) -> Recipe:
-    """VGG and ViT need their gradient clipped to start at these rates, and no dropout.
+    """Return the recipe of a VGG or ViT: clipped gradients, needed at these rates, and no dropout.
 
-    VGG begins as an isometry (43.3 % of held-out images after the first of 6 epochs, against 30.1 %
-    with He's deviations), ViT as a convolution (61.3 % after 4 epochs, against 60.4 %).
+    VGG starts as an isometry (43.3 % of held-out images after the first of 6 epochs, against 30.1 %
+    with He's initialisation), ViT as a convolution (61.3 % after 4 epochs, against 60.4 %).
     """
     vgg = network.startswith("vgg")
-    # The large ones a core hour or two: far enough to be told from the paper's result.
+    # For the large ones one or two core hours, enough to differ clearly from the paper's result.
     epochs = {"vgg16": 6, "vgg16_s": 40, "vit": 4, "vit_s": 12 if dataset == "cifar100" else 22}
     return Recipe(
         dataset=dataset,
@@ -115,9 +115,10 @@ def _without_norms(dataset: str, network: str, optimizer: str) -> Recipe:
 
 
 def equal(dataset: str, network: str, optimizer: str) -> Recipe | None:
-    """Give ``tuned`` as it is with SGDM, but for the optimizer: what differs then is theirs.
+    """Return the recipe that ``tuned`` has for SGDM, with only the optimizer replaced.
 
-    Where ``tuned`` is the same for both, so is the trained network.
+    Differences between optimizers are then due to them alone. Where ``tuned`` already agrees with
+    that, the recipe and its trained network are the same.
     """
     sgdm, own = (tuned(dataset, network, name) for name in ("sgdm", optimizer))
     if sgdm is None or own is None:
