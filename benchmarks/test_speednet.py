@@ -18,6 +18,7 @@ from smallnet_core.records import Measurement, NotMeasured
 
 
 def goals(metric: str) -> list:
+    """List the goals for a metric."""
     return [claim for claim in BEYOND_GOALS.values() if claim.metric == metric]
 
 

@@ -31,9 +31,14 @@ COLUMNS = ("claim", "verdict", "measured", "paper", "unit")
 class Run(Protocol):
     """A tracker's run, opened with a name and a configuration."""
 
-    def log(self, values: Mapping[str, float], step: int) -> None: ...
-    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
-    def finish(self) -> None: ...
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Log numbers by name at ``step``."""
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Log a table."""
+
+    def finish(self) -> None:
+        """Close the run, so that everything logged is stored."""
 
 
 class _WandbRun:

@@ -48,6 +48,7 @@ class Variant:
 
     @property
     def file_name(self) -> str:
+        """Return the name of the trace's file."""
         return f"trace-{self.name}-{self.fingerprint()}.json"
 
 

@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 class Progress:
     """Receives a training's steps (without losses) and epochs; the base class ignores them."""
 
-    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None: ...
-    def note(self, line: str) -> None: ...
-    def step(self) -> None: ...
-    def epoch(self, result: Epoch) -> None: ...
-    def close(self) -> None: ...
+    def start(self, recipe: Recipe, total_steps: int, done: int = 0) -> None:
+        """Begin a training of ``total_steps``, of which ``done`` are already done."""
+
+    def note(self, line: str) -> None:
+        """Show a line to the user."""
+
+    def step(self) -> None:
+        """Count a step that was queued on the device."""
+
+    def epoch(self, result: Epoch) -> None:
+        """Show the results of an epoch."""
+
+    def close(self) -> None:
+        """End the training, whether or not it succeeded."""
 
 
 class Notes(Progress):
@@ -78,13 +87,16 @@ class LogLines:
         self.stream = stream
 
     def line(self, text: str) -> None:
+        """Show an event."""
         self.stream.write(f"{text}\n")
         self.stream.flush()
 
     def epoch(self, text: str) -> None:
+        """Show the results of an epoch."""
         self.line(text)
 
-    def draw(self, rows: Sequence[str]) -> None: ...
+    def draw(self, rows: Sequence[str]) -> None:
+        """Show the jobs' current rows; a log has none."""
 
 
 class LiveTable(LogLines):
