@@ -10,25 +10,15 @@ import pytest
 
 from smallnet_core import judging, report
 from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.lab.settings import (
-    TRACKERS,
-    check_device,
-    check_tracker,
-    data_folder,
-    number,
-    one_of,
-)
-from smallnet_core.recipes import RECIPE_KINDS
+from smallnet_core.options import add_options, joined_arguments, settings_of
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
-from smallnet_core.runs.policy import FAIL_ON
-from smallnet_core.session import Session, claim_of, option_type, recorded
+from smallnet_core.session import Session, claim_of, recorded, uncaptured
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from smallnet_core.lab.workbench import Workbench
 
-TABLES = ("short", "all")
 MARKERS = (
     "digits: needs scikit-learn's digits only: no download, no GPU",
     "cifar10: needs CIFAR-10",
@@ -57,111 +47,26 @@ def claim_params(claims: Iterable[Claim]) -> list[Any]:
     ]
 
 
-# Options
-
-
-def _choice(option: str, names: Sequence[str]) -> dict[str, Any]:
-    return {"type": option_type(one_of(option, names)), "metavar": "{" + ",".join(names) + "}"}
-
-
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     if pluginmanager.is_blocked("benchmark"):
         raise pytest.UsageError("-p no:benchmark: pytest-benchmark times the claims, leave it on")
-    group = parser.getgroup("smallnet", "smallnet: models, data and training")
-    group.addoption(
-        "--recipe",
-        default="tuned",
-        **_choice("--recipe", RECIPE_KINDS),
-        help="how networks are trained on CIFAR: our tuned recipes, or the paper's to the letter; "
-        "digits always takes its quick ones. Default: tuned",
-    )
-    group.addoption(
-        "--seeds",
-        default=1,
-        type=option_type(number("--seeds", int, "a whole number of at least 1", 1)),
-        metavar="N",
-        help="runs of each recipe, a seed each. Default: 1",
-    )
-    group.addoption(
-        "--retrain", action="store_true", help="train anew even what cache or zoo could give"
-    )
-    group.addoption(
-        "--train-budget",
-        default=15.0,
-        type=option_type(number("--train-budget", float, "minutes, 0 or more", 0)),
-        metavar="MIN",
-        help="a training estimated to take longer is not started, its claims are not measured; "
-        "0 trains nothing. Default: 15 minutes for one model",
-    )
-    group.addoption(
-        "--data-dir",
-        type=option_type(data_folder),
-        metavar="DIR",
-        help="where CIFAR is, in torchvision's python layout or the official binary one. "
-        "Default: SMALLNET_DATA, else the user's cache, where a download goes",
-    )
-    group.addoption(
-        "--model-cache",
-        metavar="DIR",
-        help="where trained models are kept. Default: SMALLNET_CACHE, else the user's cache",
-    )
-    group.addoption(
-        "--device",
-        default="auto",
-        type=option_type(check_device),
-        help="auto, cpu, cuda or cuda:N. Default: a GPU if there is one",
-    )
-    group.addoption("--offline", action="store_true", help="download nothing")
-    group.addoption(
-        "--no-recorded",
-        action="store_true",
-        help="leave what was not measured empty, instead of showing what earlier runs recorded",
-    )
-    group.addoption(
-        "--track",
-        type=option_type(check_tracker),
-        metavar="{" + ",".join(TRACKERS) + "}",
-        help="send training curves and verdicts to an experiment tracker, an extra of that name",
-    )
-    group.addoption(
-        "--tables",
-        default="short",
-        **_choice("--tables", TABLES),
-        help="the report at the end: one screen, or every table with remarks. Default: short",
-    )
-    group.addoption(
-        "--compare",
-        metavar="RUN",
-        help="at the end, say what changed since a saved run, and whether it can be chance: a "
-        "file, the newest in a folder, latest, latest~3 or a number of --benchmark-storage, or "
-        "reference, this machine's file in reports/reference",
-    )
-    group.addoption(
-        "--confirm",
-        action="store_true",
-        help="with --compare: time rows that became slower once more at the end; what the second "
-        "time finds counts",
-    )
-    group.addoption(
-        "--fail-on",
-        **_choice("--fail-on", FAIL_ON),
-        help="with --compare: what fails the run. Default: regression where CI is set, else "
-        "nothing",
-    )
-    group.addoption(
-        "--report",
-        nargs="?",
-        const="",
-        metavar="DIR",
-        help="at the end, write the run as a page, as Markdown and into an index. Default: beside "
-        "--benchmark-json's file, else into reports/",
-    )
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
+    """Start again, before anything is configured, where a path of ours hid the project."""
+    arguments = joined_arguments(config)
+    if arguments is None:
+        return None
+    with uncaptured(config):
+        return pytest.main(arguments, plugins=config.invocation_params.plugins)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    config.stash[_own] = own = Session(config)
+    config.stash[_own] = own = Session(config, settings_of(config))
     config.pluginmanager.register(_Collector(own))
 
 

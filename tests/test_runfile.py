@@ -112,7 +112,7 @@ REFUSED = {
     "a run of no dataset": (f"{RUN}.recipe", {}, f"{RUN}.recipe.dataset: is missing"),
     "time that runs backwards": (f"{RUN}.train_seconds", -1.0, "or equal to 0, found -1.0"),
     "bits that are no base64": (f"{RUN}.right", "€", "no base64"),
-    "too few bits": (f"{RUN}.right", "AAAA", "3 bytes of bits for"),
+    "too few bits": (f"{RUN}.right", "AAAA", "bits of more or fewer than"),
     "another accuracy": (f"{RUN}.accuracy_percent", 50.0, "its bits are not those of 50.0 %"),
     "an accuracy of no image": (f"{RUN}.accuracy_percent", 50.01, "is no share of"),
     "a negative count": (f"{RUN}.confusion.0.0", -1, f"{RUN}.confusion.0.0: "),
@@ -151,7 +151,7 @@ def test_bits_beyond_the_images_are_refused() -> None:
     raw = bytearray(base64.b64decode(run["right"]))
     raw[-1] |= 1
     document["smallnet"]["runs"][index]["right"] = base64.b64encode(raw).decode()
-    with pytest.raises(ValueError, match="bits beyond its"):
+    with pytest.raises(ValueError, match="bits of more or fewer than"):
         check_document(document)
 
 

@@ -32,7 +32,7 @@ from smallnet_core.runs.file import RunFile, cleaned
 from smallnet_core.runs.history import History
 from smallnet_core.runs.readings import readings
 from smallnet_core.runs.rows import Change, RowComparison, joined
-from smallnet_core.runs.schema import explain
+from smallnet_core.system.checked import explain
 from smallnet_core.system.files import replace_file
 
 FILE = Path("reports/accepted.toml")

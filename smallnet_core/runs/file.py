@@ -177,7 +177,7 @@ def check_run(run: Any, where: str) -> dict[str, Any]:
 def _checked(model: Any, value: Any) -> dict[str, Any]:
     from pydantic import ValidationError  # only who reads a file waits for it
 
-    from smallnet_core.runs.schema import explain
+    from smallnet_core.system.checked import explain
 
     try:
         found: dict[str, Any] = model.model_validate(value).model_dump(

@@ -31,7 +31,7 @@ def read_thresholds(path: Path | None) -> Thresholds:
     from pydantic import ValidationError
 
     from smallnet_core.runs.rows import Thresholds
-    from smallnet_core.runs.schema import explain
+    from smallnet_core.system.checked import explain
 
     if path is None:
         path = Path("pyproject.toml")
