@@ -50,25 +50,25 @@ def add_options(parser: pytest.Parser) -> None:
         default="tuned",
         **_choice("--recipe", RECIPE_KINDS),
         help="how networks are trained on CIFAR: our tuned recipes, or the paper's to the letter; "
-        "digits always takes its quick ones. Default: tuned",
+        "digits always uses the quick ones. Default: tuned",
     )
     group.addoption(
         "--seeds",
         default=1,
         type=option_type(number("--seeds", int, "a whole number of at least 1", 1)),
         metavar="N",
-        help="runs of each recipe, a seed each. Default: 1",
+        help="runs of each recipe, one per seed. Default: 1",
     )
     group.addoption(
-        "--retrain", action="store_true", help="train anew even what cache or zoo could give"
+        "--retrain", action="store_true", help="train even what the cache or the zoo could supply"
     )
     group.addoption(
         "--train-budget",
         default=15.0,
         type=option_type(number("--train-budget", float, "minutes, 0 or more", 0)),
         metavar="MIN",
-        help="a training estimated to take longer is not started, its claims are not measured; "
-        "0 trains nothing. Default: 15 minutes for one model",
+        help="skip trainings estimated to take longer, and leave their claims unmeasured; "
+        "0 trains nothing. Default: 15 minutes per model",
     )
     group.addoption(
         "--data-dir",
@@ -86,38 +86,40 @@ def add_options(parser: pytest.Parser) -> None:
         "--device",
         default="auto",
         type=option_type(check_device),
-        help="auto, cpu, cuda or cuda:N. Default: a GPU if there is one",
+        help="auto, cpu, cuda or cuda:N. Default: auto, a GPU if there is one",
     )
     group.addoption("--offline", action="store_true", help="download nothing")
     group.addoption(
         "--no-recorded",
         action="store_true",
-        help="leave what was not measured empty, instead of showing what earlier runs recorded",
+        help="leave unmeasured claims empty instead of showing what earlier runs recorded",
     )
     group.addoption(
         "--track",
         type=option_type(check_tracker),
         metavar="{" + ",".join(TRACKERS) + "}",
-        help="send training curves and verdicts to an experiment tracker, an extra of that name",
+        help="send training curves and verdicts to an experiment tracker; install the extra of "
+        "that name",
     )
     group.addoption(
         "--tables",
         default="short",
         **_choice("--tables", TABLES),
-        help="the report at the end: one screen, or every table with remarks. Default: short",
+        help="how long the report at the end is: one screen, or every table with remarks. "
+        "Default: short",
     )
     group.addoption(
         "--compare",
         metavar="RUN",
-        help="at the end, say what changed since a saved run, and whether it can be chance: a "
-        "file, the newest in a folder, latest, latest~3 or a number of --benchmark-storage, or "
-        "reference, this machine's file in reports/reference",
+        help="at the end, say what changed since a saved run, and whether that could be chance. "
+        "RUN is a file, a folder (its newest run), latest, latest~3 or a number in "
+        "--benchmark-storage, or reference, this machine's file in reports/reference",
     )
     group.addoption(
         "--confirm",
         action="store_true",
-        help="with --compare: time rows that became slower once more at the end; what the second "
-        "time finds counts",
+        help="with --compare: time rows that became slower again at the end; the second timing "
+        "counts",
     )
     group.addoption(
         "--fail-on",
@@ -130,8 +132,8 @@ def add_options(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         metavar="DIR",
-        help="at the end, write the run as a page, as Markdown and into an index. Default: beside "
-        "--benchmark-json's file, else into reports/",
+        help="at the end, write the run as a web page and as Markdown, and add it to the index. "
+        "Default: beside --benchmark-json's file, else in reports/",
     )
 
 

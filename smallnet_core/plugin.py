@@ -1,4 +1,4 @@
-"""The pytest plugin: options, fixtures, and the report at the end. Never imports torch at load."""
+"""The pytest plugin: options, fixtures, and the report at the end. Does not import torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _own = pytest.StashKey[Session]()
 
 
 def claim_params(claims: Iterable[Claim]) -> list[Any]:
-    """``parametrize`` values for claims: the id as value and as test id, the dataset as marker."""
+    """Return ``parametrize`` values: a claim's id as value and test id, its dataset as marker."""
     return [
         pytest.param(
             claim.id,
@@ -49,7 +49,9 @@ def claim_params(claims: Iterable[Claim]) -> list[Any]:
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     if pluginmanager.is_blocked("benchmark"):
-        raise pytest.UsageError("-p no:benchmark: pytest-benchmark times the claims, leave it on")
+        raise pytest.UsageError(
+            "-p no:benchmark: smallnet needs pytest-benchmark, remove the option"
+        )
     add_options(parser)
 
 
@@ -75,7 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker of pytest-xdist an error would be a crash: it goes to the controller instead."""
+    """Check a pytest-xdist worker; send an error, which would crash it, to the controller."""
     own = config.stash[_own]
     if own.is_worker:
         try:
@@ -88,7 +90,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Before the first test: what is wrong with device, cache or data is one line, exit code 4."""
+    """Check device, cache and data before the first test; UsageError (exit code 4) in one line."""
     option, own = session.config.option, session.config.stash[_own]
     if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
         return
@@ -98,13 +100,13 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A worker of pytest-xdist has ended."""
+    """Collect what a pytest-xdist worker sent when it ended."""
     if found := getattr(node, "workeroutput", {}).get("smallnet"):
         node.config.stash[_own].from_workers.append(found)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # What an earlier attempt of a test that is run again has left.
+    # A rerun of a test must not keep the row of the earlier attempt.
     item.user_properties[:] = [one for one in item.user_properties if one[0] != "smallnet"]
     if item.get_closest_marker("gpu") is not None:
         import torch
@@ -115,7 +117,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def workbench(pytestconfig: pytest.Config) -> Workbench:
-    """Datasets, trained models and judged logits of this session."""
+    """Return this session's source of datasets, trained models and judged logits."""
     return pytestconfig.stash[_own].workbench
 
 
@@ -151,7 +153,7 @@ def judge(
 
 @pytest.fixture
 def record_row(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[dict[str, Any]], None]:
-    """Record a row that judges no claim: a latency, a speed."""
+    """Record a row that judges no claim, such as a latency or a training speed."""
 
     def record_row(row: dict[str, Any]) -> None:
         benchmark.extra_info["smallnet"] = row = {"claim": None, **row}
@@ -162,10 +164,9 @@ def record_row(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[dict
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A claim whose test raises NotMeasured is a skip with its reason, and a row all the same.
+    """Turn NotMeasured into a skip with its reason and, if the test has a claim, into a row.
 
-    So is a benchmark of no claim, without the row. To any other test it is an error: a unit test
-    that nothing was measured for has found something.
+    A test that is neither of a claim nor a benchmark fails instead: there NotMeasured is a defect.
     """
     claim = claim_of(pyfuncitem)
     try:
@@ -198,13 +199,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Remember that the run is of a part only: what it leaves out is not gone."""
+    """Remember that the run is partial, so that rows it leaves out do not count as gone."""
     if items:
         items[0].config.stash[_own].partial = True
 
 
 class _Collector:
-    """Gathers rows from the reports of tests, which may come from workers, and compares them."""
+    """Collects rows from test reports, which may come from workers, and compares them."""
 
     def __init__(self, own: Session) -> None:
         self.own = own
@@ -236,7 +237,7 @@ class _Collector:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Where nothing was timed pytest-benchmark saves nothing, and crashes on its own warning."""
+    """Silence the warning with which pytest-benchmark crashes if nothing was timed."""
     own = session.config.stash[_own]
     if own.is_worker:
         output = session.config.workeroutput  # type: ignore[attr-defined]
@@ -246,7 +247,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
         return (yield)
 
 
-@pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables: what a run ends with is ours
+@pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables, so that ours end the run
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     own = config.stash[_own]
     if not own.rows:
@@ -254,7 +255,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     json_path = config.getoption("benchmark_json", None)
     timed = config._benchmarksession.benchmarks  # type: ignore[attr-defined]
     if json_path is not None and not timed and not own.from_workers:
-        own.reported.append(f"{json_path}: not written, for nothing was timed")
+        own.reported.append(f"{json_path}: not written, because nothing was timed")
     terminalreporter.section("smallnet")
     terminalreporter.write_line("\n".join(own.report()))
     if own.compared:
@@ -271,7 +272,7 @@ def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
     own = config.stash[_own]
-    if own.rows:  # not when an older run is loaded to compare with: torch is slow
+    if own.rows:  # not when an older run is only loaded for a comparison: importing torch is slow
         from smallnet_core.system.machine import environment, resolve_device
 
         machine_info["smallnet"] = environment(resolve_device(own.settings.device)).as_dict()
@@ -279,13 +280,13 @@ def pytest_benchmark_update_machine_info(
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_benchmark_compare_machine_info(compared_benchmark: dict[str, Any]) -> None:
-    """Leave ours out of pytest-benchmark's look for differences, where there is none of it yet."""
+    """Remove our part before pytest-benchmark looks for differences: the new run has none yet."""
     compared_benchmark["machine_info"].pop("smallnet", None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """All rows, with those that have no benchmark because nothing was measured; all runs."""
+    """Add all rows, including those without a benchmark, and all runs to the saved JSON."""
     output_json["smallnet"] = config.stash[_own].ours
 
 
@@ -293,5 +294,5 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_benchmark_group_stats(
     config: pytest.Config, benchmarks: Sequence[dict[str, Any]], group_by: str
 ) -> list[tuple[str, list[dict[str, Any]]]] | None:
-    """Leave counted and looked-up claims out of pytest-benchmark's tables."""
+    """Return the groups for pytest-benchmark's tables, without claims that time nothing."""
     return config.stash[_own].timing_groups(benchmarks, group_by)
