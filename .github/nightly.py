@@ -169,9 +169,8 @@ def tell_issue(outcome: str, summary: Path, url: str, changes: Path) -> None:
             gh("issue", "edit", number, "--body-file", "-", text=text)
         elif outcome == "good":
             undecided = _undecided(json.loads(changes.read_bytes()))
-            listed = issue["body"].partition("\n# smallnet")[
-                0
-            ]  # the table of what is worse, above the report
+            # What is worse stands above the run's report.
+            listed = issue["body"].partition("\n# smallnet")[0]
             if not any(f"| {_cell(name)} |" in listed for name in undecided):
                 gh("issue", "close", number, "--comment", f"{HEADINGS['good']} {url}")
 

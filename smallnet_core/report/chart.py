@@ -24,7 +24,7 @@ class Chart:
     """The coordinates of a chart's parts, in a box of ``WIDTH`` x ``HEIGHT``."""
 
     title: str
-    said: str  # for screen readers
+    description: str  # for screen readers
     lines: Sequence[str]  # the points of one polyline each
     marks: Sequence[Mark] = ()
     band: tuple[float, float] | None = None  # its top, and its height

@@ -100,7 +100,7 @@ def _sections(comparison: Comparison) -> list[tuple[Change, str, list[RowCompari
     ]
 
 
-def news(comparison: Comparison) -> str:
+def headline(comparison: Comparison) -> str:
     """Say in one sentence whether anything is worse, naming the largest regression."""
     worse = comparison.of(Change.REGRESSION)
     if not worse:

@@ -56,12 +56,12 @@ def curve(run: Row) -> Chart:
     low, high = scale([train, test])
     limits = max(low, 0.0), min(high, 100.0)
     ends = [value for value in test if value is not None]
-    said = "no test accuracy during training"
+    ends_text = "no test accuracy during training"
     if ends:
-        said = f"test accuracy from {ends[0]:.2f} to {ends[-1]:.2f} %"
+        ends_text = f"test accuracy from {ends[0]:.2f} to {ends[-1]:.2f} %"
     return Chart(
         title=f"Accuracy by epoch, {len(test)} epochs",
-        said=f"{said}; dashed: training accuracy",
+        description=f"{ends_text}; dashed: training accuracy",
         lines=[polyline(test, limits), polyline(train, limits)],
         low=f"{limits[0]:.0f} %",
         high=f"{limits[1]:.0f} %",

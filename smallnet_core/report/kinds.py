@@ -38,7 +38,7 @@ def kind_tables(kind: str, rows: Sequence[Row]) -> tuple[list[Table], list[str]]
     return _KINDS[kind][0](whole) if whole else [], lines
 
 
-def telling(kind: str, rows: Sequence[Row]) -> str:
+def summarise(kind: str, rows: Sequence[Row]) -> str:
     """Return the one number that summarises all rows of a kind."""
     return _KINDS[kind][1](rows) if kind in _KINDS else "cannot be shown: unknown"
 

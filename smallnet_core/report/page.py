@@ -101,7 +101,7 @@ def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
             f"# smallnet: {escaped(run_name(file))}",
             "",
             f"{run.count_line()}. {run.misses_line()}".strip(),
-            *(["", f"**{escaped(compare_report.news(comparison))}**"] if comparison else []),
+            *(["", f"**{escaped(compare_report.headline(comparison))}**"] if comparison else []),
         ],
         run.headline().markdown(),
         changed,

@@ -76,7 +76,7 @@ class Result:
         return text
 
     @property
-    def between(self) -> str:
+    def interval(self) -> str:
         """Format the interval of the mean; "" if it has no width."""
         found = self.row.get("interval")
         if not isinstance(found, list) or found[0] >= found[1]:
@@ -84,7 +84,7 @@ class Result:
         return " ({} to {})".format(*(format_value(end, self.claim.unit) for end in found))
 
     @property
-    def of_seeds(self) -> str:
+    def seed_values(self) -> str:
         """Format the value of each seed."""
         pairs = zip(self.row.get("seeds") or (), self.row.get("values") or (), strict=False)
         return ", ".join(f"{seed}: {format_value(v, self.claim.unit)}" for seed, v in pairs)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from smallnet_core.records import Status
 from smallnet_core.report import claim_tables
-from smallnet_core.report.kinds import CURVE, kind_tables, telling
+from smallnet_core.report.kinds import CURVE, kind_tables, summarise
 from smallnet_core.report.results import (
     MEASURED,
     NEITHER,
@@ -206,7 +206,7 @@ def _parts_lines(run: Run) -> list[str]:
             ]
             add(name, (len(own), *origins, missed), "".join(values[:1]).rstrip())
     for kind, rows in [*run.others.items()][:MAX_KINDS]:
-        [said, *_] = guarded("these", lambda kind, rows: [telling(kind, rows)], kind, rows)
+        [said, *_] = guarded("these", lambda kind, rows: [summarise(kind, rows)], kind, rows)
         recorded = sum(bool(row.get("recorded")) for row in rows)
         name = shorten(" ".join(kind.replace("_", " ").split()), 20)
         add(name, (len(rows), len(rows) - recorded, recorded, 0, 0), said)

@@ -94,10 +94,10 @@ def _trend(
         top, bottom = (HEIGHT * (high - end) / (high - low) for end in reversed(band))
         shaded = round(top, 1), round(bottom - top, 1)
     latest = f"{format_value(values[-1], line.unit)} {line.unit}".rstrip()
-    said = f"{len(values)} runs, the latest at {latest}; {'; '.join(steps) or 'no steps'}"
+    description = f"{len(values)} runs, the latest at {latest}; {'; '.join(steps) or 'no steps'}"
     chart = Chart(
         title=line.label,
-        said=said,
+        description=description,
         lines=[polyline(line.values, limits)],
         marks=marks,
         band=shaded,
