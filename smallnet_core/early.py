@@ -15,6 +15,7 @@ PLUGIN = "smallnet_core.plugin"
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Import the plugin if a conftest.py of this run names it."""
     config = pluginmanager.get_plugin("pytestconfig")
     if config is None or pluginmanager.is_blocked(PLUGIN):
         return

@@ -48,6 +48,7 @@ def claim_params(claims: Iterable[Claim]) -> list[Any]:
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add smallnet's options; UsageError if pytest-benchmark is blocked."""
     if pluginmanager.is_blocked("benchmark"):
         raise pytest.UsageError(
             "-p no:benchmark: smallnet needs pytest-benchmark, remove the option"
@@ -66,6 +67,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, the session and the collector of rows."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     config.stash[_own] = own = Session(config, settings_of(config))
@@ -106,7 +108,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # A rerun of a test must not keep the row of the earlier attempt.
+    """Clear the row of an earlier attempt; skip tests that need a GPU where there is none."""
     item.user_properties[:] = [one for one in item.user_properties if one[0] != "smallnet"]
     if item.get_closest_marker("gpu") is not None:
         import torch
@@ -249,6 +251,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 @pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables, so that ours end the run
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Write the report, the comparison and where files were written."""
     own = config.stash[_own]
     if not own.rows:
         return
@@ -271,6 +274,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
+    """Add the environment of the run to the saved JSON."""
     own = config.stash[_own]
     if own.rows:  # not when an older run is only loaded for a comparison: importing torch is slow
         from smallnet_core.system.machine import environment, resolve_device

@@ -68,7 +68,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare.add_argument(
         "--alpha",
         type=float,
-        help="the significance level of one table's tests together. Default: 0.05",
+        help="the significance level of a table's tests together. Default: --config's, else 0.05",
     )
     compare.add_argument(
         "--across-machines", action="store_true", help="judge times of different machines too"

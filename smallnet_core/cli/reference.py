@@ -67,11 +67,11 @@ def _update(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from smallnet_core.runs.file import read_run_file
-    from smallnet_core.runs.reference import shown
+    from smallnet_core.runs.reference import reference_lines
 
     paths = sorted(args.folder.glob("*.json"))
     if not paths:
         raise ValueError(f"no file in {args.folder}: smallnet reference update RUN.json makes one")
     for path in paths:
-        print("\n".join([f"{path}:", *shown(read_run_file(path))]))  # noqa: T201
+        print("\n".join([f"{path}:", *reference_lines(read_run_file(path))]))  # noqa: T201
     return 0

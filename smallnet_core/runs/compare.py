@@ -97,7 +97,7 @@ def compare(
     thresholds = thresholds or Thresholds()
     check_same_data(old, new)
     found = machines(old, new)
-    at_home = found == "same" or across_machines
+    same_machine = found == "same" or across_machines
     pairs = _pairs(readings(old), readings(new))
     if not any(a and b and a.value is not None and b.value is not None for a, b in pairs):
         raise ComparisonError(
@@ -108,7 +108,7 @@ def compare(
     for a, b in pairs:
         if only not in (None, a and a.label, b and b.label):
             continue
-        row = _compared(a, b, thresholds, at_home=at_home, partial=partial)
+        row = _compared(a, b, thresholds, same_machine=same_machine, partial=partial)
         if row.change is Change.SIMILAR and a and b:
             row = tested(
                 row,
@@ -116,7 +116,7 @@ def compare(
                 b,
                 known.get(a.pool),
                 functools.partial(process_variance, pairs, known, b),
-                "same" if at_home else found,
+                "same" if same_machine else found,
             )
         rows.append(_flipped(row, a, b))
     return Comparison(
@@ -188,7 +188,7 @@ def _compared(
     new: Reading | None,
     thresholds: Thresholds,
     *,
-    at_home: bool,
+    same_machine: bool,
     partial: bool,
 ) -> RowComparison:
     """Compare a pair; ``Change.SIMILAR`` if it still has to be tested."""
@@ -208,12 +208,12 @@ def _compared(
     if old is None:
         return replace(row, change=Change.NEW)
     if new is None:
-        fails = at_home and not partial and old.kind != "none"
+        fails = same_machine and not partial and old.kind != "none"
         return replace(row, change=Change.REGRESSION if fails else Change.GONE, note="gone")
     if new.kind == "none":
         if old.kind == "none":
             return replace(row, change=Change.UNCHANGED, note="not measured in both")
-        change = Change.REGRESSION if at_home else Change.NOT_MEASURED
+        change = Change.REGRESSION if same_machine else Change.NOT_MEASURED
         return replace(row, change=change, note=joined("no longer measured", new.reason))
     if old.kind == "none":
         return replace(row, change=Change.NOT_MEASURED)

@@ -83,7 +83,7 @@ def history(
     rows = {key: [of_file.get(key) for of_file in found] for key in keys}
     first = {key: next(filter(None, row)) for key, row in rows.items()}
     families = Counter(reading.table for reading in first.values())
-    at_home = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
+    same_machine = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
     steps_in_pairs = _in_pairs(ordered, thresholds, across_machines)
     lines = []
     for key, row in rows.items():
@@ -91,7 +91,7 @@ def history(
         judged = {
             k: reading
             for k, reading in enumerate(row)
-            if reading and reading.value is not None and (kind != "rounds" or at_home[k])
+            if reading and reading.value is not None and (kind != "rounds" or same_machine[k])
         }
         if len(judged) >= _LEAST_RUNS and kind in ("accuracy", "rounds"):
             alpha = thresholds.alpha / ((len(judged) - 1) * families[table])

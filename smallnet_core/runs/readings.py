@@ -38,7 +38,7 @@ class Process:
     within: Variance  # variance of that, as far as the rounds tell
     mood: float | None = None  # log of the reference timing beside it, a correction
     gauge: str | None = None  # what was timed for that; moods compare within one gauge only
-    crowd: float = 0.0  # log of how many processes each core of the CPU had, if more than one
+    log_load: float = 0.0  # log of the processes per core, if more than one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ def _readings(file: RunFile) -> Iterator[Reading]:
         of_claim = row["claim"] is not None
         for reading in [_of_claim(row, runs)] if of_claim else _of_timing(row, runs, rounds):
             if reading.process and row["device"] == "cpu" and cores:
-                crowd = math.log(max(1.0, (row.get("load_average") or 0.0) / cores))
-                reading = replace(reading, process=replace(reading.process, crowd=crowd))
+                log_load = math.log(max(1.0, (row.get("load_average") or 0.0) / cores))
+                reading = replace(reading, process=replace(reading.process, log_load=log_load))
             if reading.key in keys:  # the same claim with another recipe
                 reading = replace(reading, key=(*reading.key, str(reading.recipe)))
             if reading.label in labels:

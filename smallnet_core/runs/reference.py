@@ -61,12 +61,12 @@ def learn(files: Sequence[RunFile]) -> dict[tuple[str, ...], Learnt]:
     newest = max(files, key=lambda file: file.datetime)
     found: dict[tuple[str, ...], dict[str, Found]] = defaultdict(dict)
     for file in sorted(files, key=lambda file: (not file.learnt, file.datetime)):
-        at_home = machines(newest, file) == "same"
+        same_machine = machines(newest, file) == "same"
         for key, one in _found(file):
             if one.weights is not None:
                 found[key].pop(one.weights, None)  # a network judged again counts as the newest
                 found[key][one.weights] = one
-            elif at_home:
+            elif same_machine:
                 found[key][one.run] = one
     return {key: Learnt(tuple(own.values())[-MOST:]) for key, own in found.items()}
 
@@ -159,7 +159,7 @@ def _learnt_row(reading: Reading, learnt: Learnt) -> Row:
     }
 
 
-def shown(reference: RunFile) -> list[str]:
+def reference_lines(reference: RunFile) -> list[str]:
     """Return a line for each row: mean, deviation, number of values, and their runs."""
     lines = []
     for row in reference.learnt:

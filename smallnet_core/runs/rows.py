@@ -34,10 +34,10 @@ _LONG_TABLE = 40
 ASSUMED_MOOD_DEVIATION = 0.06
 # How far a network's time may depart from a change of the reference timing, as a share of it.
 TRANSFER_DEVIATION = 0.3
-# How far a crowd of processes may have slowed one timing more than another, as a share of the log
+# How far a busy machine may have slowed one timing more than another, as a share of the log
 # of their number a core. Runs of one commit at two a core differed by up to 47 %
 # (reports/2026-11-26-compare/three-busy-runs.log).
-CROWD_DEVIATION = 0.5
+LOAD_DEVIATION = 0.5
 _ASSUMED_DEGREES = 30.0
 
 
@@ -354,9 +354,9 @@ def _time(
     else:
         parts.append((ASSUMED_MOOD_DEVIATION**2 * (1 + 1 / num_old), _ASSUMED_DEGREES))
         method, note = "t between processes", "no reference timing"
-    if crowd := math.hypot(a.crowd, b.crowd):
-        parts.append(((CROWD_DEVIATION * crowd) ** 2, _ASSUMED_DEGREES))
-        note = joined(note, "the machine was busy") if crowd > math.log(BUSY) else note
+    if log_load := math.hypot(a.log_load, b.log_load):
+        parts.append(((LOAD_DEVIATION * log_load) ** 2, _ASSUMED_DEGREES))
+        note = joined(note, "the machine was busy") if log_load > math.log(BUSY) else note
     test, (low, high) = significance.t_test(difference, parts, method)
     effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, low, high))
     return replace(
