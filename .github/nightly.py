@@ -1,11 +1,11 @@
-"""What the benchmark workflows decide: what a run was, and whom to tell of it through ``gh``.
+"""Decide the outcome of a benchmark run, and report it to an issue or pull request with ``gh``.
 
     python .github/nightly.py outcome --status 1 --junit junit.xml --changes changes.json \\
         --report out/report --summary out/summary.md
     python .github/nightly.py issue --outcome regression --summary summary.md --url URL
     python .github/nightly.py comment --pull 12 --outcome good --summary summary.md --url URL
 
-Standard library only: it runs where nothing is installed.
+Standard library only, because it runs where nothing is installed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 
 LABEL = "benchmark-regression"
 TITLE = "Nightly benchmarks: worse than the reference"
-MARKER = "<!-- smallnet benchmarks -->"  # by which our comment is found again
+MARKER = "<!-- smallnet benchmarks -->"  # identifies our comment
 MISSED = re.compile(r"Failed: \S+ missed: ")  # how plugin.judge fails a test
-FIRST = re.compile(r"^First seen at .*\)", re.MULTILINE)  # what an issue keeps when it is rewritten
-ROOM = 60_000  # bytes of 65,536 characters that an issue or a comment may have
-MOST = 30  # rows or tests that are listed; the report has all of them
+FIRST = re.compile(r"^First seen at .*\)", re.MULTILINE)  # kept when an issue is rewritten
+ROOM = 60_000  # bytes; an issue or a comment holds 65,536 characters
+MOST = 30  # rows or tests listed; the report has all of them
 HEADINGS = {
     "good": "No regression.",
     "regression": "Worse than what it was compared with.",
@@ -35,12 +35,12 @@ HEADINGS = {
 
 
 def outcome(status: int | None, junit: Path, changes: Path | None) -> tuple[str, list[str]]:
-    """Tell what a run of pytest was, one of HEADINGS, and why, in lines of Markdown.
+    """Return the outcome of a run of pytest, one of HEADINGS, and why, in lines of Markdown.
 
-    Status 1 alone proves nothing, for a crash after the last test has it too: a regression is one
-    that ``changes`` lists, of ``smallnet compare --json``, None where there was nothing to compare
-    with. Every test that failed has to have measured a claim and missed it, and what is worse has
-    to have been measured: a training that failed makes rows that have no number any more.
+    ``changes`` is written by ``smallnet compare --json``; None if there was nothing to compare
+    with. Exit status 1 is not enough for a regression, because a crash after the last test gives it
+    too: ``changes`` has to list a row that is worse and was measured, since a failed training also
+    leaves rows without a number, and every failed test has to have missed a claim.
     """
     if status not in (0, 1):
         return "broken", [f"- pytest ended with exit status {status}"]
@@ -49,7 +49,7 @@ def outcome(status: int | None, junit: Path, changes: Path | None) -> tuple[str,
         compared = {"rows": []} if changes is None else json.loads(changes.read_bytes())
         worse = [row for row in compared["rows"] if row["change"] == "regression"]
     except (OSError, ElementTree.ParseError, ValueError, KeyError) as error:
-        return "broken", [f"- nothing to decide by: {type(error).__name__}: {error}"]
+        return "broken", [f"- cannot read the results: {type(error).__name__}: {error}"]
     failures = [(case, found) for case in cases for found in case.findall("failure")]
     broken = [pair for pair in failures if not MISSED.match(pair[1].get("message", ""))]
     broken += [(case, found) for case in cases for found in case.findall("error")]
@@ -58,7 +58,7 @@ def outcome(status: int | None, junit: Path, changes: Path | None) -> tuple[str,
     if not cases:
         return "broken", ["- no test ran"]
     if status == 1 and not failures and not worse:
-        return "broken", ["- pytest ended with exit status 1, though no test failed"]
+        return "broken", ["- pytest ended with exit status 1, but no test failed"]
     if changes is None:
         return "uncompared", []
     measured = [row for row in worse if row["kind"] != "none" and row["note"] != "gone"]
@@ -84,7 +84,7 @@ def _line(found: ElementTree.Element) -> str:
 
 
 def _table(compared: dict[str, Any], worse: Sequence[dict[str, Any]]) -> list[str]:
-    """Say since when and by how much rows are worse, the largest effect first."""
+    """Return a table of rows that are worse, the largest effect first."""
     old, new = (
         f"{str(compared[side]['commit'])[:12]} ({compared[side]['datetime'][:10]})"
         for side in ("old", "new")
@@ -111,7 +111,7 @@ def _value(row: dict[str, Any], side: str) -> str:
 
 
 def _effect(row: dict[str, Any]) -> str:
-    """In percent for times, in points for shares of images, else in the row's own unit."""
+    """Format the effect: percent for times, points for shares of images, else the row's unit."""
     if row["effect"] is None:
         return "-"
     unit = "%" if row["kind"] == "rounds" else row["unit"].replace("%", "points")
@@ -125,7 +125,7 @@ def _number(row: dict[str, Any], value: float) -> str:
 
 
 def write_summary(found: str, why: Sequence[str], report: Path, summary: Path) -> None:
-    """Write what the run was and why, then what its report says in Markdown, where there is one."""
+    """Write the outcome and why, then the run's report in Markdown, if there is one."""
     pages = [page for page in sorted(report.glob("*.md")) if page.name != "README.md"]
     parts = [f"# {HEADINGS[found]}", *(["\n".join(why)] if why else [])]
     parts += [page.read_text(encoding="utf-8") for page in pages]
@@ -134,7 +134,7 @@ def write_summary(found: str, why: Sequence[str], report: Path, summary: Path) -
 
 
 def gh(*arguments: str, text: str | None = None) -> str:
-    """Run ``gh``; CalledProcessError where it fails."""
+    """Run ``gh`` and return its output; CalledProcessError if it fails."""
     done = subprocess.run(
         ["gh", *arguments], input=text, text=True, stdout=subprocess.PIPE, check=True
     )
@@ -142,7 +142,7 @@ def gh(*arguments: str, text: str | None = None) -> str:
 
 
 def body(outcome: str, summary: Path, url: str, first: str = "") -> str:
-    """The text of an issue or a comment."""
+    """Return the text of an issue or a comment."""
     text = summary.read_text(encoding="utf-8") if summary.is_file() else f"# {HEADINGS[outcome]}\n"
     if len(text.encode()) > ROOM:
         text = text.encode()[:ROOM].decode(errors="ignore").rpartition("\n")[0] + "\n\n(cut)\n"
@@ -150,7 +150,7 @@ def body(outcome: str, summary: Path, url: str, first: str = "") -> str:
 
 
 def tell_issue(outcome: str, summary: Path, url: str, changes: Path) -> None:
-    """Open, update or close the one issue with our label: only what was measured does.
+    """Open, update or close the single issue with our label, unless the run was broken.
 
     An issue stays open while a row that it lists is undecided.
     """
@@ -169,13 +169,14 @@ def tell_issue(outcome: str, summary: Path, url: str, changes: Path) -> None:
             gh("issue", "edit", number, "--body-file", "-", text=text)
         elif outcome == "good":
             undecided = _undecided(json.loads(changes.read_bytes()))
-            listed = issue["body"].partition("\n# smallnet")[0]  # what is worse, above the report
+            # What is worse stands above the run's report.
+            listed = issue["body"].partition("\n# smallnet")[0]
             if not any(f"| {_cell(name)} |" in listed for name in undecided):
                 gh("issue", "close", number, "--comment", f"{HEADINGS['good']} {url}")
 
 
 def tell_pull(pull: str, outcome: str, summary: Path, url: str) -> None:
-    """Write our comment of a pull request, or write it anew."""
+    """Post our comment on a pull request, or update it."""
     comments = f"repos/{{owner}}/{{repo}}/issues/{pull}/comments"
     ours = f'.[] | select(.user.type == "Bot" and (.body | startswith("{MARKER}"))) | .id'
     found = gh("api", "--paginate", comments, "--jq", ours).split()
@@ -188,7 +189,7 @@ def tell_pull(pull: str, outcome: str, summary: Path, url: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the outcome and write the summary, or tell the issue or the pull request of it."""
+    """Print the outcome and write the summary, or update the issue or the pull request."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     decide = commands.add_parser("outcome")
@@ -201,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     issue.add_argument("--changes", type=Path, required=True, help="read where the run was good")
     comment.add_argument("--pull", required=True)
     for command in (issue, comment):
-        # Empty where the job that decides it never came so far.
+        # Empty if the job failed before it was decided.
         command.add_argument("--outcome", type=lambda text: text or "broken", choices=HEADINGS)
         command.add_argument("--summary", type=Path, required=True)
         command.add_argument("--url", required=True)

@@ -1,7 +1,7 @@
-"""Loads the plugin for runs of projects that use it, before pytest reads their options.
+"""Load the plugin, in projects that use it, before pytest reads their options.
 
-An entry point of pytest: without it ``--compare /elsewhere/old.json`` would be a test path to
-pytest, which meets our options in conftest.py, too late. Runs of other projects see nothing of us.
+A pytest entry point. Without it pytest would learn of our options from conftest.py, too late, and
+take the file in ``--compare /elsewhere/old.json`` for a test path. Other projects are unaffected.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ PLUGIN = "smallnet_core.plugin"
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Import the plugin if a conftest.py of this run names it."""
     config = pluginmanager.get_plugin("pytestconfig")
     if config is None or pluginmanager.is_blocked(PLUGIN):
         return

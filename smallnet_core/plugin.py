@@ -1,4 +1,4 @@
-"""The pytest plugin: options, fixtures, and the report at the end. Never imports torch at load."""
+"""The pytest plugin: options, fixtures, and the report at the end. Does not import torch."""
 
 from __future__ import annotations
 
@@ -10,25 +10,15 @@ import pytest
 
 from smallnet_core import judging, report
 from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.lab.settings import (
-    TRACKERS,
-    check_device,
-    check_tracker,
-    data_folder,
-    number,
-    one_of,
-)
-from smallnet_core.recipes import RECIPE_KINDS
+from smallnet_core.options import add_options, joined_arguments, settings_of
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
-from smallnet_core.runs.policy import FAIL_ON
-from smallnet_core.session import Session, claim_of, option_type, recorded
+from smallnet_core.session import Session, claim_of, recorded, uncaptured
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from smallnet_core.lab.workbench import Workbench
 
-TABLES = ("short", "all")
 MARKERS = (
     "digits: needs scikit-learn's digits only: no download, no GPU",
     "cifar10: needs CIFAR-10",
@@ -46,7 +36,7 @@ _own = pytest.StashKey[Session]()
 
 
 def claim_params(claims: Iterable[Claim]) -> list[Any]:
-    """``parametrize`` values for claims: the id as value and as test id, the dataset as marker."""
+    """Return ``parametrize`` values: a claim's id as value and test id, its dataset as marker."""
     return [
         pytest.param(
             claim.id,
@@ -57,111 +47,30 @@ def claim_params(claims: Iterable[Claim]) -> list[Any]:
     ]
 
 
-# Options
-
-
-def _choice(option: str, names: Sequence[str]) -> dict[str, Any]:
-    return {"type": option_type(one_of(option, names)), "metavar": "{" + ",".join(names) + "}"}
-
-
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add smallnet's options; UsageError if pytest-benchmark is blocked."""
     if pluginmanager.is_blocked("benchmark"):
-        raise pytest.UsageError("-p no:benchmark: pytest-benchmark times the claims, leave it on")
-    group = parser.getgroup("smallnet", "smallnet: models, data and training")
-    group.addoption(
-        "--recipe",
-        default="tuned",
-        **_choice("--recipe", RECIPE_KINDS),
-        help="how networks are trained on CIFAR: our tuned recipes, or the paper's to the letter; "
-        "digits always takes its quick ones. Default: tuned",
-    )
-    group.addoption(
-        "--seeds",
-        default=1,
-        type=option_type(number("--seeds", int, "a whole number of at least 1", 1)),
-        metavar="N",
-        help="runs of each recipe, a seed each. Default: 1",
-    )
-    group.addoption(
-        "--retrain", action="store_true", help="train anew even what cache or zoo could give"
-    )
-    group.addoption(
-        "--train-budget",
-        default=15.0,
-        type=option_type(number("--train-budget", float, "minutes, 0 or more", 0)),
-        metavar="MIN",
-        help="a training estimated to take longer is not started, its claims are not measured; "
-        "0 trains nothing. Default: 15 minutes for one model",
-    )
-    group.addoption(
-        "--data-dir",
-        type=option_type(data_folder),
-        metavar="DIR",
-        help="where CIFAR is, in torchvision's python layout or the official binary one. "
-        "Default: SMALLNET_DATA, else the user's cache, where a download goes",
-    )
-    group.addoption(
-        "--model-cache",
-        metavar="DIR",
-        help="where trained models are kept. Default: SMALLNET_CACHE, else the user's cache",
-    )
-    group.addoption(
-        "--device",
-        default="auto",
-        type=option_type(check_device),
-        help="auto, cpu, cuda or cuda:N. Default: a GPU if there is one",
-    )
-    group.addoption("--offline", action="store_true", help="download nothing")
-    group.addoption(
-        "--no-recorded",
-        action="store_true",
-        help="leave what was not measured empty, instead of showing what earlier runs recorded",
-    )
-    group.addoption(
-        "--track",
-        type=option_type(check_tracker),
-        metavar="{" + ",".join(TRACKERS) + "}",
-        help="send training curves and verdicts to an experiment tracker, an extra of that name",
-    )
-    group.addoption(
-        "--tables",
-        default="short",
-        **_choice("--tables", TABLES),
-        help="the report at the end: one screen, or every table with remarks. Default: short",
-    )
-    group.addoption(
-        "--compare",
-        metavar="RUN",
-        help="at the end, say what changed since a saved run, and whether it can be chance: a "
-        "file, the newest in a folder, latest, latest~3 or a number of --benchmark-storage, or "
-        "reference, this machine's file in reports/reference",
-    )
-    group.addoption(
-        "--confirm",
-        action="store_true",
-        help="with --compare: time rows that became slower once more at the end; what the second "
-        "time finds counts",
-    )
-    group.addoption(
-        "--fail-on",
-        **_choice("--fail-on", FAIL_ON),
-        help="with --compare: what fails the run. Default: regression where CI is set, else "
-        "nothing",
-    )
-    group.addoption(
-        "--report",
-        nargs="?",
-        const="",
-        metavar="DIR",
-        help="at the end, write the run as a page, as Markdown and into an index. Default: beside "
-        "--benchmark-json's file, else into reports/",
-    )
+        raise pytest.UsageError(
+            "-p no:benchmark: smallnet needs pytest-benchmark, remove the option"
+        )
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | pytest.ExitCode | None:
+    """Start again, before anything is configured, where a path of ours hid the project."""
+    arguments = joined_arguments(config)
+    if arguments is None:
+        return None
+    with uncaptured(config):
+        return pytest.main(arguments, plugins=config.invocation_params.plugins)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers, the session and the collector of rows."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    config.stash[_own] = own = Session(config)
+    config.stash[_own] = own = Session(config, settings_of(config))
     config.pluginmanager.register(_Collector(own))
 
 
@@ -170,7 +79,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In a worker of pytest-xdist an error would be a crash: it goes to the controller instead."""
+    """Check a pytest-xdist worker; send an error, which would crash it, to the controller."""
     own = config.stash[_own]
     if own.is_worker:
         try:
@@ -183,7 +92,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Before the first test: what is wrong with device, cache or data is one line, exit code 4."""
+    """Check device, cache and data before the first test; UsageError (exit code 4) in one line."""
     option, own = session.config.option, session.config.stash[_own]
     if option.collectonly or (session.testsfailed and not option.continue_on_collection_errors):
         return
@@ -193,13 +102,13 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A worker of pytest-xdist has ended."""
+    """Collect what a pytest-xdist worker sent when it ended."""
     if found := getattr(node, "workeroutput", {}).get("smallnet"):
         node.config.stash[_own].from_workers.append(found)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    # What an earlier attempt of a test that is run again has left.
+    """Clear the row of an earlier attempt; skip tests that need a GPU where there is none."""
     item.user_properties[:] = [one for one in item.user_properties if one[0] != "smallnet"]
     if item.get_closest_marker("gpu") is not None:
         import torch
@@ -210,7 +119,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def workbench(pytestconfig: pytest.Config) -> Workbench:
-    """Datasets, trained models and judged logits of this session."""
+    """Return this session's source of datasets, trained models and judged logits."""
     return pytestconfig.stash[_own].workbench
 
 
@@ -246,7 +155,7 @@ def judge(
 
 @pytest.fixture
 def record_row(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[dict[str, Any]], None]:
-    """Record a row that judges no claim: a latency, a speed."""
+    """Record a row that judges no claim, such as a latency or a training speed."""
 
     def record_row(row: dict[str, Any]) -> None:
         benchmark.extra_info["smallnet"] = row = {"claim": None, **row}
@@ -257,10 +166,9 @@ def record_row(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[dict
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """A claim whose test raises NotMeasured is a skip with its reason, and a row all the same.
+    """Turn NotMeasured into a skip with its reason and, if the test has a claim, into a row.
 
-    So is a benchmark of no claim, without the row. To any other test it is an error: a unit test
-    that nothing was measured for has found something.
+    A test that is neither of a claim nor a benchmark fails instead: there NotMeasured is a defect.
     """
     claim = claim_of(pyfuncitem)
     try:
@@ -293,13 +201,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
-    """Remember that the run is of a part only: what it leaves out is not gone."""
+    """Remember that the run is partial, so that rows it leaves out do not count as gone."""
     if items:
         items[0].config.stash[_own].partial = True
 
 
 class _Collector:
-    """Gathers rows from the reports of tests, which may come from workers, and compares them."""
+    """Collects rows from test reports, which may come from workers, and compares them."""
 
     def __init__(self, own: Session) -> None:
         self.own = own
@@ -331,7 +239,7 @@ class _Collector:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Where nothing was timed pytest-benchmark saves nothing, and crashes on its own warning."""
+    """Silence the warning with which pytest-benchmark crashes if nothing was timed."""
     own = session.config.stash[_own]
     if own.is_worker:
         output = session.config.workeroutput  # type: ignore[attr-defined]
@@ -341,15 +249,16 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
         return (yield)
 
 
-@pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables: what a run ends with is ours
+@pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables, so that ours end the run
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+    """Write the report, the comparison and where files were written."""
     own = config.stash[_own]
     if not own.rows:
         return
     json_path = config.getoption("benchmark_json", None)
     timed = config._benchmarksession.benchmarks  # type: ignore[attr-defined]
     if json_path is not None and not timed and not own.from_workers:
-        own.reported.append(f"{json_path}: not written, for nothing was timed")
+        own.reported.append(f"{json_path}: not written, because nothing was timed")
     terminalreporter.section("smallnet")
     terminalreporter.write_line("\n".join(own.report()))
     if own.compared:
@@ -365,8 +274,9 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
+    """Add the environment of the run to the saved JSON."""
     own = config.stash[_own]
-    if own.rows:  # not when an older run is loaded to compare with: torch is slow
+    if own.rows:  # not when an older run is only loaded for a comparison: importing torch is slow
         from smallnet_core.system.machine import environment, resolve_device
 
         machine_info["smallnet"] = environment(resolve_device(own.settings.device)).as_dict()
@@ -374,13 +284,13 @@ def pytest_benchmark_update_machine_info(
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_benchmark_compare_machine_info(compared_benchmark: dict[str, Any]) -> None:
-    """Leave ours out of pytest-benchmark's look for differences, where there is none of it yet."""
+    """Remove our part before pytest-benchmark looks for differences: the new run has none yet."""
     compared_benchmark["machine_info"].pop("smallnet", None)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, Any]) -> None:
-    """All rows, with those that have no benchmark because nothing was measured; all runs."""
+    """Add all rows, including those without a benchmark, and all runs to the saved JSON."""
     output_json["smallnet"] = config.stash[_own].ours
 
 
@@ -388,5 +298,5 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
 def pytest_benchmark_group_stats(
     config: pytest.Config, benchmarks: Sequence[dict[str, Any]], group_by: str
 ) -> list[tuple[str, list[dict[str, Any]]]] | None:
-    """Leave counted and looked-up claims out of pytest-benchmark's tables."""
+    """Return the groups for pytest-benchmark's tables, without claims that time nothing."""
     return config.stash[_own].timing_groups(benchmarks, group_by)

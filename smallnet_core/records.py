@@ -1,6 +1,6 @@
 """The records that flow through the suite: claim, measurement, verdict, environment.
 
-Standard library only, so that options and ``--collect-only`` never pay for torch.
+Standard library only, so that ``--help`` and ``--collect-only`` never load torch.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = [
 
 
 class Rule(enum.StrEnum):
-    """How a measured value is held against the paper's; ``judging`` says what each takes."""
+    """How a measured value is compared with the paper's; ``judging`` documents each rule."""
 
     EXACT = "exact"  # equal to the last digit
     ROUNDED = "rounded"  # equal at the precision the paper prints: rounded, or cut off
-    LIMIT = "limit"  # at least paper_value, met or not: the mean decides, with no interval
-    AT_LEAST = "at_least"  # a level that is reached: interval below it misses, above it exceeds
+    LIMIT = "limit"  # at least paper_value: the mean alone decides, without an interval
+    AT_LEAST = "at_least"  # a level: an interval below it misses, one above it exceeds
     ABOVE = "above"  # "more than paper_value": decided once the interval is on one side of it
     BELOW = "below"  # "less than paper_value": likewise
-    FAILS = "fails"  # it does not work: refuted once the interval clears refuted_above
+    FAILS = "fails"  # it does not work: refuted once the interval is above refuted_above
 
 
 class Status(enum.StrEnum):
@@ -56,7 +56,7 @@ def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """``value`` with None for what JSON has no number for, NaN and the infinities."""
+    """Return ``value`` with None for NaN and the infinities, which JSON lacks."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -74,7 +74,7 @@ class Claim:
     "11M"); 0 where the value is exact.
     """
 
-    id: str  # its place first: "table2/resnet18_s-adabound"
+    id: str  # starts with its place: "table2/resnet18_s-adabound"
     source: str  # "Table 2", "Section 3.2.1", "Appendix A", "Appendix D.1"
     statement: str  # one sentence that can be true or false
     metric: str  # "accuracy_percent", "num_params", "precision", ...
@@ -83,16 +83,16 @@ class Claim:
     rule: Rule
     resolution: float = 0.0
     refuted_above: float | None = None  # with Rule.FAILS only
-    network: str | None = None  # a name of models.build_model, where the claim is about one
+    network: str | None = None  # a name for models.build_model, if the claim is about one
     optimizer: str | None = None  # "sgdm", "adam" or "adabound"
     dataset: str | None = None  # "cifar10", "cifar100" or "digits"
     details: Mapping[str, Any] = field(default_factory=dict)  # layer_type, class_name, ...
-    remark: str = ""  # where the paper contradicts itself, or counts otherwise than it says
-    not_measured: str = ""  # the reason, where no run of this suite can measure it
+    remark: str = ""  # where the paper contradicts itself, or doesn't count as it says
+    not_measured: str = ""  # the reason, if no run of this suite can measure it
 
     def __post_init__(self) -> None:
         if (self.rule is Rule.FAILS) != (self.refuted_above is not None):
-            raise ValueError(f"{self.id}: refuted_above goes with Rule.FAILS and with it only")
+            raise ValueError(f"{self.id}: refuted_above is for Rule.FAILS, which needs it")
         object.__setattr__(self, "details", _frozen(self.details))
 
 
@@ -100,10 +100,10 @@ class Claim:
 class Measurement:
     """What a run found for one claim: a value for each seed, and what is needed to judge it.
 
-    A share of test images has their number and, where they are known, ``right``: which of them
-    each seed has right, a bit an image, the first one highest, in base64. Where the spread is
-    known otherwise (per-class numbers, differences), ``interval`` gives the 95 % interval of the
-    mean and takes precedence. A count has none of these.
+    A share of test images has ``num_images`` and, if known, ``right``: for each seed one bit per
+    image, set if it was classified correctly, most significant bit first, in base64. If the spread
+    is known in another way (per-class numbers, differences), ``interval`` gives the 95 % interval
+    of the mean and takes precedence. A count has none of these.
     """
 
     values: tuple[float, ...]
@@ -113,7 +113,7 @@ class Measurement:
     right: tuple[str, ...] = ()
     interval: tuple[float, float] | None = None
     recipe: str | None = None  # "tuned", "paper", "quick"
-    fingerprints: tuple[str, ...] = ()  # of the recipe, a seed each
+    fingerprints: tuple[str, ...] = ()  # of the recipe, one per seed
     device: str = "cpu"
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -124,12 +124,13 @@ class Measurement:
 
     @property
     def mean(self) -> float:
+        """Return the mean over seeds."""
         return sum(self.values) / len(self.values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A claim after judging; what was not measured is None."""
+    """A claim after judging; fields that were not measured are None."""
 
     claim: Claim
     status: Status
@@ -139,10 +140,10 @@ class Verdict:
     deviation: float | None = None  # over seeds; None for fewer than two
     difference: float | None = None  # measured - paper_value
     interval: tuple[float, float] | None = None  # 95 %, of the mean
-    expected_miss: bool = False  # missed, and by no more than the shipped weights are known to
+    expected_miss: bool = False  # missed by no more than the shipped weights are known to miss it
 
     def as_row(self) -> dict[str, Any]:
-        """JSON values: what ``extra_info["smallnet"]`` holds, and what reports are made of."""
+        """Return the JSON form that ``extra_info["smallnet"]`` holds and reports are made from."""
         found = self.measurement
         row = {
             "claim": self.claim.id,
@@ -170,7 +171,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where a run happened; goes into every cache record and into the JSON's machine_info."""
+    """Where a run happened; stored in every cache record and in the JSON's machine_info."""
 
     device: str  # "cpu", "cuda:0"
     device_name: str
@@ -180,8 +181,9 @@ class Environment:
     num_threads: int
     memory_gib: float
     versions: Mapping[str, str]
-    # Of float32 convolutions and products on a GPU, as torch names it; None on a CPU.
+    # Precision of float32 convolutions and products on a GPU, in torch's terms; None on a CPU.
     fp32_precision: Mapping[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
+        """Return the fields by name, as JSON values."""
         return {**vars(self), "versions": dict(self.versions)}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-from smallnet_core import judging, report
+from smallnet_core import report
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.lab.reports import check_folder, write_report
-from smallnet_core.lab.settings import Settings, cache_folder
-from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
+from smallnet_core.lab.settings import Settings
+from smallnet_core.records import Claim, NotMeasured
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
 from smallnet_core.runs.find import STORAGE, find_run, runs_in
 from smallnet_core.runs.policy import fail_on_default, fails, read_thresholds, unused_patterns
@@ -46,35 +46,15 @@ TIMING_OPTIONS = (
     "--benchmark-cprofile",
     "--benchmark-compare",
 )
-# What a row has of its claim's record, as the row of the record's own verdict has it.
-RECORDED = (
-    *("measured", "deviation", "difference", "interval", "seeds", "values", "num_images"),
-    *("verdict", "reason", "recipe", "fingerprints", "expected_miss"),
-)
-PATH_OPTIONS = ("--compare", "--data-dir", "--model-cache", "--report")
-
-
-def option_type(check: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a ``type=`` whose refusal is one line: argparse's own would come with its usage."""
-
-    def parsed(text: str) -> Any:
-        try:
-            found = check(text)
-        except ValueError as error:
-            raise pytest.UsageError(str(error)) from error
-        return str(found) if isinstance(found, Path) else found  # xdist sends options to workers
-
-    return parsed
 
 
 class Session:
     """What a run of pytest has of smallnet; raises pytest.UsageError for options that can't be."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.is_worker = hasattr(config, "workerinput")  # of pytest-xdist
-        self.settings = self._settings()
-        _check_rootdir(config)
+        self.settings = settings
         self.thresholds: Thresholds | None = None
         self.accepted: Sequence[Accepted] = ()
         self.left_out: list[str] = []  # of the folder of --compare, a line each
@@ -91,25 +71,6 @@ class Session:
         self.partial = any("::" in arg or arg.endswith(".py") for arg in config.args)
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._workbench: Workbench | None = None
-
-    def _settings(self) -> Settings:
-        option = self.config.option
-        try:
-            cache_dir = cache_folder(option.model_cache)
-        except ValueError as error:
-            raise pytest.UsageError(str(error)) from error
-        return Settings(
-            recipe_kind=option.recipe,
-            num_seeds=option.seeds,
-            retrain=option.retrain,
-            train_budget_minutes=option.train_budget,
-            data_dir=None if option.data_dir is None else Path(option.data_dir),
-            cache_dir=cache_dir,
-            device=option.device,
-            offline=option.offline,
-            recorded=not option.no_recorded,
-            track=option.track,
-        )
 
     def _old_run(self) -> RunFile | None:
         """The file of ``--compare`` and its thresholds, read before anything is measured."""
@@ -196,17 +157,10 @@ class Session:
         """A progress bar on the real standard error; a few notes where that is no terminal."""
         from smallnet_core.training.progress import Notes, ProgressBar
 
-        with self._uncaptured():
+        with uncaptured(self.config):
             stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
         self.config.add_cleanup(stream.close)
         return ProgressBar(stream) if stream.isatty() else Notes(stream)
-
-    def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
-        capture = self.config.pluginmanager.getplugin("capturemanager")
-        if capture is None:  # -p no:capture
-            return contextlib.nullcontext()
-        found: contextlib.AbstractContextManager[None] = capture.global_and_fixture_disabled()
-        return found
 
     def check_start(self, items: Iterable[pytest.Item]) -> None:
         """Raises pytest.UsageError, in a line, for what is wrong with device, cache or data."""
@@ -228,7 +182,7 @@ class Session:
         for name in filter(markers.__contains__, DATASETS):
             try:
                 # A download shows its progress: 170 MB in silence look like a hang.
-                with self._uncaptured():
+                with uncaptured(self.config):
                     bench.dataset(name)
             except NotMeasured:
                 pass  # the tests that need it say so, each for its claim
@@ -414,27 +368,13 @@ class Session:
         return [(name, list(of)) for name, of in groupby(shown, lambda bench: bench["group"])]
 
 
-def _check_rootdir(config: pytest.Config) -> None:
-    """Refuses a run whose project pytest has lost over a path of ours.
-
-    pytest looks for the project before it knows any plugin's options, and then the path of
-    ``--compare /elsewhere/old.json`` is one of a test.
-    """
-    given = list(map(str, config.invocation_params.args))
-    apart = [name for name in PATH_OPTIONS if name in given[:-1]]
-    if not apart or config.option.rootdir or config.option.inifilename:
-        return
-    tests = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
-    here = config.invocation_params.dir
-    lost = config.inipath is None and any(
-        (folder / "pyproject.toml").is_file() for folder in (here, *here.parents)
-    )
-    if lost or not any(test.is_relative_to(config.rootpath) for test in tests):
-        value = given[given.index(apart[0]) + 1]
-        raise pytest.UsageError(
-            f"{apart[0]} {value}: pytest takes it for a test, and {config.rootpath} for the "
-            f"project; write {apart[0]}={value}"
-        )
+def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which pytest captures no output."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is None:  # -p no:capture
+        return contextlib.nullcontext()
+    found: contextlib.AbstractContextManager[None] = capture.global_and_fixture_disabled()
+    return found
 
 
 def rows_of(properties: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
@@ -450,43 +390,10 @@ def claim_of(item: pytest.Item) -> Claim | None:
 
 
 def recorded(item: pytest.Function) -> dict[str, Any] | None:
-    """What the zoo's records say of the claim, judged by its own test; None where they are silent.
-
-    The test runs once more, on records instead of trained networks and without a clock.
-    """
+    """Return what the zoo's records say of a test's claim; None where they are silent."""
     arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
     if not arguments.keys() >= {"workbench", "judge"}:
         return None
-    bench: Any = arguments["workbench"]
-    verdicts: list[Verdict] = []
+    from smallnet_core.lab.recorded import judged_by_test
 
-    def judge(claim: Claim, measurement: Measurement) -> Verdict:
-        verdicts.append(judging.judge(claim, measurement))
-        return verdicts[-1]
-
-    bench.records.evaluated.clear()
-    try:
-        item.obj(**arguments | {"workbench": bench.records, "judge": judge, "benchmark": _NoClock})
-    except NotMeasured:
-        return None
-    [verdict] = verdicts
-    records = [found.record for found in bench.records.evaluated.values()]
-    newest = max(records, key=lambda record: record["time"])
-    row = verdict.as_row()
-    return {
-        **{name: row[name] for name in RECORDED},
-        "trained_on": ", ".join(sorted({r["environment"]["device_name"] for r in records})),
-        "commit": (newest["commit"] or {}).get("id"),
-        "time": newest["time"],
-        "details": row["details"],
-    }
-
-
-class _NoClock:
-    """What stands in for the ``benchmark`` fixture where nothing is timed."""
-
-    group = None
-
-    @staticmethod
-    def pedantic(target: Callable[..., Any], args: Any = (), **_: Any) -> Any:
-        return target(*args)
+    return judged_by_test(item.obj, arguments)

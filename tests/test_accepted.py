@@ -75,7 +75,7 @@ def test_it_is_that_change_alone_and_nothing_worse(project, capsys):
     _, runs = project
     assert accept("HEAD~2", f"--run={runs[1]}") == 0
     assert compare(runs[0], runs[3]) == 1
-    assert "worse than the 90.05 that were accepted" in capsys.readouterr().out
+    assert "worse than the accepted 90.05" in capsys.readouterr().out
     assert compare(runs[2], runs[3]) == 1  # both have the commit
     assert compare(runs[1], runs[0]) == 0
     assert compare(*runs) == 1

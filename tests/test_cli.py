@@ -35,7 +35,7 @@ def test_no_output_overwrites_an_input_or_another_output(tmp_path, capsys, optio
     assert new.read_bytes() == FILE.read_bytes()
     twice = ["--markdown=x", "--html=x"]
     assert main(["compare", str(FILE), str(FILE), *twice]) == 2
-    assert "is --markdown too" in capsys.readouterr().err
+    assert "is also --markdown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_threshold_that_fits_no_row_is_said(tmp_path, capsys):
     path.write_text('[tool.smallnet.compare.claims]\n"table9/*" = 1.0\n"table2/*" = 1.0\n')
     assert main(["compare", str(FILE), str(FILE), f"--config={path}"]) == 0
     printed = capsys.readouterr().out
-    assert "'table9/*' fits no row" in printed and "'table2/*'" not in printed
+    assert "'table9/*' matches no row" in printed and "'table2/*'" not in printed
 
 
 def test_a_file_without_rounds_says_which_option_saves_them(tmp_path, capsys):
@@ -155,12 +155,12 @@ def test_the_command_writes_what_it_is_asked_for(worse: tuple[Path, Path], tmp_p
     [
         (["old.json", "none.json"], "none.json: cannot be read"),
         (["old.json", "bad.json"], "bad.json: broken JSON"),
-        (["old.json"], "old.json: is one run"),
-        (["one"], "one: is one run: name another to compare it with; left out: one/bad.json"),
+        (["old.json"], "old.json: only one run"),
+        (["one"], "one: only one run: name another to compare it with; left out: one/bad.json"),
         (["none"], "none: has no saved run in it; left out: none/bad.json"),
         (["old.json", "new.json", "--alpha=2"], "--alpha 2.0: expected"),
         (["old.json", "new.json", "--config=none.toml"], "none.toml"),
-        (["old.json", "new.json", "new.json", "--json=x"], "--json and --html are of two files"),
+        (["old.json", "new.json", "new.json", "--json=x"], "--json and --html need two runs"),
     ],
 )
 def test_what_cannot_be_compared_is_a_line_and_exit_2(worse, capsys, monkeypatch, args, expected):

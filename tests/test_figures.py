@@ -208,7 +208,7 @@ def test_every_seed_is_drawn_once():
 
 def test_smoothed_labels_are_owned_up_to():
     smoothed = paper_figures([record()])["figure-08"]
-    assert "Their loss is of labels smoothed by 0.1." in said(smoothed)
+    assert "Their loss is with labels smoothed by 0.1." in said(smoothed)
     assert "smoothed" not in said(paper_figures([record(kind="paper")])["figure-08"])
 
 

@@ -66,7 +66,7 @@ def test_without_a_name_for_the_storage_it_is_pytest_benchmarks_own(storage, mon
         (["latest~4"], "latest~4: .* has no such run"),
         (["earliest"], "earliest: cannot be read"),
         (["~no-user/run.json"], "~no-user/run.json: cannot be read"),
-        (["-", "-"], "standard input can be read once"),
+        (["-", "-"], "standard input can be read only once"),
         ([""], "has no saved run"),
     ],
 )

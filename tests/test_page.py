@@ -202,7 +202,7 @@ def test_a_page_says_how_many_networks_it_has_no_tables_by_class_of(whole):
         ]
 
     text = Page(html_page(changed(many))).text
-    assert "the other 7 have theirs in the run itself" in text
+    assert "those of the other 7 are in the run itself" in text
     assert "in the run itself" not in Page(html_page(whole)).text
 
 

@@ -13,6 +13,7 @@ import pytest
 from smallnet_core import plugin, session
 from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
+from smallnet_core.options import settings_of
 from smallnet_core.recipes import find_recipe
 from smallnet_core.training.checkpoints import Epoch
 from smallnet_core.training.progress import Notes, ProgressBar
@@ -55,7 +56,7 @@ def test_a_claim_is_a_string_with_itself_as_id_and_its_dataset_as_marker():
 @pytest.fixture
 def all_tables(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> session.Session:
     monkeypatch.setattr(pytestconfig.option, "tables", "all")
-    found = session.Session(pytestconfig)
+    found = session.Session(pytestconfig, settings_of(pytestconfig))
     row = ("smallnet", {"claim": None, "kind": "latency"})
     found.add(SimpleNamespace(user_properties=[row], nodeid="a"))
     return found
@@ -82,7 +83,7 @@ def session_on(pytestconfig, monkeypatch):
     def make(descriptor: int) -> tuple[session.Session, list[Any]]:
         monkeypatch.setattr(session.os, "dup", lambda fd: descriptor)
         cleanups: list[Any] = []
-        own = session.Session(pytestconfig)
+        own = session.Session(pytestconfig, settings_of(pytestconfig))
         plugins = pytestconfig.pluginmanager
         own.config = SimpleNamespace(pluginmanager=plugins, add_cleanup=cleanups.append)
         return own, cleanups

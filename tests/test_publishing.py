@@ -214,7 +214,7 @@ def test_a_record_alone_is_recorded_and_no_network_to_measure(published):
     ("changes", "complaint"),
     [
         ({"accuracy_percent": 12.0}, "12.0 % does not match its confusion matrix"),
-        ({"right": "AAAA"}, "its bits are not those of|bytes of bits"),
+        ({"right": "AAAA"}, "its bits are not those of|bits of more or fewer"),
         ({"confusion": [[20]]}, "bits|matrix"),
         ({"test_digest": "c"}, "judged on another test set than"),
         ({"num_images": 0}, "division"),

@@ -41,7 +41,7 @@ from tests.rows import (
     [
         ("latency", "ViT 60,000,000 256 500.00 512 cuda:0", "ViT, 256 images: 500.00 ms"),
         ("training_speed", "ResNet18_S SGDM 1,234 4.57 1.23 34.6 1,050", "1,234 images/s"),
-        ("failures", "rate 0.001 learns 40-2000 17.95 0.44 25.0", "1 changes of the loop"),
+        ("failures", "rate 0.001 learns 40-2000 17.95 0.44 25.0", "1 changes make it learn"),
         (
             "pruned network",
             "network ms at 1 images/s at 256 right % "

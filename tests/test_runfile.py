@@ -90,7 +90,7 @@ def test_reading_twice_is_reading_once(path: Path) -> None:
 # What is none
 
 REFUSED = {
-    "no file of ours": ("smallnet", DROP, "has nothing of smallnet"),
+    "no file of ours": ("smallnet", DROP, "has nothing from smallnet"),
     "no machine": ("machine_info", DROP, "machine_info: is missing"),
     "no time": ("datetime", "yesterday", "datetime: "),
     "a newer schema": ("smallnet.schema", SCHEMA + 1, "a newer one is needed"),
@@ -112,7 +112,7 @@ REFUSED = {
     "a run of no dataset": (f"{RUN}.recipe", {}, f"{RUN}.recipe.dataset: is missing"),
     "time that runs backwards": (f"{RUN}.train_seconds", -1.0, "or equal to 0, found -1.0"),
     "bits that are no base64": (f"{RUN}.right", "€", "no base64"),
-    "too few bits": (f"{RUN}.right", "AAAA", "3 bytes of bits for"),
+    "too few bits": (f"{RUN}.right", "AAAA", "bits of more or fewer than"),
     "another accuracy": (f"{RUN}.accuracy_percent", 50.0, "its bits are not those of 50.0 %"),
     "an accuracy of no image": (f"{RUN}.accuracy_percent", 50.01, "is no share of"),
     "a negative count": (f"{RUN}.confusion.0.0", -1, f"{RUN}.confusion.0.0: "),
@@ -151,7 +151,7 @@ def test_bits_beyond_the_images_are_refused() -> None:
     raw = bytearray(base64.b64decode(run["right"]))
     raw[-1] |= 1
     document["smallnet"]["runs"][index]["right"] = base64.b64encode(raw).decode()
-    with pytest.raises(ValueError, match="bits beyond its"):
+    with pytest.raises(ValueError, match="bits of more or fewer than"):
         check_document(document)
 
 
@@ -159,13 +159,13 @@ def test_bits_beyond_the_images_are_refused() -> None:
     ("content", "expected"),
     [
         (b"", "broken JSON at line 1"),
-        (b"\xff\xfe{}", "no UTF-8"),
-        (b"[]", "is a list, expected an object"),
-        (b"null", "is a NoneType, expected an object"),
-        (b'{"a": 1, "a": 2}', "'a' is there twice"),
-        (b"{}", "has nothing of smallnet"),
-        (b'{"a": NaN}', "NaN is no number"),
-        (b'{"a": -Infinity}', "-Infinity is no number"),
+        (b"\xff\xfe{}", "not UTF-8"),
+        (b"[]", "is a list, expected a JSON object"),
+        (b"null", "is a NoneType, expected a JSON object"),
+        (b'{"a": 1, "a": 2}', "'a' appears twice"),
+        (b"{}", "has nothing from smallnet"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"a": 1e999}', "a number that is not finite"),
         (b'{"a": ' + b"9" * 5000 + b"}", "digits"),
         (b"[" * 200_000, "nested too deeply"),
@@ -183,8 +183,8 @@ def test_what_is_no_document_is_refused_in_a_line(
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, b"")
     os.truncate(path, module.MAX_BYTES + 1)  # sparse: takes no room
-    assert "more than the" in refusal(path)
-    assert "more than the" in refusal(write(tmp_path, gzip.compress(bytes(module.MAX_BYTES + 1))))
+    assert "larger than the" in refusal(path)
+    assert "larger than the" in refusal(write(tmp_path, gzip.compress(bytes(module.MAX_BYTES + 1))))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

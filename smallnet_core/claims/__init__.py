@@ -1,27 +1,27 @@
-"""Every number of the paper: ``CLAIMS`` maps an id to its claim, read from the data files beside.
+"""Every number of the paper: ``CLAIMS`` maps ids to claims, read from this folder's data files.
 
-text.toml, accuracy.toml, pruning.toml, listings.toml and reports.toml are the paper, goals.toml
-and known_misses.toml ours; text.toml says how to write a claim.
+text.toml, accuracy.toml, pruning.toml, listings.toml and reports.toml hold the paper's claims,
+goals.toml and known_misses.toml ours; text.toml explains how to write a claim.
 
-An id is the claim's place and its name: ``table2/resnet18_s-adabound``. What a claim's ``details``
+An id is the claim's place and its name: ``table2/resnet18_s-adabound``. A claim's ``details`` may
 hold:
 
-- ``quantity``: the number's name where several of one metric share a place ("total_params");
-- ``reference``: the name of the network for ``models.reference.build_reference``, where the paper
-  counts one that it does not train;
-- ``paper_difference``: minuend minus subtrahend by the paper's own tables;
+- ``quantity``: the number's name if several of one metric share a place ("total_params");
+- ``reference``: a network for ``models.reference.build_reference``, if the paper counts one that it
+  does not train;
+- ``paper_difference``: minuend minus subtrahend from the paper's own tables;
 - ``minuend``, ``subtrahend`` of metric "accuracy_difference_points": the two sides. A side is
-  ``{"dataset", "network", "optimizer"}``, with ``technique`` and ``proportion`` where it is pruned
-  in one shot (a proportion of "mean": the mean over those of Tables 6 and 7), with ``recipe`` where
-  it is trained by a recipe of ours of that name and not by the one of its row, or
-  ``{"best_of": (side, ...)}``, the highest accuracy of several;
-- ``recipes``: names of recipes of ours, any of which can refute what is said to fail;
-- ``paper_percent``: the accuracy that is printed where the claim is judged by a difference of it;
-- ``best_of``: the same sides, for an accuracy that is the highest of several;
+  ``{"dataset", "network", "optimizer"}``, with ``technique`` and ``proportion`` if it is pruned in
+  one shot (a proportion of "mean": the mean over those of Tables 6 and 7), with ``recipe`` if it is
+  trained with our recipe of that name instead of its row's, or ``{"best_of": (side, ...)}``, the
+  highest accuracy of several;
+- ``recipes``: names of our recipes, any of which can refute a claim of failure;
+- ``paper_percent``: the printed accuracy, if the claim is judged by a difference from it;
+- ``best_of``: sides as above, if the accuracy is the highest of several;
 - ``technique``, ``proportion``: how a network is pruned, 0 to 1 of its convolutions' weights;
-- ``points``: of accuracy, lost first at the proportion that is the claim's value;
-- ``max_num_params``, ``min_seeds``: what a network and its measurement are held to besides;
-- ``index``, ``layer_type``, ``output_shape`` of a line of a listing, the batch first as -1;
+- ``points``: of accuracy, which are first lost at the proportion that is the claim's value;
+- ``max_num_params``, ``min_seeds``: further conditions on a network and its measurement;
+- ``index``, ``layer_type``, ``output_shape``: a line of a listing, with -1 for the batch;
 - ``class_name`` (the paper's: plane and car), ``class_index``; ``average``: "macro" or "weighted".
 """
 
@@ -54,7 +54,7 @@ __all__ = [
 
 
 def assemble(*groups: Iterable[Claim]) -> Mapping[str, Claim]:
-    """One read-only mapping of id to claim, in the paper's order; ValueError for a repeated id."""
+    """Return a read-only mapping of id to claim, in the paper's order; ValueError if repeated."""
     claims: dict[str, Claim] = {}
     for claim in chain(*groups):
         if claim.id in claims:
@@ -80,10 +80,10 @@ def by_source(
     network: str | None = None,
     dataset: str | None = None,
 ) -> list[Claim]:
-    """The claims under any of ``prefixes`` (all without one) that agree with every filter given.
+    """Return the claims under any of ``prefixes`` (default: all) that match every filter given.
 
-    "Appendix D" and "Appendix" take in "Appendix D.1"; "Section 3.2" takes in "Section 3.2.1" and
-    not "Section 3". ValueError where nothing is left: parametrizing with nothing would be a silent
+    "Appendix D" and "Appendix" include "Appendix D.1"; "Section 3.2" includes "Section 3.2.1" but
+    not "Section 3". ValueError if no claim matches: parametrizing with nothing would be a silent
     skip.
     """
     wanted = {"metric": metric, "rule": rule, "network": network, "dataset": dataset}

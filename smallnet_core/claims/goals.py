@@ -1,4 +1,4 @@
-"""Our own goals, beside the paper's claims: goals.toml, by their source."""
+"""Our own goals, from goals.toml, by source."""
 
 from __future__ import annotations
 

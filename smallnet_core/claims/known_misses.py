@@ -1,9 +1,8 @@
 """Claims known to be missed with the weights that ship: reasons, and what those weights reach.
 
-The row of such a claim says missed all the same; its test is an expected failure where the zoo's
-weights were judged, and reach what is known of them, so that a nightly run tells a new miss from
-an old one. Once such a claim is met its test passes, and the report ends with a line that says to
-remove it from known_misses.toml.
+The row of such a claim still says missed. Its test is an expected failure if the zoo's weights were
+judged and reach their known value, so that a nightly run tells a new miss from an old one. Once
+such a claim is met, its test passes and the report says to remove it from known_misses.toml.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from __future__ import annotations
 from smallnet_core.claims.load import read
 from smallnet_core.records import Claim
 
-# What another machine's rounding may change: ten of 10,000 test images, ten on either side of a
+# What rounding on another machine may change: ten of 10,000 test images, ten on either side of a
 # difference, and ten of one class's 1,000.
 _TOLERANCES = {"%": 0.1, "points": 0.2, "": 0.01}
 
 
-# By id: why, in one line; and the value, in the claim's unit.
+# By id: the reason, in one line; and the value, in the claim's unit.
 KNOWN_MISSES: dict[str, str] = {}
 MEASURED: dict[str, float] = {}
 for _group in read("known_misses.toml")["misses"]:
@@ -25,7 +24,7 @@ for _group in read("known_misses.toml")["misses"]:
 
 
 def is_known(claim: Claim, value: float) -> bool:
-    """Whether ``claim`` is known to be missed by as much as ``value`` is, but for a few images."""
+    """Tell whether ``claim`` is known to be missed by as much as ``value``, within tolerance."""
     known = MEASURED.get(claim.id)
     if known is None:
         return False

@@ -1,7 +1,7 @@
-"""Reads the data files of this folder: text and tables to claims.
+"""Reads this folder's data files, with single entries or tables, into claims.
 
-Rows of tables are expanded to entries as text.toml has them (``tables``), and every entry becomes
-a claim here. What is wrong in a file is a ValueError of one line: file, claim or row, and what.
+``tables`` expands rows of tables into entries like those of text.toml, and every entry becomes a
+claim here. An error in a file is a ValueError in one line: file, claim or row, and what is wrong.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ _NUMBER = re.compile(r"(?:(<|>|>=|=) )?(-?\d+(?:\.(\d+))?)(K|M| x 10\^9)?")
 
 @contextmanager
 def _inside(*places: str) -> Iterator[None]:
-    """Name the places in whatever error a data file leads to."""
+    """Add the places to any error that a data file causes."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # Without a function's name, which says nothing to the author of a data file.
+        # Drop the function's name, which means nothing to the author of a data file.
         said = re.sub(r"^[\w.]+\(\) ", "", str(error))
         said = f"there is no {said}" if isinstance(error, KeyError) else said
         raise ValueError(": ".join((*places, said))) from error
@@ -55,14 +55,14 @@ def read(name: str) -> dict[str, Any]:
 
 
 def load_claims(name: str) -> list[Claim]:
-    """Make claims of a file of single entries, in its order."""
+    """Read the claims of a file of single entries, in its order."""
     return [_claim(name, *entry) for entry in read(name).items()]
 
 
 def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
-    """Make claims of a file of tables, in its order; ``expand`` makes entries of a row.
+    """Read the claims of a file of tables, in its order; ``expand`` turns a row into entries.
 
-    What stands above the first table holds for all of them. ``remarks`` are by the claims' names.
+    Keys above the first table apply to all of them. ``remarks`` are by the claims' names.
     """
     shared = read(name)
     places = [key for key, value in shared.items() if type(value) is dict and "printed" in value]
@@ -81,7 +81,9 @@ def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
                 entry["remark"] = f"{remarks.pop(label, '')} {entry.get('remark', '')}"
                 claims.append(_claim(name, claim_id, entry))
         if remarks:
-            raise ValueError(f"{name}: {place}: remarks on {', '.join(remarks)}, which are no rows")
+            raise ValueError(
+                f"{name}: {place}: remarks on {', '.join(remarks)}, which are not rows"
+            )
     return claims
 
 
@@ -102,11 +104,11 @@ def _make(
 ) -> Claim:
     place, _, label = claim_id.partition("/")
     if place not in PLACES:
-        raise ValueError(f"unknown source {place!r}: names.SOURCES has those of the paper")
+        raise ValueError(f"unknown source {place!r}: names.SOURCES lists the paper's")
     metrics = rest.keys() & METRICS.keys()
     _check_keys(rest, {*metrics, *_DETAILS, "dataset", "network", "optimizer"})
     if len(metrics) != 1:
-        raise ValueError(f"{len(metrics)} metrics where one is needed: {', '.join(METRICS)}")
+        raise ValueError(f"{len(metrics)} metrics, expected one of {', '.join(METRICS)}")
     [metric] = metrics
     unit, rule = METRICS[metric]
     sign, value, last_digit = _number(rest.pop(metric), is_difference=unit == "points")
@@ -142,7 +144,7 @@ def _number(printed: Any, *, is_difference: bool) -> tuple[str, float, float]:
     """Return sign, value and unit of the last digit of "20.03M", "> 95" or "1.8 x 10^9"."""
     match = _NUMBER.fullmatch(printed) if isinstance(printed, str) else None
     if match is None:
-        raise ValueError(f'{printed!r} is no number like "20.03M", "1.8 x 10^9" or "> 95"')
+        raise ValueError(f'{printed!r} is not a number like "20.03M", "1.8 x 10^9" or "> 95"')
     sign, digits, decimals, suffix = match.groups(default="")
     exponent = _EXPONENTS[suffix]
     is_float = decimals or exponent or is_difference
@@ -154,7 +156,7 @@ _FIELDS = {"dataset": DATASET_NAMES, "network": NETWORK_NAMES, "optimizer": OPTI
 
 
 def _begins_with(label: str) -> dict[str, str]:
-    """Return the dataset, network and optimizer that ``label`` begins with, those that it has."""
+    """Return those of dataset, network and optimizer that ``label`` begins with."""
     words, found = label.split("-"), {}
     for field, names in _FIELDS.items():
         if words and words[0] in names:
@@ -163,7 +165,7 @@ def _begins_with(label: str) -> dict[str, str]:
 
 
 def _side(side: Entry, about: Mapping[str, str]) -> Entry:
-    """Complete one side of a comparison: what it doesn't say is the claim's own."""
+    """Complete one side of a comparison with the claim's own dataset, network and optimizer."""
     _check_keys(side, _SIDE)
     if "best_of" in side:
         networks, optimizers = side["best_of"]["networks"], side["best_of"]["optimizers"]
@@ -181,7 +183,9 @@ def _check_keys(entry: Entry, known: set[str]) -> None:
 def _check_names(entry: Mapping[str, Any]) -> None:
     for field, known in VOCABULARY.items():
         if entry.get(field, known[0]) not in known:
-            raise ValueError(f"unknown {field} {entry[field]!r}: one of {', '.join(known)}")
+            raise ValueError(
+                f"unknown {field} {entry[field]!r}: expected one of {', '.join(known)}"
+            )
 
 
 def _prose(text: str) -> str:
@@ -189,7 +193,7 @@ def _prose(text: str) -> str:
 
 
 def _rows(printed: str) -> list[list[str]]:
-    """Split at two spaces or a tab into cells; a blank first cell is the one above."""
+    """Split lines into cells at two spaces or a tab; a blank first cell repeats the one above."""
     rows: list[list[str]] = []
     for line in filter(str.strip, printed.splitlines()):
         cells = re.split(r" {2,}|\t", line.rstrip())

@@ -1,4 +1,4 @@
-"""The vocabulary of claims, and how the paper writes it."""
+"""The names that claims may use, and how the paper writes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OPTIMIZER_NAMES = {"sgdm": "SGDM", "adam": "ADAM", "adabound": "AdaBound"}
 
 DATASET_NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 
-CHANCE_PERCENT = {"cifar10": 10.0, "cifar100": 1.0}  # what guessing reaches
+CHANCE_PERCENT = {"cifar10": 10.0, "cifar100": 1.0}  # the accuracy of guessing
 
 TECHNIQUE_NAMES = {
     "l1_unstructured": "L1 unstructured",
@@ -34,7 +34,7 @@ TECHNIQUE_NAMES = {
     "global_unstructured": "Global unstructured",
 }
 
-# What goals may be about, beside what the paper names.
+# What claims and goals may be about; only goals use what the paper doesn't name.
 VOCABULARY = {
     "network": (*NETWORK_NAMES, "speednet"),
     "optimizer": (*OPTIMIZER_NAMES, "muon"),
@@ -42,7 +42,7 @@ VOCABULARY = {
     "technique": (*TECHNIQUE_NAMES,),
 }
 
-# Where the paper says something, in its own order.
+# The places of the paper, in its order.
 SOURCES = (
     *("Abstract", "Section 1", "Section 2", "Section 3.1", "Table 1", "Section 3.2.1", "Figure 6"),
     *("Section 3.2.2", "Section 3.2.3", "Section 5.1", "Table 2", "Table 3", "Section 5.2"),
@@ -64,7 +64,7 @@ def _place(source: str) -> str:
 # How ids begin: "table2", "section-3.2.1", "appendix-d.1", "beyond".
 PLACES = {_place(source): source for source in (*SOURCES, *GOAL_SOURCES)}
 
-# Unit, and how a number of that metric is held against ours if no sign says it otherwise.
+# Unit, and the rule for a number of that metric unless a sign says otherwise.
 METRICS = {
     **dict.fromkeys(("accuracy", "precision", "recall", "f1"), ("", Rule.AT_LEAST)),
     "accuracy_percent": ("%", Rule.AT_LEAST),

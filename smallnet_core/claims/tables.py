@@ -1,4 +1,4 @@
-"""What one row of each kind of table says, as entries like those of text.toml."""
+"""Expands a row of each kind of table into entries like those of text.toml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from smallnet_core.claims.names import (
 )
 
 Entry: TypeAlias = dict[str, Any]
-Entries: TypeAlias = Iterator[tuple[str, Entry]]  # each under the name that ends its claim's id
+Entries: TypeAlias = Iterator[tuple[str, Entry]]  # with the name that ends the claim's id
 
 _KEYS = {
     name: key
@@ -23,7 +23,7 @@ _KEYS = {
 
 
 class Row(NamedTuple):
-    """Hold a line of a table; ``position`` counts from 0, under the head."""
+    """A line of a table; ``position`` counts from 0, below the head."""
 
     position: int
     head: list[str]
@@ -39,7 +39,7 @@ def accuracy(row: Row, *, dataset: str, says: str, fails: str, remark: str = "")
     entry = {
         "says": statement.format(network=network, optimizer=optimizer, value=value),
         "accuracy_percent": value,
-        # 89.4 comes without its trailing zero; 58 has lost both its decimals.
+        # The paper prints 89.4 without the trailing zero, and 58 without decimals.
         "resolution": 0.01 if collapsed or "." in value else 1.0,
         "refuted_above": 2 * chance if collapsed else None,
         "dataset": dataset,
@@ -73,7 +73,7 @@ def pruning(
         if percent <= near_chance_percent:
             note = "near_chance" if percent >= CHANCE_PERCENT[about["dataset"]] else "below_chance"
             note = "all_pruned" if proportion == 1 else note
-            # 95.0 comes without its trailing zero.
+            # The paper prints 95.0 without the trailing zero.
             entry |= {"accuracy_percent": value, "resolution": 0.01, "refuted_above": refuted_above}
         else:
             note = "drop" if proportion else "unpruned"
@@ -154,6 +154,6 @@ def report(
         remark = {"remark": same_remark} if name in same_rows else {}
         for column, share in zip(("precision", "recall", "f1"), shares, strict=True):
             yield f"{label}-{column}", {**entry(f"of_{kind}", column, share), **details, **remark}
-        # As a float: so it stands in saved runs.
+        # A float, because saved runs have it as one.
         more = {**details, "support": f"{support}.0"}
         yield f"{label}-support", {**entry(f"{kind}_support", "support", support), **more}

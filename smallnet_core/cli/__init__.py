@@ -1,4 +1,4 @@
-"""The ``smallnet`` command: saved runs compared and shown, networks trained and published."""
+"""The ``smallnet`` command: compares and reports saved runs, trains and publishes networks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from smallnet_core.cli import accept, compare, reference, report, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0, 1 for what ``--fail-on`` names, 2 for what cannot be used."""
+    """Run a command; return 0, 1 for what ``--fail-on`` names, 2 for unusable files or options."""
     parser = _parser()
     args = parser.parse_args(argv)
-    # What goes to a terminal without UTF-8 is shown as well as that can.
+    # A terminal without UTF-8 shows what it can instead of raising an error.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="smallnet",
-        description="Saved runs of the benchmarks, compared and shown; networks, trained.",
+        description="Compare and report saved benchmark runs; train the networks that claims need.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compare.add_commands(commands)

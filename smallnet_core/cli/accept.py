@@ -1,4 +1,4 @@
-"""``smallnet accept``: a change that is known does not fail any more."""
+"""``smallnet accept``: accept a known change, so that it no longer fails."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from smallnet_core.runs.find import STORAGE, find_run
 
 _HELP = """\
-Accept a known change of one row at one commit: it is shown as accepted, with the reason, and fails
-neither smallnet compare nor pytest --compare, as long as the older run was made without the commit
-and the newer one with it, and until DATE. A row that gets worse still fails: worse than in --run,
-else than in the first stored run that has the commit.
+Accept a known change of one row at one commit. Until DATE it is shown as accepted, with the
+reason, and fails neither smallnet compare nor pytest --compare, provided that the older run was
+made without the commit and the newer one with it. The row still fails if it becomes worse than in
+--run, or, by default, than in the first stored run that has the commit.
 
 The entry is added to the file, which may be edited by hand."""
 
@@ -20,21 +20,21 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add ``accept`` to the command's parsers."""
     accept = commands.add_parser(
         "accept",
-        help="a change of a row that is known and not to fail",
+        help="accept a known change of a row",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    accept.add_argument("claim", metavar="CLAIM", help="as smallnet compare calls the row")
-    accept.add_argument("--commit", required=True, metavar="C", help="what changed it")
-    accept.add_argument("--reason", required=True)
-    accept.add_argument("--until", metavar="DATE", help="the last day: 2027-01-31")
-    accept.add_argument("--run", dest="of_run", metavar="RUN", help="a run that has the new value")
-    accept.add_argument("--storage", default=STORAGE, metavar="DIR", help="as of smallnet compare")
+    accept.add_argument("claim", metavar="CLAIM", help="the row, as smallnet compare names it")
+    accept.add_argument("--commit", required=True, metavar="C", help="the commit that changed it")
+    accept.add_argument("--reason", required=True, help="why the change is accepted")
+    accept.add_argument("--until", metavar="DATE", help="the last day, such as 2027-01-31")
+    accept.add_argument("--run", dest="of_run", metavar="RUN", help="a run with the new value")
+    accept.add_argument("--storage", default=STORAGE, metavar="DIR", help="as for smallnet compare")
     accept.add_argument(
         "--file",
         type=Path,
         default=Path("reports/accepted.toml"),
-        help="Default: reports/accepted.toml",
+        help="where to add the entry. Default: reports/accepted.toml",
     )
     accept.set_defaults(run=_accept)
 

@@ -1,4 +1,4 @@
-"""``smallnet compare``: what changed between saved runs, and what of it makes CI fail."""
+"""``smallnet compare``: say what changed between saved runs, and whether CI should fail."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
     from smallnet_core.runs.rows import Thresholds
 
 _HELP = """\
-What changed between two saved runs, and whether it can be chance; of more than two, when.
+Say what changed between two saved runs, and whether it could be chance. More than two runs give a
+history that shows when each row changed.
 
 RUN is one of
-  a file      of --benchmark-json, gzipped or not; - for standard input
-  a folder    all runs in it and in its folders, by time: two are compared, more are a history
+  a file      from --benchmark-json, gzipped or not; - for standard input
+  a folder    all runs in it and its subfolders, by time: two are compared, more give a history
   latest      the newest run in pytest-benchmark's storage; latest~3 is the third before it
-  0001        that number in the storage
-A stored run that is named alone is compared with the one before it.
+  0001        the run with that number in the storage
+A single stored run is compared with the one before it.
 
-With --bisect ROW the exit status is what git bisect run takes: 0 where the row is as good as in the
-first run, 1 where it is worse, 125 where that can't be judged. To find the commit that slowed
-ResNet18_S down since v1, of which good.json is a run:
+With --bisect ROW the exit status suits git bisect run: 0 if the row is as good as in the first run,
+1 if it is worse, 125 if that can't be judged. To find the commit since v1 that slowed ResNet18_S
+down, with good.json saved at v1:
   git bisect start HEAD v1
   git bisect run sh -c 'rm -f /tmp/new.json
     pytest benchmarks -m latency -k resnet18_s --benchmark-json /tmp/new.json
@@ -47,7 +48,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add ``compare`` to the command's parsers."""
     compare = commands.add_parser(
         "compare",
-        help="what changed between two saved runs, and whether it can be chance",
+        help="say what changed between saved runs, and whether it could be chance",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,7 +57,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--storage",
         default=STORAGE,
         metavar="DIR",
-        help=f"where pytest-benchmark stores runs, as its --benchmark-storage. Default: {STORAGE}",
+        help=f"where pytest-benchmark stores runs (its --benchmark-storage). Default: {STORAGE}",
     )
     compare.add_argument(
         "--fail-on",
@@ -64,7 +65,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=fail_on_default(),
         help="what makes the exit status 1. Default: regression where CI is set, else nothing",
     )
-    compare.add_argument("--alpha", type=float, help="the level of a table's tests together")
+    compare.add_argument(
+        "--alpha",
+        type=float,
+        help="the significance level of a table's tests together. Default: --config's, else 0.05",
+    )
     compare.add_argument(
         "--across-machines", action="store_true", help="judge times of different machines too"
     )
@@ -72,26 +77,28 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--config",
         type=Path,
         metavar="FILE",
-        help="where [tool.smallnet.compare] is. Default: ./pyproject.toml",
+        help="the file with [tool.smallnet.compare]. Default: ./pyproject.toml",
     )
     compare.add_argument(
         "--accepted",
         type=Path,
         default=Path("reports/accepted.toml"),
         metavar="FILE",
-        help="what smallnet accept wrote. Default: reports/accepted.toml",
+        help="the file that smallnet accept writes. Default: reports/accepted.toml",
     )
     compare.add_argument(
-        "--bisect", metavar="ROW", help="judge one row, as it is called here, for git bisect run"
+        "--bisect", metavar="ROW", help="judge one row, as named in the output, for git bisect run"
     )
     compare.add_argument("-v", "--verbose", action="store_true", help="list every row")
     for name in ("markdown", "json", "html"):
-        compare.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write it as {name} too")
+        compare.add_argument(
+            f"--{name}", type=Path, metavar="FILE", help=f"also write it as {name}"
+        )
     compare.set_defaults(run=_compare)
 
 
 def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
-    """Raises ValueError where a file would be written over another that is read or written."""
+    """Raise ValueError if an output would overwrite an input or another output."""
     taken = {os.path.realpath(file.path): "an input" for file in files}
     for option in ("markdown", "json", "html"):
         path = getattr(args, option)
@@ -99,7 +106,7 @@ def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
             continue
         place = os.path.realpath(path)
         if place in taken:
-            raise ValueError(f"--{option} {path}: is {taken[place]} too, name another file")
+            raise ValueError(f"--{option} {path}: is also {taken[place]}: name another file")
         taken[place] = f"--{option}"
 
 
@@ -119,7 +126,7 @@ def _compare(args: argparse.Namespace) -> int:
     entries = read_accepted(args.accepted)
     files, remarks = find_runs(args.runs, args.storage)
     if len(files) < 2:
-        alone = f"{args.runs[0]}: is one run: name another to compare it with"
+        alone = f"{args.runs[0]}: only one run: name another to compare it with"
         raise ValueError("; ".join([alone, *remarks[:1]]))
     _check_outputs(args, files)
     if len(files) > 2:
@@ -155,14 +162,14 @@ def _history(
     from smallnet_core.system.files import replace_file
 
     if args.json or args.html:
-        raise ValueError("--json and --html are of two files; a history has --markdown")
+        raise ValueError("--json and --html need two runs; --markdown writes a history too")
     found = history(files, thresholds=thresholds, across_machines=args.across_machines)
     found = accept_steps(found, entries)
     print("\n".join([*remarks, *compare_report.history_lines(found)]))  # noqa: T201
     if args.markdown:
         lines = compare_report.history_markdown(found)
         replace_file(args.markdown, "\n".join((*lines, "")).encode())
-    # What is still so at the end: the last step of a row decides.
+    # The last step of a row decides: an earlier regression may have been undone.
     ends = {line.changes[-1] for line in found.lines if line.changes} - {Change.ACCEPTED}
     if args.fail_on == "change":
         return int(bool(ends))
@@ -170,7 +177,7 @@ def _history(
 
 
 def _bisect(args: argparse.Namespace) -> int:
-    """Judge one row; whatever keeps it from that, status 2 would be bad to git: so 125."""
+    """Judge one row; 125 for any error, because git bisect would take 2 for a bad commit."""
     from smallnet_core.report.compare import terminal_lines
     from smallnet_core.runs.compare import compare
     from smallnet_core.runs.history import SKIP, bisect_status
@@ -178,7 +185,7 @@ def _bisect(args: argparse.Namespace) -> int:
     try:
         files, _ = find_runs(args.runs, args.storage)
         if len(files) != 2:
-            raise ValueError(f"--bisect takes two runs, got {len(files)}")
+            raise ValueError(f"--bisect needs two runs, got {len(files)}")
         comparison = compare(
             *files,
             thresholds=read_thresholds(args.config),

@@ -1,4 +1,4 @@
-"""``smallnet reference``: what a machine's good runs have found, for later ones to be held to."""
+"""``smallnet reference``: collect a machine's good runs, to compare later ones with."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ if TYPE_CHECKING:
     from smallnet_core.runs.file import RunFile
 
 _HELP = """\
-The reference of a machine: what its good runs have found. pytest benchmarks --compare reference
-holds a run to it; the file can be named to smallnet compare as any run.
+The reference of a machine collects what its good runs found. pytest benchmarks --compare reference
+compares a run with it, and smallnet compare accepts its file like any run.
 
-update adds runs, named as for smallnet compare, to what the machine's file has: the newest row of
-each claim, recipe and device, and the newest 20 values of it, pooled by the recipe but for its
-seed. To begin anew, delete the file. show prints mean, deviation, n and the runs they came from."""
+update adds runs, named as for smallnet compare, to the machine's file. The file keeps the newest
+row of each claim, recipe and device, and its newest 20 values; values are pooled over seeds of the
+same recipe. Delete the file to start over. show prints mean, deviation, n and the runs they came
+from."""
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``reference update`` and ``reference show`` to the command's parsers."""
     reference = commands.add_parser(
         "reference",
-        help="what a machine's good runs have found, for later ones to be held to",
+        help="collect a machine's good runs, to compare later ones with",
         description=_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = reference.add_subparsers(dest="action", required=True, metavar="{update,show}")
-    update = actions.add_parser("update", help="add runs to the file of the machine they are from")
+    update = actions.add_parser("update", help="add runs to the file of their machine")
     update.add_argument("runs", nargs="+", metavar="RUN")
-    update.add_argument("--storage", default=STORAGE, metavar="DIR", help="as of smallnet compare")
+    update.add_argument("--storage", default=STORAGE, metavar="DIR", help="as for smallnet compare")
     update.set_defaults(run=_update)
-    show = actions.add_parser("show", help="print what the files have")
+    show = actions.add_parser("show", help="print what the files hold")
     show.set_defaults(run=_show)
     for action in (update, show):
         action.add_argument(
@@ -41,7 +42,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             type=Path,
             default=Path("reports/reference"),
             metavar="DIR",
-            help="where the files are, one a machine. Default: reports/reference",
+            help="where the files are, one per machine. Default: reports/reference",
         )
 
 
@@ -66,11 +67,11 @@ def _update(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from smallnet_core.runs.file import read_run_file
-    from smallnet_core.runs.reference import shown
+    from smallnet_core.runs.reference import reference_lines
 
     paths = sorted(args.folder.glob("*.json"))
     if not paths:
         raise ValueError(f"no file in {args.folder}: smallnet reference update RUN.json makes one")
     for path in paths:
-        print("\n".join([f"{path}:", *shown(read_run_file(path))]))  # noqa: T201
+        print("\n".join([f"{path}:", *reference_lines(read_run_file(path))]))  # noqa: T201
     return 0

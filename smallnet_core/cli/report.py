@@ -1,43 +1,44 @@
-"""``smallnet report`` and ``smallnet trend``: a saved run, and many, as pages for people."""
+"""``smallnet report`` and ``smallnet trend``: write one saved run, or many, as web pages."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from smallnet_core.runs.file import read_run_file
 from smallnet_core.runs.find import find_run, runs_in
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``report`` and ``trend`` to the command's parsers."""
     report = commands.add_parser(
         "report",
-        help="a saved run as a page, as Markdown and in an index",
+        help="write a saved run as a web page and as Markdown, and add it to the index",
         description="Writes <date>-<commit>-<machine>.html, .md and .json of a saved run into a "
         "folder, and README.md there, the index of all such reports.",
     )
     report.add_argument(
-        "name", metavar="RUN.json", help="or latest, or as smallnet compare names runs"
+        "name", metavar="RUN.json", help="a saved run, named as for smallnet compare"
     )
-    report.add_argument("out", type=Path, metavar="OUT", help="a folder, made if need be")
-    report.add_argument("--compare", metavar="OLD.json", help="say what changed since this run too")
+    report.add_argument("out", type=Path, metavar="OUT", help="a folder, created if missing")
+    report.add_argument(
+        "--compare", metavar="OLD.json", help="also say what changed since this run"
+    )
     report.set_defaults(run=_report)
     trend = commands.add_parser(
         "trend",
-        help="accuracies and times over many saved runs, as a page of charts",
+        help="write accuracies and times over many saved runs as a page of charts",
         description="Writes trend.html: a chart for each accuracy and time over the saved runs "
         "(.json, .json.gz) of a folder, in the order of their dates, with steps marked.",
     )
     trend.add_argument("folder", type=Path, metavar="FOLDER")
-    trend.add_argument("out", type=Path, metavar="OUT", help="a folder, made if need be")
+    trend.add_argument("out", type=Path, metavar="OUT", help="a folder, created if missing")
     trend.add_argument(
-        "--reference", type=Path, metavar="FILE", help="shade its means +- 2 deviations"
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="shade the means +- 2 deviations of this reference",
     )
     trend.set_defaults(run=_trend)
 
@@ -69,7 +70,7 @@ def _trend(args: argparse.Namespace) -> int:
     for line in left_out:
         print(line, file=sys.stderr)  # noqa: T201 - a command
     if len(runs) < 2:
-        raise ValueError(f"{args.folder}: a trend takes two runs or more, it has {len(runs)}")
+        raise ValueError(f"{args.folder}: a trend needs two runs or more, found {len(runs)}")
     over_time = history(runs, thresholds=read_thresholds(None))
     reference = read_run_file(args.reference) if args.reference else None
     write_files(args.out, {"trend.html": trend_page(over_time, reference).encode()})

@@ -1,4 +1,4 @@
-"""``smallnet train`` and ``smallnet publish``: the networks that claims lack."""
+"""``smallnet train`` and ``smallnet publish``: train and publish the networks claims need."""
 
 from __future__ import annotations
 
@@ -19,32 +19,39 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add ``train`` and ``publish`` to the command's parsers."""
     train = commands.add_parser(
         "train",
-        help="train the networks that claims lack",
-        description="Trains the networks that claims lack, each in a process of its own. What is "
-        "cut off, by --for, a signal or otherwise, goes on when it is started again.",
+        help="train the networks that claims still lack",
+        description="Trains the networks that claims still lack, each in a process of its own. "
+        "Training that was interrupted, by --for, a signal or otherwise, resumes when the command "
+        "is run again.",
     )
     train.set_defaults(run=_train)
     _add_selection(train)
     train.add_argument(
-        "--list", action="store_true", help="show what there is, and how long the rest takes here"
-    )
-    train.add_argument("--jobs", default="1", metavar="N", help="trainings at once. Default: 1")
-    train.add_argument(
-        "--threads", metavar="N", help="of each training. Default: all cores, shared by the jobs"
+        "--list",
+        action="store_true",
+        help="list what is trained, and how long the rest would take here",
     )
     train.add_argument(
-        "--for", dest="minutes", metavar="MIN", help="stop at a checkpoint after so many minutes"
+        "--jobs", default="1", metavar="N", help="trainings to run at once. Default: 1"
+    )
+    train.add_argument(
+        "--threads",
+        metavar="N",
+        help="threads of each training. Default: all cores, divided by the jobs",
+    )
+    train.add_argument(
+        "--for", dest="minutes", metavar="MIN", help="stop at a checkpoint after MIN minutes"
     )
     train.add_argument(
         "--track",
         metavar="TRACKER",
-        help="send training curves to wandb, trackio or tensorboard, an extra of that name",
+        help="send training curves to wandb, trackio or tensorboard, if the extra is installed",
     )
     publish = commands.add_parser(
         "publish",
         help="put trained networks into the zoo",
-        description="Judges networks of the cache on their test images and puts their records into "
-        "the zoo, with the weights of small ones.",
+        description="Judges cached networks on their test images and puts their records into the "
+        "zoo, with the weights of small ones.",
     )
     publish.set_defaults(run=_publish)
     _add_selection(publish)
@@ -78,7 +85,7 @@ def _whole(option: str) -> Callable[[str], int]:
 
 
 def _selected(args: argparse.Namespace) -> tuple[dict[Recipe, list[str]], Settings]:
-    """The recipes, with the claims that need each, and the settings to train them by."""
+    """Return the recipes with the claims that need each, and the settings to train them with."""
     from smallnet_core.lab.needs import select
     from smallnet_core.lab.settings import Settings, cache_folder, check_device, data_folder
 

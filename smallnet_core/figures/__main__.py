@@ -1,4 +1,4 @@
-"""``python -m smallnet_core.figures OUT_DIR [FOLDER...]``: draw what the folders have data for."""
+"""``python -m smallnet_core.figures OUT_DIR [FOLDER...]``: draw all figures there is data for."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from smallnet_core.recipes import RECIPE_KINDS
 from smallnet_core.system.checked import parse
 from smallnet_core.system.files import replace_file
 
-_ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"  # cache.ZOO_DIR, which would load torch
+_ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"  # not cache.ZOO_DIR: that would load torch
 
 
 def read(folders: Iterable[Path]) -> tuple[list[Run], list[Curve]]:
-    """Read the records and the curves of pruning in the folders and in their "curves".
+    """Read the records and pruning curves in the folders and their subfolders "curves".
 
-    A JSON file that is none of them is a line on standard error. OSError for no readable folder.
+    Other JSON files are reported on standard error. OSError for an unreadable folder.
     """
     runs: list[Run] = []
     curves: list[Curve] = []
@@ -51,25 +51,25 @@ def _warn(line: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Draw the figures; the exit status: 1 without any, 2 for a bad folder or no matplotlib."""
+    """Draw the figures; return 0, 1 if there are none, 2 for a bad folder or no matplotlib."""
     parser = argparse.ArgumentParser(
         prog="python -m smallnet_core.figures",
         description="Redraw figures 8 to 17 of the paper, and accuracy against size.",
     )
-    parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="where figure-*.svg go")
+    parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="where to write figure-*.svg")
     parser.add_argument(
         "folders",
         metavar="FOLDER",
         nargs="*",
         type=Path,
         default=[_ZOO_DIR],
-        help="folders of model records and of curves of pruning (there or in their folder "
-        "curves), all .json. Default: the package's zoo",
+        help="folders with .json files of model records and pruning curves, there or in a "
+        "subfolder curves. Default: the package's zoo",
     )
     parser.add_argument(
         "--recipe",
         choices=RECIPE_KINDS,
-        help="which recipes, in figures 8 to 16. Default: those with most curves",
+        help="the recipes of figures 8 to 16. Default: those with most curves",
     )
     options = parser.parse_args(argv)
     try:
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         figures = paper_figures(runs, kind=options.recipe)
         if sizes := size_figure(runs):
             figures["figure-accuracy-parameters"] = sizes
-        # The paper's own values are always there: alone they are no figure of ours.
+        # The paper's own values are always there: don't draw them alone.
         if figures or curves:
             figures |= one_shot_figures(curves)
         for name, figure in sorted(figures.items()):
@@ -93,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if not figures:
         sys.stderr.write(
-            f"no figure: none of {len(runs)} records has a curve of figures 8 to 16, and "
-            "there is none of pruning\n"
+            f"no figure drawn: none of {len(runs)} records has a curve for figures 8 to 16, "
+            "and there are no pruning curves\n"
         )
     return 0 if figures else 1
 

@@ -17,21 +17,21 @@ _QUANTITIES = {
     "loss": ("Training loss", "cross entropy"),
     "most_predicted_percent": ("Most predicted class", "% of predictions"),
     "gradient_norm": ("Norm of the gradient", "logarithmic"),
-    "worst_layer_dead_percent": ("Dead units", "% of the layer that has the most"),
+    "worst_layer_dead_percent": ("Dead units", "% of the layer with most of them"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class FirstSteps:
-    """A training's first steps, and what they end as."""
+    """A training's first steps, and how they end."""
 
-    change: str  # what is other than in the paper's way
+    change: str  # what differs from the paper's settings
     ending: str
     columns: Mapping[str, Sequence[float | None]]  # "step", and what _QUANTITIES names
 
 
 def failures_figure(trainings: Sequence[FirstSteps], *, title: str, note: str) -> str:
-    """Draw up to nine trainings by step, a panel a quantity; return the SVG."""
+    """Draw up to nine trainings by step, one panel per quantity; return the SVG."""
     endings = "; ".join(f"{training.change}: {training.ending}" for training in trainings)
     return style.svg(
         [
@@ -39,7 +39,7 @@ def failures_figure(trainings: Sequence[FirstSteps], *, title: str, note: str) -
             for quantity, (name, unit) in _QUANTITIES.items()
         ],
         title=title,
-        description=f"What each ends as. {endings}.",
+        description=f"How each ends. {endings}.",
         note=note,
     )
 

@@ -1,4 +1,4 @@
-"""Figure 17 of the paper, accuracy after pruning in one shot; the same of the small networks."""
+"""Figure 17 of the paper, accuracy after one-shot pruning, and the same for small networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Found: TypeAlias = Mapping[str, Sequence[Curve]]  # by technique
 
 _DATASET = "cifar10"
-# Whose curve is drawn; the paper prunes ResNet18 with AdaBound.
+# Networks by optimizer whose curves are drawn; the paper prunes ResNet18 with AdaBound.
 _OPTIMIZERS = {"resnet18": "adabound", "resnet18_s": "adabound", "vgg16_s": "sgdm", "vit_s": "adam"}
 
 
@@ -30,9 +30,9 @@ def one_shot_figures(curves: Sequence[Curve]) -> dict[str, str]:
 
 
 def figure_17(curves: Iterable[Curve]) -> str:
-    """Draw the paper's values, and ours where ``curves`` has some of ResNet18; return the SVG.
+    """Draw the paper's values and, if ``curves`` has any of ResNet18, ours; return the SVG.
 
-    Of a network's curves those of one set of weights: of the suite's own recipe and its first seed.
+    All curves of a network are of one set of weights, see ``_of_one_network``.
     """
     ours = _of_one_network(curves, "resnet18")
     paper: dict[str, list[Point]] = {}
@@ -48,14 +48,14 @@ def figure_17(curves: Iterable[Curve]) -> str:
         description=_described({"resnet18": ours}, *said),
         note=_note(
             {"resnet18": ours} if ours else {},
-            "Hollow marks: the paper's values, Tables 6 and 7; of random pruning it prints none.",
+            "Hollow marks: the paper's values, Tables 6 and 7; it prints none for random pruning.",
             lacking if ours else ["the paper's values stand alone"],
         ),
     )
 
 
 def small_figure_17(curves: Iterable[Curve]) -> str | None:
-    """Draw the same of the small networks, a panel each; return the SVG, None without a curve."""
+    """Draw the same for the small networks, one panel each; return the SVG, None without curves."""
     curves = list(curves)
     small = [network for network in _OPTIMIZERS if network.endswith("_s")]
     found = {network: _of_one_network(curves, network) for network in small}
@@ -75,9 +75,10 @@ def small_figure_17(curves: Iterable[Curve]) -> str | None:
 
 
 def _of_one_network(curves: Iterable[Curve], network: str) -> Found:
-    """The curves of the current recipe's network by technique, else of any; several seeds' draws.
+    """Choose a network's curves, by technique: those of one set of weights, in order of seeds.
 
-    Files do not say which of several weights are the latest: those with most curves count.
+    The current recipe's weights come first. Files don't say which of several weights are the
+    latest, so those with the most curves count.
     """
     start = f"{_DATASET}-{network}-{_OPTIMIZERS[network]}-"
     own = find_recipe("tuned", _DATASET, network, _OPTIMIZERS[network]).name
@@ -111,7 +112,7 @@ def _panel(network: str, ours: Found, paper: Mapping[str, Sequence[Point]], heig
     return Panel(
         title=_name(network),
         unit="% of test images",
-        x_label="proportion of the convolutions' weights that is pruned",
+        x_label="proportion of the convolutions' weights pruned",
         plot=partial(_plot, ours, paper),
         height=height,
     )
@@ -134,8 +135,8 @@ def _note(drawn: Mapping[str, Found], remark: str, lacking: Sequence[str]) -> st
     draws = {len(ours.get("random_unstructured", ())) for ours in drawn.values()} - {0, 1}
     unpruned = [f"{_name(network)} {_unpruned(ours)}" for network, ours in drawn.items()]
     parts = (
-        "Pruned in one shot, without training on.",
-        f"Lines: ours, of {' or '.join(images)} test images." if drawn else "",
+        "Pruned in one shot, without further training.",
+        f"Lines: ours, on {' or '.join(images)} test images." if drawn else "",
         f"Unpruned: {listed(unpruned)}." if drawn else "",
         f"Random pruning: the mean of {' or '.join(map(str, sorted(draws)))} draws."
         if draws
@@ -157,10 +158,10 @@ def _described(drawn: Mapping[str, Found], *more: str) -> str:
         for network, ours in drawn.items()
         for technique, seeds in ours.items()
     ]
-    return " ".join(("Test accuracy by proportion of pruned weights.", *said, *more))
+    return " ".join(("Test accuracy by proportion of weights pruned.", *said, *more))
 
 
 def _sentence(technique: str, points: Sequence[Point]) -> str:
-    """A curve in words, at its first and last point and every fourth between."""
+    """Describe a curve by its first and last point and every fourth between."""
     shown = ", ".join(f"{y:.2f} % at {x:g}" for x, y in dict.fromkeys((*points[::4], points[-1])))
     return f"{TECHNIQUE_NAMES[technique]}: {shown}."

@@ -1,4 +1,4 @@
-"""What figures read of a training's JSON, and which of several trainings they show."""
+"""Reads what figures need of a training's JSON, and chooses which trainings they show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smallnet_core.system.checked import parse
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What was measured in an epoch; None for what was not."""
+    """What was measured in an epoch; None if it was not."""
 
     epoch: int
     train_loss: float | None
@@ -24,44 +24,44 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What judging a network counted."""
+    """What was counted when a network was judged."""
 
     num_nonzeros: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A training, as its record in the model cache has it."""
+    """A training, as recorded in the model cache."""
 
     recipe: Recipe
     curve: tuple[Epoch, ...]
     test_accuracy_percent: float | None = None
     time: str = ""
     judged: Judged | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe but for its seed
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe without its seed
 
     @property
     def row(self) -> tuple[str, str]:
-        """Its place in the paper's tables."""
+        """Return network and optimizer, its row in the paper's tables."""
         return self.recipe.network, self.recipe.optimizer.name
 
     def column(self, name: str) -> list[float | None]:
-        """What each epoch has of this name."""
+        """Return the field ``name`` of each epoch."""
         return [getattr(epoch, name) for epoch in self.curve]
 
 
 def read_run(text: bytes) -> Run:
-    """Read a record of the model cache; ValueError for anything else."""
+    """Read a record of the model cache; ValueError if it is not one."""
     try:
         run = parse(Run, text)
     except ValueError as error:
         raise ValueError(f"not a record of a training: {error}") from error
-    # A recipe of another time may have fields that Recipe has no more.
+    # An older recipe may have fields that Recipe no longer has.
     return replace(run, settings=_without_seed(json.loads(text)["recipe"]))
 
 
 def settings_of(recipe: Recipe) -> Mapping[str, Any]:
-    """Give a recipe as its records have it, but for its seed."""
+    """Return a recipe as records have it, without its seed."""
     return _without_seed(json.loads(json.dumps(recipe.canonical())))
 
 
@@ -70,9 +70,9 @@ def _without_seed(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def current(runs: Iterable[Run]) -> list[Run]:
-    """Choose of one row's runs those of one recipe, the suite's own or else the latest, by seed.
+    """Choose one row's runs of a single recipe, the suite's own or else the latest, by seed.
 
-    Of two with the same seed the later.
+    If two have the same seed, the later one counts.
     """
     ordered = sorted(runs, key=lambda run: (run.time, repr(run)))
     if not ordered:

@@ -1,4 +1,4 @@
-"""Accuracy on CIFAR-10 against the number of parameters: ours, the paper's and the published."""
+"""Accuracy on CIFAR-10 by number of parameters: our networks, the paper's and published ones."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ NUM_PARAMS = {
 }
 _NAMES = {**NETWORK_NAMES, "speednet": "SpeedNet"}
 
-# How a network was made small, or who has measured it: its name in the legend, its look there,
-# and the same mark in a line of text.
+# How a network was made small, or who measured it: label and style in the legend, and the mark in a
+# line of text.
 _KINDS = {
     "dense": ("ours, dense", style.line(0), "●"),
     "channels": ("ours, channels removed", style.line(1), "■"),
@@ -44,12 +44,12 @@ _KINDS = {
     "published": ("published", style.hollow(7, marker="o", zorder=1.9), "○"),  # behind ours
     "published, pruned": ("published, pruned", style.hollow(7, marker="s", zorder=1.9), "□"),
 }
-_CLOSE_X, _CLOSE_Y = (0.1, 1.1), (84.0, 97.0)  # where what is published lies
+_CLOSE_X, _CLOSE_Y = (0.1, 1.1), (84.0, 97.0)  # where the published networks lie
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """A network: how large it is, how good, and to whom it belongs."""
+    """A network: its size, its accuracy, and where they are from."""
 
     name: str
     kind: str  # of _KINDS
@@ -57,16 +57,16 @@ class Dot:
     accuracy_percent: float  # the mean
     num_seeds: int = 1
     source: str = ""
-    flipped: bool = False  # at test time
+    flipped: bool = False  # evaluated with flips at test time
 
     @property
     def place(self) -> Point:
-        """In millions of parameters and percent."""
+        """Return its coordinates: millions of parameters, and percent."""
         return self.num_params / 1e6, self.accuracy_percent
 
 
 def published() -> list[Dot]:
-    """Read what others print in their repositories."""
+    """Read the accuracies that others publish in their repositories."""
     tables = tomllib.loads(Path(__file__).with_name("published.toml").read_text("utf-8"))
     return [
         Dot(name=name, kind=kind, num_params=size, accuracy_percent=percent, source=source)
@@ -77,9 +77,9 @@ def published() -> list[Dot]:
 
 
 def size_figure(runs: Iterable[Run]) -> str | None:
-    """Draw accuracy against size; return the SVG, None where no network of ours has an accuracy.
+    """Draw accuracy against size; return the SVG, None if no network of ours has an accuracy.
 
-    Of ``runs`` those count that were judged on CIFAR-10's test set after their last epoch.
+    Only ``runs`` judged on CIFAR-10's test set after their last epoch count.
     """
     runs = [
         run
@@ -120,11 +120,11 @@ def size_figure(runs: Iterable[Run]) -> str | None:
     ]
     note = (
         f"Ours: the last epoch, {'one seed' if most == 1 else f'the mean of up to {most} seeds'} "
-        "each; under masks what is not zero counts.",
+        "each; masked networks count only nonzero weights.",
         f"With test-time flips: {listed(flipped)}." if flipped else "",
-        "Grey lines: from a dense network to what was pruned from it, and trained on.",
+        "Grey lines: from a dense network to those pruned from it and trained further.",
         "The paper's: Table 2, the best epoch on the test set.",
-        "Published: other networks by other recipes, none run here.",
+        "Published: other networks with other recipes, none trained here.",
         f"Not trained here: {listed(missing)}." if missing else "",
     )
     panels = (
@@ -142,7 +142,7 @@ def size_figure(runs: Iterable[Run]) -> str | None:
             plot=partial(_plot, dots, links, _CLOSE_X, _CLOSE_Y, close=True),
             height=440,
         ),
-        # The names of the numbers beside the marks.
+        # The key to the numbers beside the marks.
         Panel(
             plot=partial(_write_key, dots),
             height=_KEY_LINE * math.ceil(len(dots) / 2),
@@ -152,8 +152,8 @@ def size_figure(runs: Iterable[Run]) -> str | None:
     return style.svg(
         [[panel] for panel in panels],
         title="Accuracy on CIFAR-10 against the number of parameters",
-        description="Test accuracy by size, twice: all networks, and those of about a million "
-        f"parameters and less. {' '.join(map(_said, dots))}",
+        description="Test accuracy by size, in two panels: all networks, and those of about a "
+        f"million parameters or fewer. {' '.join(map(_said, dots))}",
         note=" ".join(filter(None, note)),
     )
 
@@ -168,7 +168,7 @@ def _said(dot: Dot) -> str:
 
 
 def _mean_dot(name: str, kind: str, num_params: int, runs: Iterable[Run]) -> Dot | None:
-    """The mean over the seeds of the current recipe; None without runs."""
+    """Return the mean over the seeds of the current recipe; None without runs."""
     seeds = current(runs)
     if not seeds:
         return None
@@ -195,7 +195,7 @@ def _dense_dots(runs: Sequence[Run]) -> dict[str, Dot]:
 
 
 def _pruned_dots(runs: Sequence[Run]) -> dict[str, Dot]:
-    """By the name of the recipe, which it is exactly."""
+    """Return pruned networks by recipe; a run must have exactly the current settings."""
     dots = {}
     for name in PRUNED_NAMES:
         recipe = find_pruned(name, _DATASET)
@@ -211,7 +211,7 @@ def _pruned_dots(runs: Sequence[Run]) -> dict[str, Dot]:
 
 
 def _short(name: str) -> str:
-    """What a recipe is called beside a mark that says how it was pruned."""
+    """Return a recipe's name without the kind of pruning, which the mark shows."""
     first, *rest = name.split("-")
     if first in _NAMES:
         return " ".join((_NAMES[first], *rest[2:]))
@@ -246,7 +246,7 @@ def _plot(
         x, y = dot.place
         is_near = _CLOSE_X[0] <= x <= _CLOSE_X[1] and _CLOSE_Y[0] <= y <= _CLOSE_Y[1]
         if is_near == close:
-            # Lines come from the right to what was pruned.
+            # Lines reach pruned networks from the right: put their numbers on the left.
             pruned = dot.kind in ("channels", "weights", "published, pruned")
             axes.annotate(
                 f"{number}",

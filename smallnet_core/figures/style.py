@@ -1,7 +1,7 @@
-"""One style for every figure: matplotlib's SVG, readable on a phone, in the dark and aloud.
+"""One style for every figure: SVG by matplotlib, readable on phones, in dark mode and aloud.
 
-Colours are light in the file itself, whatever shows it; a style sheet turns them where dark is
-preferred. matplotlib is imported when a figure is drawn, not before.
+The file has the light colours, which any viewer shows; a style sheet replaces them if dark ones are
+preferred. matplotlib is imported only when a figure is drawn.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Point: TypeAlias = tuple[float, float]
 
 # M. Okabe and K. Ito, "Color universal design", 2008: blue, vermillion, green, purple, orange, sky
-# blue, black, grey, yellow; each on white, and on black. The pale ones are darkened and the dark
-# ones lightened until they stand out 3 to 1 from their paper (WCAG 2.2, 1.4.11).
+# blue, black, grey, yellow; each on white, and on black. Pale ones are darkened and dark ones
+# lightened to a contrast of 3 to 1 (WCAG 2.2, 1.4.11).
 COLOURS = (
     *(("#0072b2", "#3f9ee0"), ("#d55e00", "#f07f35"), ("#008a64", "#21bd8d")),
     *(("#b8568f", "#e095c2"), ("#b07800", "#e69f00"), ("#2b8cc9", "#9bd6f7")),
@@ -31,17 +31,17 @@ COLOURS = (
 )
 PAPER, INK = ("#ffffff", "#0d1117"), ("#1f2328", "#f0f6fc")
 MUTED, AXIS, GRID = ("#59636e", "#9aa4af"), ("#8b949e", "#6e7681"), ("#e1e5ea", "#272d35")
-# Lines differ without their colour too.
+# Lines can be told apart without colour too.
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 MARKERS = "os^DvXPp*"
 
-WIDTH = 600  # units, 390 pixels of a phone: 14 of them are letters of 9 pixels
+WIDTH = 600  # units; on a phone's 390 pixels, letters of 14 units have 9 pixels
 _MARGIN, _GAP = 12, 16
 _HEAD, _FOOT = 44, 46  # of a panel: its title and unit above, numbers and label below
 _END = 8  # half of a number at the right of a panel
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 _RC = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, wider than what browsers have
+    "font.family": "DejaVu Sans",  # comes with matplotlib, and is wider than browsers' fonts
     "font.size": 13,
     "text.color": INK[0],
     "text.parse_math": False,
@@ -63,7 +63,7 @@ _RC = {
     "lines.linewidth": 1.8,
     "lines.markersize": 6,
     "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "smallnet",  # the same ids, and bytes, each time
+    "svg.hashsalt": "smallnet",  # the same ids, hence the same bytes, each time
     "xtick.color": MUTED[0],
     "xtick.major.pad": 7,
     "xtick.major.size": 0,
@@ -75,7 +75,7 @@ _RC = {
 
 
 class MatplotlibMissingError(ImportError):
-    """Says how to get what draws the figures."""
+    """matplotlib is missing; the message says how to install it."""
 
     def __init__(self) -> None:
         super().__init__("figures need matplotlib: pip install 'smallnet[figures]'")
@@ -83,16 +83,17 @@ class MatplotlibMissingError(ImportError):
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Axes, perhaps with a title and a unit above them; ``plot`` puts the data into them."""
+    """Axes, with an optional title and unit above them; ``plot`` draws the data."""
 
     plot: Callable[[Axes], object]
     title: str = ""
     unit: str = ""
     x_label: str = ""
     height: int = 170
-    ticks: int = 34  # the room for what is written at the left
+    ticks: int = 34  # the room for labels at the left
 
     def draw(self, axes: Axes) -> None:
+        """Draw the data, title, unit and label."""
         self.plot(axes)
         axes.set_title(self.title, loc="left", pad=24)
         axes.set_xlabel(self.x_label)
@@ -107,21 +108,21 @@ class Panel:
 
 
 def line(number: int, **changes: Any) -> dict[str, Any]:
-    """What ``Axes.plot`` takes for the line of this number: 0 to 8, which all differ."""
+    """Return arguments of ``Axes.plot`` for the line of this number, 0 to 8, all distinct."""
     colour = COLOURS[number][0]
     look = {"color": colour, "linestyle": DASHES[number % 4], "marker": MARKERS[number]}
     return {**look, "markeredgewidth": 1.2, **changes}
 
 
 def hollow(number: int, **changes: Any) -> dict[str, Any]:
-    """Single marks, empty: what others have measured."""
+    """Return arguments of ``Axes.plot`` for single hollow marks, which show others' values."""
     return line(number, **{"linestyle": "none", "markerfacecolor": PAPER[0], **changes})
 
 
 def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **look: Any) -> None:
-    """Draw the points that there are, about eight of them marked; nothing where there is none."""
+    """Draw a line through the points that are not None, if any, with about eight marks."""
     pairs = zip(x, y, strict=True)
-    # Neither nan, nor what matplotlib can't divide into ticks.
+    # Skip NaN, and values that matplotlib can't divide into ticks.
     points = [pair for pair in pairs if all(v is not None and abs(v) < 1e12 for v in pair)]
     if points:
         step = max(1, len(points) // 8)
@@ -132,7 +133,8 @@ def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **loo
 def svg(rows: Sequence[Sequence[Panel]], *, title: str, description: str, note: str) -> str:
     """Draw a title, a legend of all lines, rows of panels, and a note; return the file's text.
 
-    Screen readers read the title, the description and the note. Raises MatplotlibMissingError.
+    Screen readers read the title, the description and the note. Raise MatplotlibMissingError if
+    matplotlib is not installed.
     """
     try:
         import matplotlib.style
@@ -141,7 +143,7 @@ def svg(rows: Sequence[Sequence[Panel]], *, title: str, description: str, note: 
     except ImportError as error:
         raise MatplotlibMissingError from error
     with matplotlib.style.context(["default", _RC]):
-        # One unit high, and cut to what was drawn below it when all of that is known.
+        # One unit high; everything is drawn below it, and the file is cropped to that at the end.
         figure = Figure(figsize=(WIDTH / 72, 1 / 72), dpi=72)
         axes = [[figure.add_axes((0, 0, 1, 1), label=f"{panel}") for panel in row] for row in rows]
         for row, of_row in zip(rows, axes, strict=True):
@@ -171,13 +173,13 @@ def svg(rows: Sequence[Sequence[Panel]], *, title: str, description: str, note: 
 
 
 def _text(figure: Figure, top: float, text: str, **look: Any) -> float:
-    """Write lines at the left; return their height."""
+    """Write text at the left margin; return its height."""
     found = figure.text(_MARGIN / WIDTH, 1 - top, text, va="top", linespacing=1.3, **look)
     return found.get_window_extent().height
 
 
 def _legend(figure: Figure, top: float) -> float:
-    """Add a legend of all axes' lines in as many columns as there is room for; its height."""
+    """Add a legend of all lines, in as many columns as fit; return its height."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -200,10 +202,10 @@ def _legend(figure: Figure, top: float) -> float:
 
 
 def _finished(svg: str, title: str, description: str) -> str:
-    """matplotlib's file with a name and a description, the dark colours, and no rule for others."""
+    """Add title, description and dark colours; limit matplotlib's CSS rules to this figure."""
     name = f"snf-{hashlib.sha256(svg.encode()).hexdigest()[:8]}"
     svg = svg[svg.index("<svg ") :].replace("*{stroke-linejoin", ".snf *{stroke-linejoin", 1)
-    # Marks are drawn by reference, and take their colours from there: no rule reaches the original.
+    # Marks are drawn by <use>, which sets their colours: CSS rules can't reach the <path> itself.
     svg = re.sub(r'(<path id="m\w+" d="[^"]*") style="[^"]*"', r"\1", svg)
     svg = re.sub(r'(?<= )(d|x|y)="[^"]*"', _shorter, svg)
     svg = re.sub(r'(width|height)="([\d.]+)pt"', r'\1="\2"', svg, count=2)
@@ -224,10 +226,10 @@ def _finished(svg: str, title: str, description: str) -> str:
 
 
 def _shorter(coordinates: re.Match[str]) -> str:
-    """To hundredths of a unit, in one line."""
+    """Round coordinates down to hundredths of a unit, in one line."""
     return " ".join(re.sub(r"(\.\d\d)\d+", r"\1", coordinates[0]).split())
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them: "a, b and c"."""
+    """Join names for a sentence: "a, b and c"."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[str, str]  # network and optimizer
 
-# Whose networks each figure shows: the claims of this source are the accuracies it leads to.
+# The table or section with the final accuracies of each figure's networks.
 _SOURCES = {
     8: "Table 2",
     9: "Table 2",
@@ -43,7 +43,7 @@ _SHOWN = {
 
 
 def paper_figures(runs: Iterable[Run], *, kind: str | None = None) -> dict[str, str]:
-    """Draw the figures that ``runs`` have a curve of: SVG by name, "figure-08" to "figure-16"."""
+    """Draw the figures that ``runs`` have curves for: SVG by name, "figure-08" to "figure-16"."""
     runs = list(runs)
     figures = {number: paper_figure(number, runs, kind=kind) for number in _SOURCES}
     return {f"figure-{number:02}": svg for number, svg in figures.items() if svg is not None}
@@ -52,14 +52,14 @@ def paper_figures(runs: Iterable[Run], *, kind: str | None = None) -> dict[str, 
 def paper_figure(number: int, runs: Iterable[Run], *, kind: str | None = None) -> str | None:
     """Draw one of figures 8 to 16 from training curves; return the SVG, None without a curve.
 
-    It shows one ``kind`` of recipe: by default that with the most curves for it. Of several recipes
-    for one row the current one counts, else the latest; every seed is drawn. Runs judged on
-    held-out training images have no test accuracy, and are left out.
+    It shows one ``kind`` of recipe, by default the one with most curves. If a row has several
+    recipes, the current one counts, or else the latest; every seed is drawn. Runs judged on
+    held-out training images have no test accuracy and are left out.
     """
     claims = by_source(_SOURCES[number], metric="accuracy_percent")
     networks = list(dict.fromkeys(claim.network or "" for claim in claims))
     rows = [(network, optimizer) for network in networks for optimizer in OPTIMIZER_NAMES]
-    # Pruned networks, and whatever begins or ends elsewhere, are no row of the paper's tables.
+    # Pruned networks, and other datasets and networks, are not rows of the paper's table.
     runs = [
         run
         for run in runs
@@ -105,15 +105,15 @@ def paper_figure(number: int, runs: Iterable[Run], *, kind: str | None = None) -
     smoothed = sorted({run.recipe.label_smoothing for run in shown} - {0.0})
     note = (
         f"Ours: {kind} recipes, {_epochs(shown)}.",
-        f"Their loss is of labels smoothed by {listed([f'{s:g}' for s in smoothed])}."
+        f"Their loss is with labels smoothed by {listed([f'{s:g}' for s in smoothed])}."
         if smoothed
         else "",
         f"Not trained here: {missing}." if missing else "",
-        f"Trained by other recipes only, and left out: {_by_network(others)}." if others else "",
-        f"{_SOURCES[number]} prints no accuracy, but that they did not learn: chance is drawn."
+        f"Trained only with other recipes, and left out: {_by_network(others)}." if others else "",
+        f"{_SOURCES[number]} prints no accuracy, only that they did not learn: chance is drawn."
         if unnamed
         else f"The paper's values: {_SOURCES[number]}, each the best epoch on the test set.",
-        "The paper's caption names the ResNets; its section and its place are ViT's."
+        "The paper's caption names the ResNets, but the figure is in the section on ViT."
         if number in _WRONG_CAPTION
         else "",
     )
@@ -133,7 +133,7 @@ def _finite(values: Iterable[float | None]) -> list[float]:
 
 
 def _percent_range(values: Iterable[float]) -> tuple[float, float]:
-    """Tens around all percentages, with room for a line at the edge; within 0 to 100."""
+    """Return a range in tens around all percentages, with some room, within 0 to 100."""
     found = [value for value in values if 0 <= value <= 100] or [0.0]
     low = max(0, 10 * math.floor((min(found) - 1) / 10))
     return low, max(low + 10, min(100, 10 * math.ceil((max(found) + 1) / 10)))
@@ -142,7 +142,7 @@ def _percent_range(values: Iterable[float]) -> tuple[float, float]:
 def _curves(
     head: str, rows: Mapping[Row, Sequence[Run]], limits: tuple[float, float], test_height: int
 ) -> list[list[Panel]]:
-    """Loss and training accuracy side by side, and below them the test accuracy."""
+    """Lay out loss and training accuracy side by side, with the test accuracy below them."""
 
     def plot(name: str, axes: Axes) -> None:
         for row, runs in rows.items():
@@ -170,7 +170,7 @@ def _curves(
 
 
 def _comparison(claims: Sequence[Claim], drawn: Mapping[Row, Sequence[Run]]) -> Panel:
-    """A line for each of the paper's values, and for what our last epochs came to."""
+    """Compare each of the paper's values with our last epochs, one line per value."""
     rows: list[tuple[Row, Claim, Sequence[Run]]] = []
     for claim in claims:
         ours = {row: runs for row, runs in drawn.items() if _is_of(claim, row)}
@@ -195,7 +195,7 @@ def _comparison(claims: Sequence[Claim], drawn: Mapping[Row, Sequence[Run]]) -> 
                 spans.append((min(last), max(last), f"{mean(last):.2f}"))
             spans.sort()
             for k, (left, right, text) in enumerate(spans):
-                # At the right, unless another mark is there.
+                # Write to the right, unless another mark is there.
                 hidden = k + 1 < len(spans) and spans[k + 1][0] - right < 2 * room
                 axes.annotate(
                     text,
@@ -212,7 +212,7 @@ def _comparison(claims: Sequence[Claim], drawn: Mapping[Row, Sequence[Run]]) -> 
         axes.grid(visible=False, axis="y")
 
     return Panel(
-        title="The last epoch, beside the paper's",
+        title="Our last epoch and the paper's value",
         unit="% of test images",
         plot=plot,
         height=26 * len(rows),
@@ -232,7 +232,7 @@ def _printed(claim: Claim) -> str:
 
 
 def _look(row: Row, **changes: Any) -> dict[str, Any]:
-    """An optimizer's colour; whole lines for the small networks, this suite's subject."""
+    """Return a row's style: the optimizer's colour, solid lines for the small networks."""
     number = list(OPTIMIZER_NAMES).index(row[1])
     large = not row[0].endswith("_s")
     marker = style.MARKERS[number + 4 * large]
@@ -257,7 +257,7 @@ def _epochs(runs: Sequence[Run]) -> str:
 
 
 def _said(row: Row, runs: Sequence[Run], claims: Sequence[Claim]) -> str:
-    """A row's curves in a sentence for each seed."""
+    """Describe a row's curves in a sentence for each seed."""
     paper = "".join(f" (paper: {_printed(claim)})" for claim in claims if _is_of(claim, row))
     sentences = []
     for run in runs:

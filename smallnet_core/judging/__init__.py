@@ -1,13 +1,13 @@
 """Judges measurements: a claim and what was measured become a verdict.
 
-The rules, in one page. ``records.Rule`` names them, ``rules`` follows this page, and
-``tests/test_judging.py`` holds it to it.
+This page specifies the rules: ``records.Rule`` names them, ``rules`` implements them, and
+``tests/test_judging.py`` checks them.
 
-**What is estimated.** All accuracies are shares of the test images that the paper used too. Where a
-claim is about these images, they are no sample and have no sampling error. What varies is the
-seed: one training stands for a recipe. Its deviation is pooled from the run's seeds and an assumed
-0.3 points that weighs as much as eleven seeds; over n seeds the mean is known to t * s / sqrt(n),
-with one seed to 0.67 points. That is the interval of a row (95 %).
+**What is estimated.** All accuracies are shares of the test images that the paper used too. If a
+claim is about these very images, they are not a sample and have no sampling error. What varies is
+the seed: one training stands for a recipe. Its deviation is pooled from the run's seeds and an
+assumed 0.3 points that weighs as much as eleven seeds; over n seeds the mean is known to
+t * s / sqrt(n), with one seed to 0.67 points. That is the interval of a row (95 %).
 
 ===================  ======================================  ================================
 claim                is about                                its uncertainty, and its rule
@@ -32,21 +32,21 @@ a report's number    the same; seeds move one class as much  95 % for all 50 num
 
 **Verdicts.** LIMIT and counts: *reproduced* or *missed*. AT_LEAST: *missed* if all of the
 interval lies below what the printed value may have been before rounding, *exceeded* if all of it
-lies above, else *reproduced*. A drop is never *exceeded* while the pruned network has fewer images
-right than the paper's: what begins lower has less to lose. ABOVE and BELOW: *reproduced* or
+lies above, else *reproduced*. A drop is never *exceeded* while the pruned network is less accurate
+than the paper's: a network that starts lower has less to lose. ABOVE and BELOW: *reproduced* or
 *missed* once the interval is on one side, else *undecided*. FAILS: *refuted* once the interval is
 above ``refuted_above``, *reproduced* once it is not, else *undecided*.
 
-More seeds are advised only where they would decide: not for images' share of an interval, which
-stays, and not for curves, which are of one network.
+More seeds are advised only where they could decide: they don't reduce the images' share of an
+interval, and a curve is of one network.
 
-**What hasn't learnt decides nothing.** A difference is *missed* where a network that was trained
-for it is within twice chance. A claim of failure is *missed* where our record of the same recipes
-refutes it and the network at hand doesn't: that one is broken. Of several recipes the best is
-judged; where some are *not measured* and could turn the verdict, so is the claim.
+**A network that hasn't learnt decides nothing.** A difference is *missed* if a network trained for
+it is within twice chance. A claim of failure is *missed* if our record of the same recipes refutes
+it and the network at hand doesn't: that network is broken. Of several recipes the best is judged;
+if others are *not measured* and could change the verdict, so is the claim.
 
-**Known misses** (``claims/known_misses.toml``) name the value that the zoo's weights reach. Such a
-miss is expected up to ten test images further off; beyond that it is a new one.
+**Known misses** (``claims/known_misses.toml``) give the value that the zoo's weights reach. Such a
+miss is expected up to ten test images below that; beyond, it counts as a new one.
 
 **Examples.** One seed at 90.95 % against a printed 91.72: 0.67 for our seed and 0.67 for theirs
 make 0.95; 91.90 is above 91.715, so it is *reproduced*. Against "over 91 %" only ours counts:

@@ -1,4 +1,4 @@
-"""How well a measurement is known: the 95 % intervals that the rules judge by."""
+"""The 95 % intervals that the rules judge measurements by."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy.typing as npt
 from smallnet_core.records import Measurement
 
 # Points of accuracy. Published networks of this size differ by 0.1 to 0.5 points between seeds; one
-# seed cannot tell its own spread and two hardly can (by t alone they are nine deviations wide). The
-# assumption is pooled with what is measured, and weighs as much as eleven seeds would.
+# seed says nothing about the spread and two hardly anything (t alone makes their interval nine
+# deviations wide). The assumption is pooled with what is measured, and weighs as eleven seeds do.
 ASSUMED_SEED_DEVIATION = 0.3
 ASSUMED_DEGREES = 10
 
 _Z_95 = statistics.NormalDist().inv_cdf(0.975)
-# What a share of all images is in each unit that a share can have.
+# The share of all images, in each unit of shares.
 _WHOLE = {"%": 100.0, "": 1.0}
 
 
 def not_finite(measurement: Measurement) -> str:
-    """Names the first number that is not finite; empty if all are."""
+    """Name the first number that is not finite; "" if all are finite."""
     seeds = measurement.seeds
     for index, value in enumerate(measurement.values):
         if not math.isfinite(value):
@@ -38,18 +38,18 @@ def not_finite(measurement: Measurement) -> str:
 
 
 def interval_95(measurement: Measurement) -> tuple[float, float]:
-    """95 % interval of the mean, in the measurement's unit; ValueError where it makes no sense.
+    """Return the 95 % interval of the mean in the measurement's unit; ValueError if inconsistent.
 
-    The measurement's own interval if it has one. A count (no ``num_images``) is itself, or has the
-    t interval over several that differ. A share of ``num_images`` has the seeds' alone: t with
-    their deviation pooled with ``ASSUMED_SEED_DEVIATION``.
+    The measurement's own interval takes precedence. A count (no ``num_images``) is exact, unless
+    several differ: then it has their t interval. A share of ``num_images`` has the interval over
+    seeds: t, with their deviation pooled with ``ASSUMED_SEED_DEVIATION``.
     """
     if problem := not_finite(measurement):
         raise ValueError(problem)
     mean = mean_of(measurement.values)
     if measurement.interval is not None:
         low, high = measurement.interval
-        # Catches a share given with an interval in percent, which would decide anything.
+        # Catches a share whose interval is in percent, which would reproduce any claim.
         noise = 1e-9 * max(1.0, abs(mean))
         if not low - noise <= mean <= high + noise:
             raise ValueError(f"interval {low} to {high} is not around the mean {mean}: same unit?")
@@ -63,29 +63,30 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
 
 
 def wilson_interval(share: float, num_images: int, z: float = _Z_95) -> tuple[float, float]:
-    """Wilson's score interval (1927) of a share of images, 0 to 1."""
+    """Return Wilson's score interval (1927) of a share of images, 0 to 1."""
     if num_images < 1:
         raise ValueError(f"a share of {num_images} images has no interval: at least one is needed")
     p, n = share, num_images
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    # At 0 and 1 an end is p itself, but for rounding.
+    # At 0 and 1 one end equals p; rounding must not move it past p.
     return min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half))
 
 
 def difference_measurement(
     a: Measurement, b: Measurement, *, same_network: bool = False
 ) -> Measurement:
-    """``a`` - ``b`` in points, of two accuracies in percent; ValueError for anything else.
+    """Return ``a`` - ``b`` in points, of two accuracies in percent; ValueError for other units.
 
-    Both sides have to be of the same test images. Values are pairs where both have as many seeds
-    (matched by seed where they have the same ones), else the one difference of the means.
+    Both sides must be measured on the same test images. With equally many seeds the values are the
+    differences of pairs, matched by seed if both have the same ones; otherwise the only value is
+    the difference of the means.
 
-    The interval adds in quadrature the seeds' error, Welch's t, and that of the images: paired by
-    image (adjusted Wald, Bonett and Price 2012) where both sides have ``right``, else as if each
-    had images of its own (Newcombe's square-and-add of Wilson intervals, 1998), which is wider.
-    With ``same_network``, for a network and what was made of it, a pair has one seed's deviation
-    and these images are all there are.
+    The interval adds in quadrature the error of the seeds (Welch's t) and that of the images:
+    paired by image (adjusted Wald, Bonett and Price 2012) if both sides have ``right``, else as if
+    each had its own images (Newcombe's square-and-add of Wilson intervals, 1998), which is wider.
+    With ``same_network``, for a network and its pruned self, a pair varies as one seed does and the
+    images add no error.
     """
     for side in (a, b):
         if side.unit != "%":
@@ -129,18 +130,18 @@ def difference_measurement(
             "minuend_percent": mean_of(a.values),
             "subtrahend_percent": mean_of(b.values),
             "num_seeds": sizes,
-            "images_points": max(images),  # of the interval, what more seeds leave
+            "images_points": max(images),  # the part of the interval that more seeds don't reduce
             "origins": [*a.details.get("origins", ()), *b.details.get("origins", ())],
         },
     )
 
 
 def _images_half_widths(a: Measurement, b: Measurement) -> tuple[float, float]:
-    """Of a difference's interval the images' share in points, down and up."""
+    """Return how far the images widen a difference's interval, in points, down and up."""
     if a.right and b.right and a.num_images == b.num_images:
         assert a.num_images is not None, "difference_measurement checks it"
         each = _shares_right(a) - _shares_right(b)
-        n = a.num_images + 2  # with one image more that only a, and one that only b has right
+        n = a.num_images + 2  # one more image that only a has right, and one that only b has right
         variance = (float(each @ each) + 2) / n - (float(each.sum()) / n) ** 2
         half = 100 * _Z_95 * math.sqrt(max(0.0, variance) / n)
         return half, half
@@ -149,7 +150,7 @@ def _images_half_widths(a: Measurement, b: Measurement) -> tuple[float, float]:
 
 
 def _shares_right(side: Measurement) -> npt.NDArray[np.float64]:
-    """Of each image, (N,), the share of seeds that classify it right."""
+    """Return for each image, (N,), the share of seeds that classify it correctly."""
     bits = [
         np.unpackbits(np.frombuffer(base64.b64decode(one), np.uint8), count=side.num_images)
         for one in side.right
@@ -159,7 +160,7 @@ def _shares_right(side: Measurement) -> npt.NDArray[np.float64]:
 
 
 def seeds_half_width(variances: Sequence[tuple[float, float]]) -> float:
-    """Half of a 95 % interval from variances and degrees of ``seed_variance``, one a side."""
+    """Return half of a 95 % interval from the ``seed_variance`` of each side."""
     variance = sum(v for v, _ in variances)
     # Welch-Satterthwaite
     degrees = variance**2 / sum(v**2 / degrees for v, degrees in variances)
@@ -167,9 +168,9 @@ def seeds_half_width(variances: Sequence[tuple[float, float]]) -> float:
 
 
 def seed_variance(values: tuple[float, ...], whole: float) -> tuple[float, float]:
-    """Variance of the mean over seeds, in the unit squared, and its degrees of freedom.
+    """Return the variance of the mean over seeds, in the unit squared, and its degrees of freedom.
 
-    ``whole`` is what all images are in that unit, 100 or 1.
+    ``whole`` is the share of all images in that unit, 100 or 1.
     """
     own = len(values) - 1
     degrees = own + ASSUMED_DEGREES
@@ -179,7 +180,7 @@ def seed_variance(values: tuple[float, ...], whole: float) -> tuple[float, float
 
 
 def _whole(measurement: Measurement) -> float:
-    """100 or 1, what the share of all images is; ValueError if this is no share of images."""
+    """Return the share of all images, 100 or 1; ValueError if the values are no shares."""
     whole = _WHOLE.get(measurement.unit)
     if whole is None:
         raise ValueError(
@@ -201,16 +202,18 @@ def _binomial_half_widths(side: Measurement) -> tuple[float, float]:
 
 
 def mean_of(values: tuple[float, ...]) -> float:
-    # Exact, hence the same in any order and within the values; sum() / len() is neither.
+    """Return the mean."""
+    # Exact, so independent of the order and never outside the values, unlike sum() / len().
     return float(statistics.mean(values))
 
 
 def deviation_of(values: tuple[float, ...]) -> float | None:
+    """Return the sample standard deviation; None for a single value."""
     return float(statistics.stdev(values)) if len(values) > 1 else None
 
 
 def _t_half_width(values: tuple[float, ...]) -> float:
-    """Of the 95 % interval of the mean; 0 for one value and for values that agree."""
+    """Return half of the mean's 95 % interval; 0 for one value and for values that agree."""
     deviation = deviation_of(values)
     if not deviation:
         return 0.0
@@ -219,7 +222,7 @@ def _t_half_width(values: tuple[float, ...]) -> float:
 
 @functools.cache
 def t_quantile(degrees: float) -> float:
-    """The 97.5 % quantile of Student's t."""
-    from scipy.special import stdtrit  # 0.2 s, and only several seeds need it
+    """Return the 97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit  # imported here because it takes 0.2 s
 
     return float(stdtrit(degrees, 0.975))

@@ -1,4 +1,4 @@
-"""How well the numbers of a classification report are known."""
+"""The 95 % intervals of the numbers of a classification report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 _Z_95 = statistics.NormalDist().inv_cdf(0.975)
 
-# Knows a standard error to about 2 % of itself: 1 / sqrt(2 * draws).
+# Gives a standard error to within about 2 %: 1 / sqrt(2 * draws).
 _NUM_DRAWS = 1000
 _SEED = 0
 
@@ -23,13 +23,15 @@ _Row: TypeAlias = int | str
 def report_interval(
     confusions: Sequence[npt.ArrayLike], row: _Row, metric: str
 ) -> tuple[float, float]:
-    """95 % interval of one number of a report, 0 to 1, from the confusion matrix of each seed.
+    """Return the 95 % interval of one number of a report, 0 to 1, over the seeds' matrices.
 
     ``confusions``: (C, C) counts, rows the true class, whose number of images is fixed. ``row``: a
-    class index, "macro_avg", "weighted_avg" or "accuracy" (with that metric too). ``metric``:
-    "precision", "recall", "f1" or "accuracy". How much one class varies between seeds is not
-    known: another draw of its images stands for it, by parametric bootstrap, in 10 ms a seed.
-    Correct it for how many numbers are judged together where that is done, and only there.
+    class index, "macro_avg", "weighted_avg" or "accuracy" (with the metric of that name).
+    ``metric``: "precision", "recall", "f1" or "accuracy".
+
+    How much one class varies between seeds is not known. The variation between draws of its images
+    is used instead, by parametric bootstrap, in 10 ms a seed. Callers that judge several numbers
+    together have to correct for that.
     """
     matrices = [_checked(confusion) for confusion in confusions]
     indices = [_index(row, metric, len(counts)) for counts in matrices]
@@ -41,10 +43,10 @@ def report_interval(
 
 
 def _errors(counts: _Floats) -> dict[str, _Floats]:
-    """Standard errors of a report: (C + 2,) for the classes and two averages; accuracy is (1,)."""
+    """Return a report's standard errors: (C + 2,), classes and two averages; accuracy is (1,)."""
     support = counts.sum(1)
     classes = len(counts)
-    # One image more a class, spread evenly: a cell that is 0 by luck must not have an error of 0.
+    # One more image a class, spread evenly: a cell that is 0 by chance must not have an error of 0.
     shares = (counts + 1 / classes) / (support[:, None] + 1)
     draws = np.random.default_rng(_SEED).multinomial(
         support.astype(np.int64), shares, size=(_NUM_DRAWS, classes)
@@ -53,7 +55,7 @@ def _errors(counts: _Floats) -> dict[str, _Floats]:
 
 
 def _report(counts: _Floats) -> dict[str, _Floats]:
-    """The report of each matrix in (..., C, C); a class never predicted has precision 0."""
+    """Return the report of each matrix in (..., C, C); a class never predicted has precision 0."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     support, predicted = counts.sum(-1), counts.sum(-2)
     metrics = {
@@ -80,9 +82,9 @@ def _report(counts: _Floats) -> dict[str, _Floats]:
 def _checked(confusion: npt.ArrayLike) -> _Floats:
     counts = np.asarray(confusion, dtype=np.float64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        raise ValueError(f"a confusion matrix is square, got {counts.shape}")
+        raise ValueError(f"a confusion matrix must be square, got {counts.shape}")
     if not (counts >= 0).all() or (counts != np.floor(counts)).any() or not counts.any():
-        raise ValueError("a confusion matrix holds counts of images, some of them above 0")
+        raise ValueError("a confusion matrix must hold counts of images, some of them above 0")
     return counts
 
 
@@ -95,6 +97,6 @@ def _index(row: _Row, metric: str, classes: int) -> int:
         if row in ("macro_avg", "weighted_avg"):
             return classes + ("macro_avg", "weighted_avg").index(str(row))
     raise ValueError(
-        f"no row {row!r} with metric {metric!r} in a report: precision, recall and f1 of a class "
-        f"index below {classes}, macro_avg or weighted_avg; or accuracy of accuracy"
+        f"no row {row!r} with metric {metric!r} in a report: expected precision, recall or f1 of a "
+        f"class index below {classes}, macro_avg or weighted_avg; or accuracy of accuracy"
     )

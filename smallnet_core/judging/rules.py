@@ -1,4 +1,4 @@
-"""Claim and measurement in, verdict out: the rules of ``records.Rule``, by the package's page."""
+"""The rules of ``records.Rule``, as the package's docstring specifies them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from smallnet_core.judging.intervals import (
 )
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
 
-# What a classification report prints, about 50 numbers: at 95 % each, two or three of them would
-# be misjudged by chance alone. Their intervals are widened here, once, to hold for all of them.
+# A classification report prints about 50 numbers: at 95 % each, two or three of them would be
+# misjudged by chance alone. Their intervals are widened here, once, to hold for all of them.
 _OF_A_REPORT = {"precision", "recall", "f1", "accuracy"}
 _FAMILY_FACTOR = 3.2905 / 1.9600  # normal quantiles of 1 - 0.025 / 50 and of 0.975
 
-# Nobody trains more; what takes more to decide is undecidable.
+# Nobody trains more seeds; a claim that needs more is called too close.
 _MAX_ADVISED_SEEDS = 30
 
 
 def judge(claim: Claim, measurement: Measurement) -> Verdict:
-    """Hold ``measurement`` against ``claim`` by the claim's rule; ValueError if their units differ.
+    """Judge ``measurement`` by the rule of ``claim``; ValueError if their units differ.
 
     A value that is not finite is MISSED, without numbers.
     """
@@ -45,7 +45,7 @@ def judge(claim: Claim, measurement: Measurement) -> Verdict:
     interval = interval_95(measurement)
     status, reason = _decide(claim, measurement, mean, interval)
     origins = set(measurement.details.get("origins", ()))
-    # Only of what ships: weights that were trained here are not known to miss anything.
+    # Known misses are of shipped weights: weights trained here are not known to miss anything.
     shipped = bool(origins) and origins <= {"zoo", "recorded"}
     expected = shipped and known_misses.is_known(claim, mean)
     return Verdict(
@@ -62,9 +62,9 @@ def judge(claim: Claim, measurement: Measurement) -> Verdict:
 
 
 def best_of(claim: Claim, found: Iterable[Measurement], *, unmeasured: int) -> Measurement:
-    """The measurement with the highest mean, for a claim about the best of several.
+    """Return the measurement with the highest mean, for a claim about the best of several.
 
-    Raises NotMeasured where any of the ``unmeasured`` ones could turn its verdict.
+    Raise NotMeasured if any of the ``unmeasured`` ones could change the verdict.
     """
     found = list(found)
     best = max(found, key=lambda one: one.mean)
@@ -77,7 +77,7 @@ def best_of(claim: Claim, found: Iterable[Measurement], *, unmeasured: int) -> M
 
 
 def held_to_record(verdict: Verdict, recorded: Status, recorded_value: float) -> Verdict:
-    """A failure that our record of the same recipes refutes is none of the paper's: MISSED."""
+    """Return MISSED for a failure that our record of the same recipes refutes, else ``verdict``."""
     if verdict.claim.rule is not Rule.FAILS or recorded is not Status.REFUTED:
         return verdict
     if verdict.status not in (Status.REPRODUCED, Status.UNDECIDED):
@@ -88,7 +88,7 @@ def held_to_record(verdict: Verdict, recorded: Status, recorded_value: float) ->
 
 
 def not_measured(claim: Claim, reason: str) -> Verdict:
-    """The verdict on a claim that nothing was measured for; ValueError for an empty reason."""
+    """Return the verdict on a claim without a measurement; ValueError for an empty reason."""
     line = " ".join(reason.split())
     if not line:
         raise ValueError(f"{claim.id}: not measured, and no reason given: say why in one line")
@@ -158,14 +158,14 @@ def _decide(
 def _at_least(
     claim: Claim, measurement: Measurement, mean: float, interval: tuple[float, float]
 ) -> tuple[Status, str]:
-    """Decide by the interval of both runs, ours and the paper's single one."""
+    """Decide by the interval that covers our runs and the paper's single one."""
     claimed = f"the claimed {_printed(claim.paper_value, claim.unit)}"
     lowest, highest = _printed_range(claim)
     below, above = mean - interval[0], interval[1] - mean
     if claim.unit in ("%", "points"):
         papers = t_quantile(ASSUMED_DEGREES) * ASSUMED_SEED_DEVIATION
         below, above = math.hypot(below, papers), math.hypot(above, papers)
-    else:  # theirs is known as well as ours of one seed
+    else:  # the paper's number is as uncertain as one seed of ours
         factor = math.sqrt(1 + len(measurement.values))
         factor *= _FAMILY_FACTOR if claim.metric in _OF_A_REPORT else 1
         below, above = below * factor, above * factor
@@ -187,9 +187,9 @@ def _at_least(
 
 
 def _have_not_learnt(claim: Claim, measurement: Measurement) -> str:
-    """Name a side of a difference that was trained and is within twice chance; "" for none.
+    """Name a trained side of a difference that is within twice chance; "" for none.
 
-    What was only pruned may fall that low: how low is what its claim is about.
+    A side that was only pruned may fall that low: how low is what its claim is about.
     """
     bar = 2 * CHANCE_PERCENT.get(claim.dataset or "", 0.0)
     for name in ("minuend", "subtrahend"):
@@ -202,7 +202,7 @@ def _have_not_learnt(claim: Claim, measurement: Measurement) -> str:
 def _remedy(
     measurement: Measurement, interval: tuple[float, float], mean: float, limit: float
 ) -> str:
-    """What would decide on which side of ``limit`` the mean lies."""
+    """Say what would decide on which side of ``limit`` the mean lies."""
     if "technique" in measurement.details:
         return "a curve is of one network, whatever --seeds says"
     images = measurement.details.get("images_points", 0.0)
@@ -217,17 +217,17 @@ def _remedy(
 
 
 def _printed_range(claim: Claim) -> tuple[float, float]:
-    """What the paper's value may have been before printing: 94.13 stands for 94.125 to 94.135."""
-    # In decimals: 94.13 - 0.005 in floats may fall on either side of 94.125.
+    """Return the range that rounds to the paper's value: 94.125 to 94.135 for 94.13."""
+    # In decimals: in floats 94.13 - 0.005 may fall on either side of 94.125.
     paper, slack = _decimal(claim.paper_value), _decimal(claim.resolution) / 2
     return float(paper - slack), float(paper + slack)
 
 
 def _rounds_to(value: float, paper_value: float, resolution: float) -> bool:
-    """Whether any of the usual ways to print ``value`` at ``resolution`` gives ``paper_value``."""
+    """Tell whether ``value``, rounded or cut off at ``resolution``, gives ``paper_value``."""
     if resolution <= 0:
         raise ValueError(f"Rule.ROUNDED needs a resolution above 0, got {resolution}")
-    # In decimals: 0.29 / 0.01 is 28.999999999999996 in floats, and would be cut off to 28.
+    # In decimals: in floats 0.29 / 0.01 is 28.999999999999996, which would be cut off to 28.
     unit = _decimal(resolution)
     steps = _decimal(value) / unit
     return any(
@@ -244,7 +244,7 @@ def _decimal(value: float) -> Decimal:
 
 
 def _number(value: float, unit: str) -> str:
-    """A measured value with its unit; whole numbers of a count stay whole."""
+    """Format a measured value with its unit; whole counts stay whole."""
     if unit in ("%", "points", "MiB"):
         return f"{value:z,.2f} {unit}"
     if unit == "":
@@ -253,7 +253,7 @@ def _number(value: float, unit: str) -> str:
 
 
 def _printed(value: float, unit: str) -> str:
-    """A value of the paper with its unit, with the digits that it has there."""
+    """Format a value of the paper with its unit, in the digits that the paper prints."""
     return f"{value:,.12g} {unit}".rstrip()
 
 
@@ -268,7 +268,7 @@ def _found(measurement: Measurement, mean: float, interval: tuple[float, float])
 
 
 def _num_seeds(measurement: Measurement) -> tuple[int, int]:
-    """Of the two sides of a difference, else the same number twice."""
+    """Return the number of seeds of a difference's two sides, else the same number twice."""
     first, second = measurement.details.get("num_seeds", (len(measurement.values),) * 2)
     return first, second
 

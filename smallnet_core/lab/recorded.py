@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from smallnet_core import judging
 from smallnet_core.lab.cache import ModelCache
 from smallnet_core.lab.judged import JUDGED, Evaluated, run_record
 from smallnet_core.lab.needs import recipes_of_side
 from smallnet_core.lab.settings import Settings
 from smallnet_core.pruning.curve import Curve
 from smallnet_core.recipes import Recipe
-from smallnet_core.records import NotMeasured
+from smallnet_core.records import Claim, Measurement, NotMeasured, Verdict
 from smallnet_core.runs.file import check_run
 
 _MAX_SEEDS = 10  # looked up for each side
@@ -109,3 +110,50 @@ def _evaluated(recipe: Recipe, record: dict[str, Any]) -> Evaluated:
     if judged["test_digest"] != record["dataset_digests"]["test"]:
         raise ValueError("it was judged on another test set than the one recorded at training")
     return found
+
+
+# What a row has of its claim's record, as the row of the record's own verdict has it.
+RECORDED = (
+    *("measured", "deviation", "difference", "interval", "seeds", "values", "num_images"),
+    *("verdict", "reason", "recipe", "fingerprints", "expected_miss"),
+)
+
+
+def judged_by_test(test: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Judge a claim by the zoo's records, with its own test; None where they are silent.
+
+    The test runs once more, on records instead of trained networks and without a clock.
+    """
+    bench: Any = arguments["workbench"]
+    verdicts: list[Verdict] = []
+
+    def judge(claim: Claim, measurement: Measurement) -> Verdict:
+        verdicts.append(judging.judge(claim, measurement))
+        return verdicts[-1]
+
+    bench.records.evaluated.clear()
+    try:
+        test(**{**arguments, "workbench": bench.records, "judge": judge, "benchmark": _NoClock})
+    except NotMeasured:
+        return None
+    [verdict] = verdicts
+    records = [found.record for found in bench.records.evaluated.values()]
+    newest = max(records, key=lambda record: record["time"])
+    row = verdict.as_row()
+    return {
+        **{name: row[name] for name in RECORDED},
+        "trained_on": ", ".join(sorted({r["environment"]["device_name"] for r in records})),
+        "commit": (newest["commit"] or {}).get("id"),
+        "time": newest["time"],
+        "details": row["details"],
+    }
+
+
+class _NoClock:
+    """What stands in for the ``benchmark`` fixture where nothing is timed."""
+
+    group = None
+
+    @staticmethod
+    def pedantic(target: Callable[..., Any], args: Any = (), **_: Any) -> Any:
+        return target(*args)

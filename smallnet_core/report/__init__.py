@@ -1,4 +1,4 @@
-"""Records in, lines out: the paper's tables with what was measured and recorded beside them.
+"""Reports of a run: the paper's tables with measured and recorded values beside them.
 
 Everything here works on rows, the JSON form of verdicts (``Verdict.as_row``), so that the same
 tables can be made at the end of a run and from a saved file.

@@ -1,4 +1,4 @@
-"""Tables of claims: a source of the paper as the paper lays it out, or a line a claim."""
+"""Tables of claims: in the layout of the paper's table, or with one line per claim."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from smallnet_core.report.table import Cell, Row, Table
 NETWORK_TABLES = ("Table 2", "Table 3", "Table 4", "Table 5")
 LISTINGS = ("Appendix A", "Appendix B", "Appendix C")
 CLASS_REPORTS = ("Appendix D.1", "Appendix D.2", "Appendix D.3", "Appendix D.4")
-CROSSED = ("Table 1", *PRUNING_TABLES, *CLASS_REPORTS)  # in the paper's own layout, whole
+CROSSED = ("Table 1", *PRUNING_TABLES, *CLASS_REPORTS)  # shown whole, in the paper's own layout
 
 
 def _layer(result: Result) -> str:
@@ -62,7 +62,7 @@ _COLUMNS: Mapping[str, Callable[[Result], str]] = {
 
 
 def claims_table(results: Sequence[Result], *columns: str, **more: Any) -> Table:
-    """Lay out a line a claim; the paper's numbers are goals where all claims are our own."""
+    """Lay out one line per claim; the column "paper" is "goal" if all claims are our own."""
     if results and all(result.is_goal for result in results):
         columns = tuple("goal" if name == "paper" else name for name in columns)
     rows = [[_COLUMNS[name](result) for name in columns] for result in results]
@@ -70,7 +70,7 @@ def claims_table(results: Sequence[Result], *columns: str, **more: Any) -> Table
 
 
 def source_table(results: Sequence[Result], curves: Sequence[Row] = ()) -> Table:
-    """Lay out claims of one source; ``curves`` are of networks that were pruned."""
+    """Lay out the claims of one source; ``curves`` adds techniques that the paper has not."""
     claim = results[0].claim
     source, network = claim.source, network_name(claim.network)
     if source in CROSSED:
@@ -86,7 +86,7 @@ def source_table(results: Sequence[Result], curves: Sequence[Row] = ()) -> Table
 
 
 def is_accuracy(result: Result) -> bool:
-    """Tell whether a result is an accuracy, or of pruning, and has a value."""
+    """Tell whether a result has a value and is an accuracy or about pruning."""
     claim = result.claim
     if result.origin == NEITHER or claim.source in (*CLASS_REPORTS, *PRUNING_TABLES):
         return False
@@ -95,20 +95,20 @@ def is_accuracy(result: Result) -> bool:
 
 
 def accuracies(results: Sequence[Result]) -> Table:
-    """Lay out accuracies and what pruning costs; of Tables 6 and 7 only what Figure 17 has."""
+    """Lay out accuracies and pruning results, with Figure 17 in place of Tables 6 and 7."""
     columns = ("where", "what", "paper, or goal", "ours", "diff.", "verdict")
     return claims_table(list(filter(is_accuracy, results)), *columns)
 
 
 def _are_networks(results: Sequence[Result]) -> bool:
-    """Whether network and optimizer tell these claims apart."""
+    """Tell whether network and optimizer identify each of these claims."""
     names = networks(results)
     pruned = any(is_of_pruning(result.claim) for result in results)
     return all(map(all, names)) and len(names) == len(results) and not pruned
 
 
 def networks(results: Sequence[Result]) -> set[tuple[str | None, str | None]]:
-    """Give the networks and optimizers that claims are about."""
+    """Return the networks and optimizers that results are about."""
     return {(result.claim.network, result.claim.optimizer) for result in results}
 
 
@@ -140,7 +140,7 @@ def _crossed(results: Sequence[Result], curves: Sequence[Row]) -> Table:
         return Table.cross("class", cells, notes=notes, caption=caption, folded=True)
     results = sorted(results, key=lambda r: r.claim.details["proportion"])
     cells = [(f"{r.claim.details['proportion']:g}", _technique(r), r.pruned_pair) for r in results]
-    # Techniques that the paper has no numbers for.
+    # Add techniques that the paper has no numbers for.
     there, shown = networks(results), {r.claim.details["technique"] for r in results}
     own = [c for c in curves if (c["network"], c["optimizer"]) in there]
     own = [c for c in own if c["technique"] not in shown]
@@ -167,7 +167,7 @@ def by_optimizer(results: Sequence[Result]) -> Table:
 
 
 def lost_by_pruning(results: Sequence[Result]) -> Table:
-    """Lay out where each technique has lost a point and five, and its accuracy at 0.2 and 0.5.
+    """Lay out where each technique loses one point and five, and its accuracy at 0.2 and 0.5.
 
     ``results`` are those of Figure 17 and Tables 6 and 7.
     """

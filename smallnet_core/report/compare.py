@@ -1,4 +1,4 @@
-"""A comparison or a history in, lines out: for a terminal, Markdown, HTML, JSON. Pure."""
+"""Reports of a comparison or a history, for a terminal, Markdown, HTML and JSON. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from smallnet_core.runs.rows import Change, RowComparison
 
 COMPARISON_SCHEMA = 1
 
-# What is listed, the most urgent first; unchanged rows are counted only.
+# What is listed, the most urgent first; unchanged rows are only counted.
 _LISTED = {
     Change.REGRESSION: "Regressions",
     Change.ACCEPTED: "Accepted",
@@ -39,14 +39,14 @@ _LISTED = {
     Change.SIMILAR: "No difference shown",
 }
 _NAMED = (Change.GONE, Change.NEW, Change.NOT_MEASURED, Change.NOT_JUDGED)  # without numbers
-_TESTED = (Change.UNDECIDED, Change.SIMILAR)  # with numbers, as far as there is room
-# So many rows of what is no change; verbose output has them all.
+_TESTED = (Change.UNDECIDED, Change.SIMILAR)  # with numbers, as far as they fit
+# The most rows that are listed without a change; verbose output has them all.
 _MAX_ROWS, _MAX_MARKDOWN = 8, 100
-_RENEW = "improved: renew the reference, by smallnet reference update NEW.json"
+_RENEW = "improved: renew the reference with smallnet reference update NEW.json"
 
 
 def _differences(comparison: Comparison) -> list[str]:
-    """Say what differs between where both runs were made, and warn of what times suffer from."""
+    """Say how the environments differ, and warn of what makes times unreliable."""
     parts = []
     for d in comparison.environment:
         old, new = (str(v or "unknown")[: 12 if d.name == "commit" else 60] for v in (d.old, d.new))
@@ -55,12 +55,12 @@ def _differences(comparison: Comparison) -> list[str]:
     lines += [f"warning: {text}" for text in comparison.warnings]
     if not comparison.same_machine:
         which = "different machines" if comparison.machines == "another" else "unknown machines"
-        lines.append(f"times are of {which}: shown, not judged (--across-machines)")
+        lines.append(f"times are from {which}: shown, not judged (--across-machines judges them)")
     return lines
 
 
 def summary_line(comparison: Comparison) -> str:
-    """Count the rows by what became of them."""
+    """Count the rows by kind of change."""
     counts = comparison.counts
     parts = [f"{counts[change]} {change}" for change in Change if counts[change]]
     return f"{len(comparison.rows)} rows: {', '.join(parts)}"
@@ -73,7 +73,7 @@ def _value(row: RowComparison, value: float | None) -> str:
 
 
 def _effect(row: RowComparison) -> str:
-    """The effect with its interval, in percent for times and points for shares of images."""
+    """Format the effect and its interval, in percent for times, points for shares of images."""
     if row.effect is None:
         return "-"
     unit, sign = ("%", " %") if row.kind == "rounds" else (row.unit, "")
@@ -91,7 +91,7 @@ def _p(row: RowComparison) -> str:
 
 
 def _sections(comparison: Comparison) -> list[tuple[Change, str, list[RowComparison]]]:
-    """What is listed, without empty sections, the largest effect first in each."""
+    """Return the sections that are not empty, the largest effect first in each."""
     found = [(change, title, comparison.of(change)) for change, title in _LISTED.items()]
     return [
         (change, title, sorted(rows, key=lambda row: -abs(row.effect or 0.0)))
@@ -100,28 +100,28 @@ def _sections(comparison: Comparison) -> list[tuple[Change, str, list[RowCompari
     ]
 
 
-def news(comparison: Comparison) -> str:
-    """Say in one sentence whether something is worse, and what first."""
+def headline(comparison: Comparison) -> str:
+    """Say in one sentence whether anything is worse, naming the largest regression."""
     worse = comparison.of(Change.REGRESSION)
     if not worse:
-        return f"Nothing is worse than in the run of {run_name(comparison.old)}."
+        return f"No regression since the run of {run_name(comparison.old)}."
     [(_, _, rows), *_] = _sections(comparison)
     first = f"{rows[0].label}, {_with_unit(rows[0], rows[0].old)} -> "
     first += _with_unit(rows[0], rows[0].new)
     others = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return f"Worse than in the run of {run_name(comparison.old)}: {first}{others}."
+    return f"Worse than the run of {run_name(comparison.old)}: {first}{others}."
 
 
 def heading_lines(comparison: Comparison) -> list[str]:
-    """Say what was compared with what, and where that differs."""
+    """Name the two runs, and say how their environments differ."""
     files = [f"old: {run_name(comparison.old)}", f"new: {run_name(comparison.new)}"]
     return [*files, *_differences(comparison)]
 
 
 def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str]:
-    """Write what changed, the worst first, then the counts; 80 columns.
+    """Return what changed, the worst first, then the counts, in 80 columns.
 
-    ``verbose`` has every row that was tested, and all names.
+    With ``verbose``, list every row that was tested, and all names.
     """
     lines = [part for line in heading_lines(comparison) for part in wrapped(line)]
     for change, title, rows in _sections(comparison):
@@ -141,7 +141,7 @@ def terminal_lines(comparison: Comparison, *, verbose: bool = False) -> list[str
 
 
 def confirmed_lines(comparison: Comparison, first: Mapping[str, RowComparison]) -> list[str]:
-    """Say of rows that were slower and were timed again whether they still are."""
+    """Say for each row that was timed again whether it is still slower."""
     slower = {row.label for row in comparison.of(Change.REGRESSION)}
     return [
         line
@@ -182,7 +182,7 @@ def _table(title: str, rows: Sequence[RowComparison]) -> Table:
 
 
 def markdown_lines(comparison: Comparison) -> list[str]:
-    """Write a pull request's comment or a step summary of GitHub."""
+    """Return the comparison in GitHub's Markdown, for a comment or a step summary."""
     old, new = escaped(run_name(comparison.old)), escaped(run_name(comparison.new))
     lines = [f"**Compared:** {old} → {new}", "", f"{escaped(summary_line(comparison))}."]
     for line in _differences(comparison):
@@ -204,19 +204,19 @@ def markdown_lines(comparison: Comparison) -> list[str]:
 
 
 def html_page(comparison: Comparison) -> str:
-    """Write one file that needs no other and runs nothing."""
+    """Return the comparison as one self-contained HTML page without scripts."""
     page = templates().get_template("compare.html.j2")
     lines = [*heading_lines(comparison), f"{summary_line(comparison)}."]
     return page.render(lines=lines, tables=tables(comparison))
 
 
 def tables(comparison: Comparison) -> list[Table]:
-    """Lay out a table for each kind of change that there is, the most urgent first."""
+    """Lay out a table for each kind of change, the most urgent first."""
     return [_table(title, rows) for _, title, rows in _sections(comparison)]
 
 
 def as_json(comparison: Comparison) -> str:
-    """Write everything, with a schema of its own; effects in points, for times in percent."""
+    """Return everything as JSON in its own schema; effects in points or, for times, percent."""
     document = {
         "schema": COMPARISON_SCHEMA,
         "old": _file_facts(comparison.old),
@@ -255,7 +255,7 @@ def _row_facts(row: RowComparison) -> dict[str, Any]:
 
 
 def history_lines(history: History) -> list[str]:
-    """Write a line a row that changed, its values a file each, those in brackets where it did."""
+    """Return a line for each row that changed: its value in each file, steps in brackets."""
     marks = {Change.REGRESSION: " worse", Change.IMPROVEMENT: " better", Change.CHANGED: " changed"}
     marks[Change.ACCEPTED] = " accepted"
     lines = [f"{k + 1}: {run_name(file)}" for k, file in enumerate(history.files)]
@@ -267,11 +267,11 @@ def history_lines(history: History) -> list[str]:
             values[step] = f"[{values[step]}{marks.get(change, '')}]"
         lines += wrapped(f"{line.label}: {' '.join(values)} {line.unit}".rstrip(), "  ")
     quiet = len(history.lines) - len(changed)
-    return [*lines, "", f"{len(changed)} rows changed on the way, {quiet} did not"]
+    return [*lines, "", f"{len(changed)} rows changed, {quiet} did not"]
 
 
 def history_markdown(history: History) -> list[str]:
-    """Write the same as a table, bold where a row changed."""
+    """Return the same as a table in Markdown, with steps in bold."""
     files = [f"{file.datetime[:10]} {commit_name(file)}" for file in history.files]
     rows = []
     for line in history.lines:

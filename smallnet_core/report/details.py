@@ -1,4 +1,4 @@
-"""What a page says of each network, and of the machine."""
+"""The parts of a page about each network and about the machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from smallnet_core.report.results import (
 from smallnet_core.report.table import Cell, Row, Table
 from smallnet_core.runs.file import RunFile
 
-_MAX_CLASSES = 20  # of a confusion matrix that is shown whole
+_MAX_CLASSES = 20  # of a confusion matrix that is shown in full
 _NUM_CONFUSED = 20
 
 Facts = Mapping[str, str]
 
 
 def machine_facts(file: RunFile) -> Facts:
-    """Say where, when and with what a run was made."""
+    """Return where, when and with what a run was made."""
     machine = file.machine
     seeds = sorted({seed for row in file.rows for seed in row.get("seeds") or ()})
     facts = {
@@ -39,7 +39,7 @@ def machine_facts(file: RunFile) -> Facts:
 
 
 def settings(recipe: Mapping[str, Any], prefix: str = "") -> str:
-    """Write a recipe's settings, those of its parts with the part's name before them."""
+    """Return a recipe's settings in a line; those of its parts have the part's name as prefix."""
     return ", ".join(
         settings(value, f"{prefix}{name}.")
         if isinstance(value, Mapping)
@@ -49,19 +49,19 @@ def settings(recipe: Mapping[str, Any], prefix: str = "") -> str:
 
 
 def curve(run: Row) -> Chart:
-    """Draw how accurate a network was after each epoch."""
+    """Lay out a network's accuracy by epoch."""
     train, test = (
         [epoch[f"{name}_accuracy_percent"] for epoch in run["curve"]] for name in ("train", "test")
     )
     low, high = scale([train, test])
     limits = max(low, 0.0), min(high, 100.0)
     ends = [value for value in test if value is not None]
-    said = "no test accuracy on the way"
+    ends_text = "no test accuracy during training"
     if ends:
-        said = f"test accuracy from {ends[0]:.2f} to {ends[-1]:.2f} %"
+        ends_text = f"test accuracy from {ends[0]:.2f} to {ends[-1]:.2f} %"
     return Chart(
         title=f"Accuracy by epoch, {len(test)} epochs",
-        said=f"{said}; dashed: training accuracy",
+        description=f"{ends_text}; dashed: training accuracy",
         lines=[polyline(test, limits), polyline(train, limits)],
         low=f"{limits[0]:.0f} %",
         high=f"{limits[1]:.0f} %",
@@ -71,7 +71,7 @@ def curve(run: Row) -> Chart:
 
 
 def class_tables(run: Row) -> list[Table]:
-    """Show a report by class, and its confusion matrix: of many classes what is confused most."""
+    """Lay out a report by class and the confusion matrix or, with many classes, its maxima."""
     confusion, dataset = run["confusion"], run["recipe"]["dataset"]
     known = {c.details.get("class_index"): c.details.get("class_name") for c in CLAIMS.values()}
     names = [str(known[k] if dataset == "cifar10" else k) for k in range(len(confusion))]

@@ -1,4 +1,4 @@
-"""Rows that judge no claim: timings, curves, failures. Tables and a telling line for each kind."""
+"""Tables and a summary for each kind of row that judges no claim: timings, curves, failures."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Columns = Mapping[str, Callable[[Row], str]]
 
 
 def kind_tables(kind: str, rows: Sequence[Row]) -> tuple[list[Table], list[str]]:
-    """Lay out rows of a kind; what no table can show is a sentence for each reason."""
+    """Lay out the rows of a kind; return tables, and a line for each reason rows are left out."""
     whole: list[Row] = []
     broken: Counter[str] = Counter()
     for row in rows:
         try:
             _KINDS[kind][0]([row])
             whole.append(row)
-        except Exception as error:  # whatever a file has in the place of a row
+        except Exception as error:  # a row may be anything: it comes from a file
             known = f"{type(error).__name__}: {error}"
             broken[known if kind in _KINDS else "there is no table for it"] += 1
     lines = [
@@ -38,8 +38,8 @@ def kind_tables(kind: str, rows: Sequence[Row]) -> tuple[list[Table], list[str]]
     return _KINDS[kind][0](whole) if whole else [], lines
 
 
-def telling(kind: str, rows: Sequence[Row]) -> str:
-    """Say in a few words the number that stands for all rows of a kind."""
+def summarise(kind: str, rows: Sequence[Row]) -> str:
+    """Return the one number that summarises all rows of a kind."""
     return _KINDS[kind][1](rows) if kind in _KINDS else "cannot be shown: unknown"
 
 
@@ -48,7 +48,7 @@ def _text(field: str) -> Callable[[Row], str]:
 
 
 def _number(field: str, form: int | str = 0, unit: float = 1) -> Callable[[Row], str]:
-    """Write a number with so many decimals, none of which are left from a hundred on."""
+    """Return a formatter with ``form`` decimals, none from a hundred on, or a format string."""
 
     def shown(row: Row) -> str:
         if not is_number(row.get(field)):
@@ -80,7 +80,7 @@ _LATENCY: Columns = {
 
 
 def _latency_tables(rows: Sequence[Row]) -> list[Table]:
-    return [Table.of(rows, _LATENCY, caption="Inference: so many images at once, random weights")]
+    return [Table.of(rows, _LATENCY, caption="Inference with random weights, by batch size")]
 
 
 def _latency(rows: Sequence[Row]) -> str:
@@ -112,8 +112,8 @@ _LOOP_MEANINGS = {
     "x plain": "times a plain DataLoader loop at our batch size",
     "use %": "multiply-adds, three forward passes a step, over those of matrix products timed "
     "just before",
-    "aug %": "making the batches, of the step",
-    "MiB": "peak memory, on a CPU of the whole process",
+    "aug %": "share of a step that making the batch takes",
+    "MiB": "peak memory; on a CPU, of the whole process",
     "J/1000": "joules per 1,000 images",
 }
 
@@ -127,7 +127,9 @@ def _speed_tables(rows: Sequence[Row]) -> list[Table]:
         caption = f"Training speed, {where}"
         tables.append(Table.of(loops, _LOOPS, _LOOP_MEANINGS, caption=caption))
     if pairs:
-        tables.append(Table.of(pairs, _PAIRS, caption=f"Two ways of one thing, {where}"))
+        tables.append(
+            Table.of(pairs, _PAIRS, caption=f"Two implementations of the same thing, {where}")
+        )
     return tables
 
 
@@ -150,14 +152,14 @@ _FAILURES: Columns = {
 _FAILURE_MEANINGS = {
     "one class": "the longest stretch of steps in which 99 % of predictions were of one class",
     "right": "% of 2,000 held-out training images at the end",
-    "gradient": "norm of all but the last layer's, in the first step and at the end",
-    "dead": "% of units at the end, in the layer that has most dead ones",
+    "gradient": "norm for all layers but the last, in the first step and at the end",
+    "dead": "% of units at the end, in the layer with most dead ones",
 }
 
 
 def _failure_tables(rows: Sequence[Row]) -> list[Table]:
-    """Lay out a table a network."""
-    way = "the paper's SGDM (rate 0.1, batches of 8), and one change of it each"
+    """Lay out one table per network."""
+    way = "the paper's SGDM (rate 0.1, batches of 8), and single changes to it"
     return [
         Table.of(own, _FAILURES, _FAILURE_MEANINGS, caption=f"{network}: {way}")
         for network, own in grouped(rows, _label).items()
@@ -165,7 +167,7 @@ def _failure_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _failures(rows: Sequence[Row]) -> str:
-    return f"{sum(row['outcome'] == 'learns' for row in rows)} changes of the loop learn"
+    return f"{sum(row['outcome'] == 'learns' for row in rows)} changes make it learn"
 
 
 _SIZES: Columns = {
@@ -179,11 +181,11 @@ _SIZES: Columns = {
 }
 _SIZE_MEANINGS = {
     "par. k": "thousands of parameters",
-    "nz. k": "of those that are not zero",
-    "M m-a": "million multiply-adds an image",
-    "dense": "kB of a file of every value in half precision",
-    "sparse": "of a bit for each and the values that are not zero",
-    "zip": "that, compressed",
+    "nz. k": "thousands that are not zero",
+    "M m-a": "million multiply-adds per image",
+    "dense": "kB of a file with every value in half precision",
+    "sparse": "kB with one bit per value and the values that are not zero",
+    "zip": "kB of that, compressed",
 }
 _PRUNED_SPEEDS: Columns = {
     "network": lambda row: str(row["name"]),
@@ -197,7 +199,7 @@ _PRUNED_SPEEDS: Columns = {
 def _pruned_tables(rows: Sequence[Row]) -> list[Table]:
     speeds = f"Pruned networks: speed in float32 on {_devices(rows)}, and accuracy"
     return [
-        Table.of(rows, _SIZES, _SIZE_MEANINGS, caption="Pruned networks: how large they are"),
+        Table.of(rows, _SIZES, _SIZE_MEANINGS, caption="Pruned networks: size"),
         Table.of(rows, _PRUNED_SPEEDS, caption=speeds),
     ]
 
@@ -208,7 +210,7 @@ def _pruned(rows: Sequence[Row]) -> str:
 
 
 def _curve_tables(rows: Sequence[Row]) -> list[Table]:
-    """Lay out a table a network, a proportion a line and a technique a column."""
+    """Lay out one table per network, by proportion and technique."""
     tables = []
     for (network, optimizer), own in grouped(
         rows, lambda row: (row["network"], row["optimizer"])
@@ -228,14 +230,14 @@ def _curve_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def by_technique(curves: Sequence[Row]) -> dict[str, list[Row]]:
-    """Group curves, a seed each, by technique, those of the paper first."""
+    """Group curves of single seeds by technique, those of the paper first."""
     order = [*TECHNIQUES, *(curve["technique"] for curve in curves)]
     found = sorted(curves, key=lambda curve: order.index(curve["technique"]))
     return grouped(found, lambda curve: str(curve["technique"]))
 
 
 def at_proportion(proportion: float, curves: Sequence[Row]) -> str:
-    """Write the mean over seeds at a proportion, in percent."""
+    """Format the mean over seeds at a proportion, in percent."""
     values = [
         percent
         for curve in curves
@@ -246,7 +248,7 @@ def at_proportion(proportion: float, curves: Sequence[Row]) -> str:
 
 
 def how_pruned(rows: Sequence[Row]) -> list[str]:
-    """Write a sentence for all techniques that are alike in it."""
+    """Say how networks were pruned, in a line for all techniques with the same answer."""
 
     def how(curves: Sequence[Row]) -> str:
         seeds = list(dict.fromkeys(str(seed) for curve in curves for seed in curve["seeds"]))
@@ -265,7 +267,7 @@ def how_pruned(rows: Sequence[Row]) -> list[str]:
     return [f"{', '.join(own)}: {text}" for text, own in names.items()]
 
 
-# The tables of a kind, and its telling line.
+# The tables of a kind, and its summary.
 _KINDS: Mapping[
     str, tuple[Callable[[Sequence[Row]], list[Table]], Callable[[Sequence[Row]], str]]
 ] = {

@@ -1,4 +1,4 @@
-"""README's table of a saved run."""
+"""The table of a saved run in README."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def markdown_lines(
     goals: Claims,
     known_misses: Reasons = MappingProxyType({}),
 ) -> list[str]:
-    """Write README's table: accuracies of a saved benchmark JSON, and counts of all claims.
+    """Return README's lines: the accuracies of a saved benchmark JSON, and counts of all claims.
 
-    ``document`` is the parsed file. Of pruning it has what is lost too, but of Tables 6 and 7
-    Figure 17 only.
+    ``document`` is the parsed file. Pruning results are included, with Figure 17 in place of
+    Tables 6 and 7.
     """
     run = Run(document["smallnet"]["rows"], claims, goals, known_misses)
     machine = document["machine_info"].get("smallnet", {})

@@ -1,4 +1,4 @@
-"""A saved run in, a page for people out: HTML that needs no other file, and Markdown. Pure."""
+"""Reports of a saved run: a self-contained HTML page, and Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from smallnet_core.report.table import Table, escaped, templates
 from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile
 
-MAX_FIGURES = 1_000_000  # characters of SVG, so that a page has less than 2 MB
-MAX_MATRICES = 50  # networks that are shown by class; all of them are in the run itself
-MAX_MARKDOWN = 60_000  # bytes; a comment on GitHub has room for 65,536 characters
+MAX_FIGURES = 1_000_000  # characters of SVG, to keep a page below 2 MB
+MAX_MATRICES = 50  # networks shown by class; the run itself has all of them
+MAX_MARKDOWN = 60_000  # bytes; a comment on GitHub holds 65,536 characters
 
 
 def html_page(
@@ -37,7 +37,7 @@ def html_page(
     figures: Mapping[str, str] | None = None,
     no_figures: str = "",
 ) -> str:
-    """Write the page of a run.
+    """Return the HTML page of a run.
 
     ``figures`` are SVG by name; ``no_figures`` says why there are none.
     """
@@ -63,7 +63,7 @@ def html_page(
         "listings": laid_out(*LISTINGS),
         "reports": laid_out(*CLASS_REPORTS),
         "sentences": [claims_table(sentences, *says, caption="The paper's text and figures")],
-        "goals": [claims_table(goals, *says, caption="What we set ourselves")],
+        "goals": [claims_table(goals, *says, caption="Our own goals")],
         "failures": of_kinds("failures"),
         "speed": of_kinds("latency", "training_speed", "pruned network"),
         "pruning": of_kinds(CURVE),
@@ -91,7 +91,7 @@ def html_page(
 
 
 def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
-    """Write a run's page in Markdown, short enough for a pull request's comment."""
+    """Return a run's summary in Markdown, short enough for a comment on a pull request."""
     run = Run(file.rows, CLAIMS, GOALS, KNOWN_MISSES)
     changed = []
     if comparison:
@@ -101,7 +101,7 @@ def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
             f"# smallnet: {escaped(run_name(file))}",
             "",
             f"{run.count_line()}. {run.misses_line()}".strip(),
-            *(["", f"**{escaped(compare_report.news(comparison))}**"] if comparison else []),
+            *(["", f"**{escaped(compare_report.headline(comparison))}**"] if comparison else []),
         ],
         run.headline().markdown(),
         changed,
@@ -121,7 +121,7 @@ def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
     for part in parts:
         own = "\n".join((*part, "", "")) if part else ""
         if len((text + own).encode()) > MAX_MARKDOWN - 100:
-            own = f"{part[0][:200]}\n\nToo long to be shown here: see the page.\n\n"
+            own = f"{part[0][:200]}\n\nToo long to show here: see the HTML report.\n\n"
         text += own
     return text.rstrip() + "\n"
 
@@ -138,7 +138,7 @@ def _missed_lines(run: Run) -> list[str]:
 
 
 def _slim(svg: str, prefix: str) -> str:
-    """Put a prefix before all ids, that two figures of a page share none, and drop empty markup."""
+    """Prefix all ids, so that figures on one page share none, and drop empty markup."""
     svg = re.sub(r'(?<= id=")|(?<=href="#)|(?<=url\(#)', prefix, svg)
     labels = r'(?<=aria-labelledby=")[^"]*'
     svg = re.sub(labels, lambda found: " ".join(prefix + x for x in found[0].split()), svg)
@@ -146,7 +146,7 @@ def _slim(svg: str, prefix: str) -> str:
 
 
 def _fitting(figures: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Part figures from the largest ones, for which a page has no room."""
+    """Return the figures that fit on a page, and the names of the largest, which don't."""
     kept = {name: _slim(svg, f"f{k}-") for k, (name, svg) in enumerate(figures.items())}
     left = []
     while sum(map(len, kept.values())) > MAX_FIGURES:

@@ -1,4 +1,4 @@
-"""What a report is made of: claims with what was measured or recorded, counted, and why missed."""
+"""What a report is made of: claims with their measured or recorded values, and counts of them."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ MEASURED, RECORDED, NEITHER = "measured", "recorded", "neither"
 VERDICTS = [status.value for status in Status if status is not Status.NOT_MEASURED]
 MARKS = dict(zip(VERDICTS, "=+*!?", strict=True))
 LEGEND = "(paper/ours; r recorded, + exceeded, * refuted, ! missed, ? undecided)"
-# What the paper prints as accuracies of a pruned network, one line a proportion.
+# The paper's accuracies of a pruned network, by proportion.
 PRUNING_TABLES = ("Table 6", "Table 7")
-NEW = "New"  # why something is missed that is not known to be
+NEW = "New"  # the reason of misses that are not known
 _KINDS = ("counts", "accuracies", "by class", "pruning", "sentences")
 
 
 class Result:
-    """A claim and what a row says of it: ``verdict``, ``origin``, ``reason``, ``details``.
+    """A claim and what a row says about it: ``verdict``, ``origin``, ``reason``, ``details``.
 
-    ``not_here`` says why it was not measured in this run, None where it was. What a row lacks, or
-    has in a form that no table can show, counts as absent.
+    ``not_here`` says why it was not measured in this run; None if it was. Values that are missing,
+    or of a type that no table can show, count as absent.
     """
 
     def __init__(self, row: Row, claim: Claim) -> None:
@@ -58,17 +58,17 @@ class Result:
         self.is_known_miss = self.is_missed and row.get("expected_miss") is True
         self.is_goal = claim.source in GOAL_SOURCES
         self.name = claim.id.partition("/")[2]
-        # The paper's capitals are no acronym's.
+        # The paper writes ADAM, which is not an acronym.
         self.statement = claim.statement.replace("ADAM", "Adam")
         self.remark = claim.remark.replace("ADAM", "Adam")
 
     def text(self, field: str) -> str:
-        """Write the paper's or the measured value."""
+        """Format a value of the row, such as "paper" or "measured"."""
         return format_value(self.row.get(field), self.claim.unit)
 
     @property
     def measured(self) -> str:
-        """The mean, and with several seeds their deviation and number."""
+        """Format the mean and, with several seeds, their deviation and number."""
         text, deviation = self.text("measured"), self.row.get("deviation")
         values = self.row.get("values")
         if is_number(deviation) and isinstance(values, list) and text != "-":
@@ -76,44 +76,44 @@ class Result:
         return text
 
     @property
-    def between(self) -> str:
-        """The interval of the mean, where it has a width."""
+    def interval(self) -> str:
+        """Format the interval of the mean; "" if it has no width."""
         found = self.row.get("interval")
         if not isinstance(found, list) or found[0] >= found[1]:
             return ""
         return " ({} to {})".format(*(format_value(end, self.claim.unit) for end in found))
 
     @property
-    def of_seeds(self) -> str:
-        """The value of each seed."""
+    def seed_values(self) -> str:
+        """Format the value of each seed."""
         pairs = zip(self.row.get("seeds") or (), self.row.get("values") or (), strict=False)
         return ", ".join(f"{seed}: {format_value(v, self.claim.unit)}" for seed, v in pairs)
 
     @property
     def difference(self) -> str:
-        """What was measured, less the paper's value."""
+        """Format the measured value minus the paper's."""
         return format_change(self.row.get("difference"), self.claim.unit)
 
     @property
     def judged(self) -> Cell:
-        """The verdict, and whether it is a recorded one."""
+        """Return the verdict, and whether it is a recorded one."""
         return self._cell(self.verdict + " (recorded)" * (self.origin == RECORDED))
 
     @property
     def marks(self) -> str:
-        """Whether the value is recorded, and what came of it."""
+        """Return the marks of tables: "r" if recorded, and the verdict's."""
         mark = MARKS.get(self.verdict, "").replace("=", "")
         return f"{'r' * (self.origin == RECORDED)}{mark}"
 
     @property
     def pruned_pair(self) -> Cell:
-        """Write the accuracies of the pruned network, also of a claim about what it lost."""
+        """Format the pruned network's accuracies, even if the claim is about a difference."""
         of_it = self.claim.unit == "%"
         ours = self.row.get("measured") if of_it else self.details.get("minuend_percent")
         return self.pair("%", self.claim.details["paper_percent"], ours)
 
     def pair(self, unit: str, *values: Any) -> Cell:
-        """Write the paper's number, ours, and marks; ``values`` are others than the claim's."""
+        """Format the paper's number, ours, and marks; ``values`` replace the claim's two."""
         paper, ours = values or (self.row.get("paper"), self.row.get("measured"))
         numbers = f"{format_value(paper, unit):>5}/{format_value(ours, unit):<5}"
         return self._cell(f"{numbers} {self.marks:2}")
@@ -123,7 +123,7 @@ class Result:
 
 
 class Run:
-    """All rows of a run: results in the order of the claims, and by kind what judges no claim."""
+    """All rows of a run: results in the order of the claims, other rows by kind."""
 
     def __init__(
         self, rows: Iterable[Any], claims: Claims, goals: Claims, known_misses: Reasons
@@ -147,7 +147,7 @@ class Run:
     def headline(self) -> Table:
         """Count each kind of claim: all, those measured, those recorded, and neither.
 
-        After the second and the third stands how many of them are of which verdict.
+        The counts of measured and recorded claims are followed by counts of each verdict.
         """
         by_id = {result.claim.id: result for result in self.results}
         ids = {kind: [i for i, c in self.claims.items() if _kind(c) == kind] for kind in _KINDS}
@@ -168,7 +168,7 @@ class Run:
         return Table(header, lines, notes, "Claims by kind and verdict")
 
     def count_line(self) -> str:
-        """Count what was measured in this run, recorded, neither."""
+        """Say how many claims were measured in this run, recorded, or neither."""
         parts = []
         for whose, known in (("claims of the paper", self.claims), ("our own goals", self.goals)):
             origins = {r.claim.id: r.origin for r in self.results if r.claim.id in known}
@@ -181,7 +181,7 @@ class Run:
         return "; ".join(parts)
 
     def misses_line(self) -> str:
-        """Say how many misses were known before, each of them counted; "" where there are none."""
+        """Say how many claims were missed, and what became of known misses; "" if none."""
         missed = [result for result in self.results if result.is_missed]
         known = [result for result in missed if result.is_known_miss]
         total = len({*self.known_misses, *(result.claim.id for result in known)})
@@ -198,14 +198,14 @@ class Run:
         )
 
     def no_longer_missed(self) -> list[str]:
-        """Name the claims to be removed from the known misses."""
+        """Return the ids of claims to remove from the known misses."""
         judged = (r for r in self.results if r.origin != NEITHER and not r.is_missed)
         return [result.claim.id for result in judged if result.claim.id in self.known_misses]
 
     def missed(self, *, brief: bool = False) -> list[tuple[str, list[Result]]]:
-        """Group what is missed by its reason, new misses first, then by how many they are.
+        """Group missed claims by reason: new misses first, then the largest groups.
 
-        Reasons that differ in numbers only are one where it is to be ``brief``.
+        If ``brief``, reasons that differ only in numbers count as one.
         """
         known = [r for r in self.results if r.is_known_miss]
         new = [r for r in self.results if r.is_missed and not r.is_known_miss]
@@ -213,7 +213,7 @@ class Run:
         return [(NEW, new), *reasons] if new else reasons
 
     def unmeasured(self, *, brief: bool = False) -> list[tuple[str, list[Result]]]:
-        """Group what was not measured in this run by the reason."""
+        """Group claims not measured in this run by reason, the largest groups first."""
         return _by_reason((r for r in self.results if r.not_here), lambda r: str(r.not_here), brief)
 
 
@@ -226,7 +226,7 @@ def _by_reason(
 
 
 def is_of_pruning(claim: Claim) -> bool:
-    """Tell whether network and optimizer alone do not say what was measured."""
+    """Tell whether a claim is about a pruned network or one of another recipe."""
     sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
     return any("technique" in one or "recipe" in one for one in (claim.details, *sides))
 
@@ -242,18 +242,18 @@ def _kind(claim: Claim) -> str:
 
 
 def network_name(name: Any) -> str:
-    """Write a network's name as the paper does."""
+    """Return a network's name as the paper writes it."""
     return {**NETWORK_NAMES, "speednet": "SpeedNet"}.get(str(name), str(name or "-"))
 
 
 def optimizer_name(name: Any) -> str:
-    """Write an optimizer's name as its authors do."""
+    """Return an optimizer's name as its authors write it."""
     names = {"sgdm": "SGDM", "adam": "Adam", "adabound": "AdaBound", "muon": "Muon"}
     return names.get(str(name), str(name or "-"))
 
 
 def provenance(results: Sequence[Result]) -> str:
-    """Count the values measured in this run, and say when and on what machines the rest were."""
+    """Say how many values were measured in this run, and when and where the rest were."""
     counts = Counter(result.origin for result in results)
     if counts[MEASURED] == len(results):
         return "measured in this run"
@@ -271,13 +271,13 @@ def provenance(results: Sequence[Result]) -> str:
 
 
 def commit_name(file: RunFile) -> str:
-    """Shorten a run's commit; what is none, as "unversioned", is left whole."""
+    """Return a run's commit, shortened if it is an id, not "unversioned"."""
     commit = str(file.commit.get("id") or "unversioned")
     return commit[:7] if re.fullmatch("[0-9a-f]{40}", commit) else commit[:40]
 
 
 def run_name(file: RunFile) -> str:
-    """Name a run: its time, commit and machine."""
+    """Return a run's name: its time, commit and machine."""
     dirty = " with changes" if file.commit.get("dirty") else ""
     machine = file.machine.get("device_name") or "unknown machine"
     return f"{file.datetime[:16].replace('T', ' ')}, {commit_name(file)}{dirty}, {machine}"

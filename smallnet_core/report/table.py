@@ -1,4 +1,4 @@
-"""The one table of all reports, and text of at most 80 columns."""
+"""The table that all reports use, and text of at most 80 columns."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 WIDTH = 80
-MAX_ROWS = 400  # of a table in Markdown or HTML; the longest of the paper has 80
-_NARROW = 40  # characters; a longer cell of a page may break
+MAX_ROWS = 400  # of a table in Markdown or HTML; the paper's longest has 80
+_NARROW = 40  # characters; longer cells of a page may wrap
 
-Row = Mapping[str, Any]  # of a saved run, as its test wrote it
+Row = Mapping[str, Any]  # of a saved run, as its test recorded it
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 
 class Cell(str):
-    """A text that leads to an entry of the page, has a verdict's colour, or stands out."""
+    """A text that may link to an entry of the page, have a verdict's colour, or be bold."""
 
     link: str  # the entry's id
     verdict: str
@@ -39,9 +39,9 @@ class Cell(str):
 
 @dataclass(frozen=True)
 class Table:
-    """A table that renders itself for each medium; columns of numbers are aligned right.
+    """A table that renders itself for each medium, with columns of numbers aligned right.
 
-    The caption is a page's, where ``folded`` tables are shown when they are asked for.
+    Pages show the caption, and ``folded`` tables only on demand.
     """
 
     header: Sequence[str]
@@ -52,7 +52,7 @@ class Table:
 
     @classmethod
     def cross(cls, corner: str, cells: Iterable[tuple[str, str, str]], **more: Any) -> Table:
-        """Lay out cells by the names of their line and column, both in the order of the cells."""
+        """Lay out cells given as line, column and text, both in the order of the cells."""
         found = {(line, column): cell for line, column, cell in cells}
         lines = dict.fromkeys(line for line, _ in found)
         columns = dict.fromkeys(column for _, column in found)
@@ -67,9 +67,9 @@ class Table:
         meanings: Mapping[str, str] = MappingProxyType({}),
         **more: Any,
     ) -> Table:
-        """Lay out a row a line, without columns that have nothing to show.
+        """Lay out one line per row, without empty columns.
 
-        ``meanings`` of columns are told below.
+        The ``meanings`` of columns are explained in a note.
         """
         cells = [[show(row) for show in columns.values()] for row in rows]
         empty = {k for k, column in enumerate(zip(*cells, strict=True)) if {*column} <= {"-", ""}}
@@ -81,18 +81,18 @@ class Table:
 
     @functools.cached_property
     def numeric(self) -> Sequence[bool]:
-        """Tell for each column whether it holds numbers only."""
+        """Tell for each column whether it holds only numbers."""
         columns = zip(*self.rows, strict=True)
         return [all(map(is_numeric, c)) for c in columns] or [False] * len(self.header)
 
     @functools.cached_property
     def wide(self) -> Sequence[bool]:
-        """Tell for each column whether it holds sentences, which may break."""
+        """Tell for each column whether it holds sentences, which may wrap."""
         return [any(len(cell) > _NARROW for cell in c) for c in zip(*self.rows, strict=True)]
 
     @functools.cached_property
     def cut(self) -> Table:
-        """The same with as many rows as Markdown and HTML have room for."""
+        """Return the table with at most ``MAX_ROWS`` rows, for Markdown and HTML."""
         left = len(self.rows) - MAX_ROWS
         if left <= 0:
             return self
@@ -100,7 +100,7 @@ class Table:
         return replace(self, rows=self.rows[:MAX_ROWS], notes=notes)
 
     def terminal(self) -> list[str]:
-        """Align columns by their widest cell; the first is cut to what the rest leaves of 80."""
+        """Return lines with aligned columns; the first is cut to fit into 80 columns."""
         rows = [[str(c).replace("\n", " ") for c in row] for row in (self.header, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         widths[0] = min(widths[0], max(8, WIDTH - sum(2 + width for width in widths[1:])))
@@ -115,14 +115,14 @@ class Table:
         return [line(rows[0]), rule, *map(line, rows[1:]), *notes]
 
     def markdown(self) -> list[str]:
-        """Write GitHub's table."""
+        """Return the lines of a table in GitHub's Markdown."""
         rule = ["---:" if right else "---" for right in self.cut.numeric]
         cells = [list(map(_markdown_cell, row)) for row in (self.header, *self.cut.rows)]
         lines = [f"| {' | '.join(row)} |" for row in (cells[0], rule, *cells[1:])]
         return [*lines, *(text for note in self.cut.notes for text in ("", escaped(note)))]
 
     def html(self) -> Markup:
-        """Write a <table> whose first column heads its rows, in a box that scrolls, and notes."""
+        """Return a <table>, its first column as row headers, in a scrolling box, and notes."""
         rows = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in self.cut.rows]
         parts: Any = templates().get_template("parts.html.j2").module
         return parts.show(replace(self.cut, rows=rows))
@@ -130,7 +130,7 @@ class Table:
 
 @functools.cache
 def templates() -> Environment:
-    """Load the pages' templates; whatever is filled in is escaped."""
+    """Load the pages' templates, with autoescaping."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     return Environment(
@@ -143,7 +143,7 @@ def templates() -> Environment:
 
 
 def is_numeric(cell: str) -> bool:
-    """Whether a cell holds a number, or none."""
+    """Tell whether a cell holds a number, or "-"."""
     return cell.strip() == "-" or cell.lstrip("+-< ")[:1].isdigit()
 
 
@@ -153,14 +153,14 @@ def _markdown_cell(cell: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Show text on GitHub as it is: no markup, no mention, no broken table."""
+    """Escape text for GitHub: no markup, no mention, no broken table."""
     text = html.escape(text, quote=False).replace("\n", " ")
     text = re.sub(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
     return text.replace("@", "&#64;")
 
 
 def format_value(value: Any, unit: str) -> str:
-    """Write a number as the tables show it; "-" for none, and for what is not finite."""
+    """Format a number as the tables show it; "-" if it is none or not finite."""
     if not is_number(value):
         return "-"
     if unit in ("%", "points", "MiB"):
@@ -171,19 +171,19 @@ def format_value(value: Any, unit: str) -> str:
 
 
 def format_change(value: Any, unit: str) -> str:
-    """Write a difference with its sign: counts without decimals, shares of one with three."""
+    """Format a difference with its sign; shares of one have three decimals."""
     if not is_number(value):
         return "-"
     return f"{value:+.3f}" if unit == "" else f"{'+' * (value >= 0)}{format_value(value, unit)}"
 
 
 def is_number(value: Any) -> bool:
-    """Whether it can be shown as one: not None, no NaN, no infinity."""
+    """Tell whether ``value`` is a finite number."""
     return isinstance(value, int | float) and -1e300 < value < 1e300
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:
-    """Break lines, but no path and no option: "--train-" and "budget" can't be copied."""
+    """Wrap text at spaces only: a path or an option broken at a hyphen can't be copied."""
     return textwrap.wrap(
         text,
         WIDTH,
@@ -195,7 +195,7 @@ def wrapped(text: str, indent: str = "") -> list[str]:
 
 
 def shorten(text: str, width: int) -> str:
-    """Cut in the middle: names begin alike, and end alike."""
+    """Cut text in the middle: the start and the end of names tell them apart."""
     if len(text) <= width:
         return text
     left = (width - 3) // 2
@@ -203,7 +203,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Collect items by their key, in the order in which keys come first."""
+    """Group items by key, in the order in which keys first appear."""
     groups: dict[Key, list[Item]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -211,9 +211,9 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
 
 
 def guarded(what: str, lines: Callable[..., list[str]], *args: Any) -> list[str]:
-    """Give the lines of a part of the report, or one that says why it has none.
+    """Return the lines of a part of the report, or the error that kept it from being made.
 
-    Hours of measuring come before a report: a row that it can't read must not end it.
+    A report may follow hours of measuring: a row that it can't show must not lose the rest.
     """
     try:
         return lines(*args)

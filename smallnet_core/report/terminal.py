@@ -1,4 +1,4 @@
-"""A run for a terminal: on one screen, or every table with the paper's contradictions."""
+"""Reports of a run for a terminal: one screen, or every table with the paper's contradictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from smallnet_core.records import Status
 from smallnet_core.report import claim_tables
-from smallnet_core.report.kinds import CURVE, kind_tables, telling
+from smallnet_core.report.kinds import CURVE, kind_tables, summarise
 from smallnet_core.report.results import (
     MEASURED,
     NEITHER,
@@ -33,12 +33,12 @@ from smallnet_core.report.table import (
     wrapped,
 )
 
-MAX_ROWS = 16  # of a source with more, only what stands out is listed
-MAX_REASON_LINES = 8  # of what is missed and what is not measured, together, on one screen
+MAX_ROWS = 16  # a source with more lists only misses and refuted claims
+MAX_REASON_LINES = 8  # on misses and unmeasured claims together, on one screen
 MAX_COMPLAINTS, MAX_KINDS = 4, 10
 
-# Every part of the paper that has no table of its own on one screen: its name, the pattern of its
-# sources, and the claim whose number stands for it.
+# The parts of the paper without a table of their own on one screen: name, pattern of the sources,
+# and an example claim with its label.
 _SIZES = r"Abstract|Section [123]\b|Table 1|Figure 6"
 _OVER_91 = "section-6/resnet18_s-adabound-over_91"
 PARTS = (
@@ -64,12 +64,12 @@ def terminal_lines(
     complaints: Sequence[str] = (),
     known_misses: Reasons = MappingProxyType({}),
 ) -> list[str]:
-    """Write all tables of a run, a source at a time in the paper's order, then the summary.
+    """Return all tables of a run, by source in the paper's order, then the summary.
 
-    ``known_misses``: why claims are missed that are known to be, by id.
+    ``known_misses``: the reasons of known misses, by claim id.
     """
     run = Run(rows, claims, goals, known_misses)
-    # Curves of networks that Tables 6 and 7 show stand there alone.
+    # Tables 6 and 7 include the curves of their networks: don't show those twice.
     curves = [row for row in run.others.get(CURVE, []) if not kind_tables(CURVE, [row])[1]]
     pruned = [r for name in PRUNING_TABLES for r in run.sources.get(name, ())]
     there = claim_tables.networks([r for r in pruned if r.origin != NEITHER])
@@ -93,7 +93,7 @@ def short_lines(
     complaints: Sequence[str] = (),
     known_misses: Reasons = MappingProxyType({}),
 ) -> list[str]:
-    """Write the headline, the paper's tables, a line for each other part, and what is missing."""
+    """Return the counts, the paper's tables, a line for each other part, and what is missing."""
     run = Run(rows, claims, goals, known_misses)
     found = [name for name in claim_tables.NETWORK_TABLES if name in run.sources]
     return _joined(
@@ -114,7 +114,7 @@ def short_lines(
 
 
 def _joined(*sections: Sequence[str]) -> list[str]:
-    """Part sections by empty lines."""
+    """Separate sections by empty lines."""
     return [line for section in sections if section for line in ("", *section)][1:]
 
 
@@ -142,7 +142,7 @@ def _source_lines(results: Sequence[Result], verbose: bool, curves: Sequence[Row
 
 
 def _counts(results: Sequence[Result]) -> str:
-    """Verdicts in the order of Status, those that are recorded apart."""
+    """Count verdicts in the order of Status, recorded ones separately."""
     counts = Counter((result.origin, result.verdict) for result in results)
     here, neither, recorded = (
         ", ".join(f"{counts[origin, s]} {s.value}" for s in Status if counts[origin, s])
@@ -153,7 +153,7 @@ def _counts(results: Sequence[Result]) -> str:
 
 
 def _training_lines(results: Sequence[Result]) -> list[str]:
-    """Which recipe, which epoch, which seeds, trained on what: a line for each that occurs."""
+    """Say by which recipe, epoch, seeds and machine networks were trained, a line for each."""
     found: dict[str, None] = {}
     for row, details in ((r.row, r.details) for r in results if "selection" in r.details):
         best = details["selection"] == "best_test_epoch"
@@ -187,7 +187,7 @@ def _pruning_lines(run: Run) -> list[str]:
 
 
 def _parts_lines(run: Run) -> list[str]:
-    """A line a part of the paper, then one a kind of row that judges no claim."""
+    """Return a line for each part of the paper and for each kind of row without a claim."""
     lines: list[tuple[str, ...]] = []
 
     def add(name: str, numbers: Sequence[int], said: str) -> None:
@@ -206,7 +206,7 @@ def _parts_lines(run: Run) -> list[str]:
             ]
             add(name, (len(own), *origins, missed), "".join(values[:1]).rstrip())
     for kind, rows in [*run.others.items()][:MAX_KINDS]:
-        [said, *_] = guarded("these", lambda kind, rows: [telling(kind, rows)], kind, rows)
+        [said, *_] = guarded("these", lambda kind, rows: [summarise(kind, rows)], kind, rows)
         recorded = sum(bool(row.get("recorded")) for row in rows)
         name = shorten(" ".join(kind.replace("_", " ").split()), 20)
         add(name, (len(rows), len(rows) - recorded, recorded, 0, 0), said)
@@ -219,17 +219,17 @@ def _parts_lines(run: Run) -> list[str]:
 def _complaints_lines(complaints: Sequence[str]) -> list[str]:
     lines = [part for text in complaints[:MAX_COMPLAINTS] for part in wrapped(str(text), "  ")[:4]]
     left = len(complaints) - MAX_COMPLAINTS
-    return [*lines, f"  and {left} more of this kind: --tables all"] if left > 0 else lines
+    return [*lines, f"  and {left} more: --tables all"] if left > 0 else lines
 
 
 # Misses, and what is not measured
 
 
 def _why_lines(run: Run, room: int | None = None) -> list[str]:
-    """Say why claims are missed, new ones first, with what they say, and why some are not measured.
+    """Say why claims are missed, new misses first, and why others were not measured.
 
-    With ``room`` for so many lines no claims are named where there are several, a reason has two
-    lines at most, reasons that differ in numbers only are one, and what has no room is counted.
+    With ``room``, the number of lines: groups of claims are counted, not named, a reason has two
+    lines at most, reasons that differ only in numbers count as one, and the rest is counted.
     """
     brief = room is not None
 
@@ -271,7 +271,7 @@ def _why_lines(run: Run, room: int | None = None) -> list[str]:
 
 
 def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> list[str]:
-    """All groups that there is room for, then how many claims and reasons the others have."""
+    """Return the groups that fit, and a count of the claims and reasons that don't."""
     lines: list[str] = []
     for done, (_, own) in enumerate(groups):
         if len(lines) + len(own) > room - (done < len(groups) - 1):

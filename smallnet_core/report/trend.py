@@ -1,4 +1,4 @@
-"""A history of saved runs in, a page of charts out: one for each accuracy and each time. Pure."""
+"""A page of charts of a history of saved runs: one for each accuracy and each time. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from smallnet_core.runs.machines import machines
 from smallnet_core.runs.rows import Change
 
 _ACCURACIES, _TIMES = ("%", "points"), ("ms", "images/s")
-# Since its last step a row that deviates by more is called unstable.
+# A row that deviates by more since its last step is called unstable.
 _UNSTABLE_POINTS, _UNSTABLE_SHARE = 2 * ASSUMED_SEED_DEVIATION, 0.1
 _LEAST_VALUES = 3
 _WORDS = {Change.REGRESSION: "worse", Change.IMPROVEMENT: "better", Change.CHANGED: "other"}
@@ -24,16 +24,16 @@ _WORDS = {Change.REGRESSION: "worse", Change.IMPROVEMENT: "better", Change.CHANG
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """A row over all runs: where it stands, how it got there, and its chart."""
+    """A row over all runs: its latest value, its steps and its chart."""
 
     latest: str
     steps: list[str]
-    unstable: str  # by how much; "" where it is not
+    unstable: str  # by how much; "" if it is stable
     chart: Chart
 
 
 def trend_page(history: History, reference: RunFile | None = None) -> str:
-    """Write a page of its own: what changed first, then what is unstable, then the rest."""
+    """Return the page: rows that changed first, then unstable ones, then the rest."""
     files = [f"{file.datetime[:10]} {commit_name(file)}" for file in history.files]
     bands = {} if reference is None else _bands(reference)
     elsewhere = {
@@ -68,10 +68,10 @@ def _values(line: Line) -> list[float]:
 def _trend(
     line: Line, files: list[str], band: tuple[float, float] | None, elsewhere: set[int]
 ) -> Trend:
-    """Lay out a row; what was timed on another machine, ``elsewhere``, can't make it unstable."""
+    """Lay out a row; ``elsewhere`` has the indices of times that are from other machines."""
     values = _values(line)
     middle = statistics.fmean(values)
-    # What is less than this is flat to the eye too.
+    # A chart shows at least this range: smaller changes should look flat.
     least = _UNSTABLE_SHARE * middle if line.unit in _TIMES else 1.0
     limits = scale([line.values], middle - least, middle + least, *(band or ()))
     steps, marks = [], []
@@ -94,10 +94,10 @@ def _trend(
         top, bottom = (HEIGHT * (high - end) / (high - low) for end in reversed(band))
         shaded = round(top, 1), round(bottom - top, 1)
     latest = f"{format_value(values[-1], line.unit)} {line.unit}".rstrip()
-    said = f"{len(values)} runs, the latest at {latest}; {'; '.join(steps) or 'no step was found'}"
+    description = f"{len(values)} runs, the latest at {latest}; {'; '.join(steps) or 'no steps'}"
     chart = Chart(
         title=line.label,
-        said=said,
+        description=description,
         lines=[polyline(line.values, limits)],
         marks=marks,
         band=shaded,
@@ -110,7 +110,7 @@ def _trend(
 
 
 def _unstable(line: Line, elsewhere: set[int]) -> str:
-    """Say how much it deviates since its last step, where that is more than it should."""
+    """Say how much a row deviates since its last step; "" if that is little."""
     start = max(line.steps, default=0)
     values = [v for k, v in enumerate(line.values) if k >= start and k not in elsewhere]
     found = [v for v in values if v is not None]
@@ -126,7 +126,7 @@ def _unstable(line: Line, elsewhere: set[int]) -> str:
 
 
 def _bands(reference: RunFile) -> dict[str, tuple[float, float]]:
-    """Mean +- 2 deviations of each row of the reference, by its label."""
+    """Return mean +- 2 deviations of each row of the reference, by label."""
     found = {}
     for row in reference.learnt:
         mean, deviation = row["mean"], row["deviation"]

@@ -1,11 +1,11 @@
-"""Changes that are known and accepted: ``reports/accepted.toml``, which people may edit.
+"""Changes that are known and accepted, in ``reports/accepted.toml``, which may be edited by hand.
 
 [[accepted]]
-claim = "table2/resnet18_s-adabound"  # as a row is called
-commit = "2537ac0d95bf"               # that changed it
+claim = "table2/resnet18_s-adabound"  # the row's name
+commit = "2537ac0d95bf"               # the commit that changed it
 reason = "smaller batches, half the memory"
-until = 2027-01-31                    # optional: from the next day on it fails again
-value = 90.2                          # optional: what the row had then, in its unit
+until = 2027-01-31                    # optional: it fails again from the next day on
+value = 90.2                          # optional: the row's value then, in its unit
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from smallnet_core.runs.file import RunFile, cleaned
 from smallnet_core.runs.history import History
 from smallnet_core.runs.readings import readings
 from smallnet_core.runs.rows import Change, RowComparison, joined
-from smallnet_core.runs.schema import explain
+from smallnet_core.system.checked import explain
 from smallnet_core.system.files import replace_file
 
 FILE = Path("reports/accepted.toml")
-# What rows that judge no claim are called by; their names come from benchmarks.
+# How the names of rows that judge no claim begin; benchmarks choose the rest.
 _TIMINGS = ("latency/", "training_speed/", "pruned network/", "pruning curve/", "failures/")
 _HEX = re.compile(r"[0-9a-f]{7,40}")
 
 
 class Accepted(pydantic.BaseModel):
-    """A change of one row at one commit that is not to fail any more."""
+    """A change of one row at one commit that no longer fails."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,10 +63,11 @@ class Accepted(pydantic.BaseModel):
 
     @property
     def is_over(self) -> bool:
+        """Tell whether its last day has passed."""
         return self.until is not None and datetime.date.today() > self.until
 
     def toml(self) -> str:
-        """Write it as an entry of the file."""
+        """Return it as an entry of the file."""
         lines = ["[[accepted]]"]
         for name, value in self.model_dump(exclude_none=True).items():
             date = isinstance(value, datetime.date)
@@ -81,7 +82,7 @@ class _Document(pydantic.BaseModel):
 
 
 def read_accepted(path: Path) -> list[Accepted]:
-    """Read the file, where it is there; ValueError, in a line, for what is wrong in it."""
+    """Read the file, empty if it is missing; one-line ValueError if it is invalid."""
     return _parsed(path.read_bytes() if path.exists() else b"", path)
 
 
@@ -99,7 +100,7 @@ def _parsed(content: bytes, path: Path) -> list[Accepted]:
 
 
 def add(entry: dict[str, Any], path: Path) -> None:
-    """Add an entry below what the file has; ValueError, in a line, for one that cannot be."""
+    """Append an entry to the file; one-line ValueError if the entry or the file is invalid."""
     try:
         text = Accepted.model_validate(cleaned(entry, "the entry")).toml()
     except pydantic.ValidationError as error:
@@ -110,13 +111,13 @@ def add(entry: dict[str, Any], path: Path) -> None:
 
 
 def resolved(commit: str, folder: Path) -> str:
-    """Give the whole id of a commit as git names it; ValueError for what cannot be one."""
+    """Return the full id of a commit; ValueError if git doesn't know it and it is no id."""
     done = _git(
         folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"
     )
     found = done.stdout.strip() if done and done.returncode == 0 else commit
     if not _HEX.fullmatch(found):
-        raise ValueError(f"--commit {commit}: git knows no such commit, and it is no id of one")
+        raise ValueError(f"--commit {commit}: git knows no such commit, and it is not a commit id")
     return found
 
 
@@ -130,7 +131,7 @@ def _git(folder: Path, *args: str) -> subprocess.CompletedProcess[str] | None:
 
 
 def contains(run: RunFile, commit: str, folder: Path) -> bool | None:
-    """Whether a run was made with a commit in its history; None where that cannot be told."""
+    """Tell whether a run was made with a commit in its history; None if unknown."""
     own = str(run.commit.get("id") or "")
     if not _HEX.fullmatch(own):
         return None
@@ -141,7 +142,7 @@ def contains(run: RunFile, commit: str, folder: Path) -> bool | None:
 
 
 def spans(entry: Accepted, old: RunFile, new: RunFile, folder: Path) -> bool:
-    """Whether the commit came between two runs, as far as that can be told."""
+    """Tell whether the commit came between two runs, as far as known."""
     return (
         contains(old, entry.commit, folder) is not True
         and contains(new, entry.commit, folder) is not False
@@ -155,18 +156,18 @@ def accept(
     folder: Path = Path(),
     earlier: Callable[[], Sequence[RunFile]] = tuple,
 ) -> Comparison:
-    """Take regressions that are known out of those that fail.
+    """Mark known regressions as accepted, so that they don't fail.
 
-    Only what changed at the commit of the entry, and no more than it did then: by the entry's
-    value, else by the first of ``earlier`` runs, by time, that has the commit. ``folder`` is in the
-    repository that knows the order of commits.
+    A regression is accepted if the entry's commit came between the runs and the row is no worse
+    than it became then: than the entry's value or, without one, than in the first of the
+    ``earlier`` runs, by time, that has the commit. ``folder`` is in the git repository.
     """
     rows = list(comparison.rows)
     for entry in entries:
         for k, row in enumerate(rows):
             if row.label != entry.claim or row.change is not Change.REGRESSION:
                 continue
-            # A reference keeps what is gone, whatever its newest run is.
+            # A reference keeps rows that are gone, so its newest run may have the commit too.
             stays = row.new is None and contains(comparison.new, entry.commit, folder) is not False
             if not (stays or spans(entry, comparison.old, comparison.new, folder)):
                 continue
@@ -176,7 +177,7 @@ def accept(
             if entry.is_over:
                 note = joined(row.note, f"was accepted until {entry.until}")
             elif value is not None and _is_worse(row, value):
-                note = joined(row.note, f"worse than the {value:.4g} that were accepted")
+                note = joined(row.note, f"worse than the accepted {value:.4g}")
             else:
                 note = joined(f"accepted ({entry.reason})", row.note)
                 row = replace(row, change=Change.ACCEPTED)
@@ -185,9 +186,9 @@ def accept(
 
 
 def accept_steps(history: History, entries: Iterable[Accepted]) -> History:
-    """Mark steps for the worse that are known: at the commit of an entry, give or take a run.
+    """Mark known steps for the worse as accepted: those within a run of an entry's commit.
 
-    A row that gets worse still has another step, later.
+    If a row gets even worse, that is another, later step.
     """
     files, lines = history.files, list(history.lines)
     for entry in entries:
@@ -213,7 +214,7 @@ def _first_value(entry: Accepted, runs: Sequence[RunFile], folder: Path) -> floa
 
 
 def _is_worse(row: RowComparison, value: float) -> bool:
-    """Whether a row is worse than a value, beyond its threshold and what is not known of it."""
+    """Tell whether a row is worse than a value by more than its threshold and its uncertainty."""
     if row.new is None:
         return True
     excess = row.new - value

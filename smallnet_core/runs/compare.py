@@ -1,7 +1,7 @@
-"""Two saved runs in, what changed out: row by row, and whether it can be chance. Pure.
+"""Compare two saved runs row by row: what changed, and whether it could be chance. Pure.
 
-Rows are paired by claim and device, or by what was timed and where. What ``--fail-on regression``
-means (exit code 1; 0 without any such row, 2 for files or settings that cannot be used):
+Rows are paired by claim and device, or by what was timed and where. ``--fail-on regression`` fails
+on these rows (exit code 1; 0 without any, 2 for files or settings that cannot be used):
 
 | regression | row | test | threshold | where |
 | --- | --- | --- | --- | --- |
@@ -19,9 +19,9 @@ means (exit code 1; 0 without any such row, 2 for files or settings that cannot 
 | gone | any row | none | none | same machine, and not ``partial`` |
 
 Tests are two-sided, and a table's p values are adjusted by Holm to 5 % together; those of classes
-for each metric. A difference of two networks is a regression only by what the first of them, which
-the claim is about, has lost. *Undecided* is what would be significant but for something unknown
-that can explain it: the deviation of seeds, the machine's mood.
+for each metric. A difference of two networks is a regression only if the first, which the claim is
+about, got worse. *Undecided* is a change that would be significant if something unknown could not
+explain it: the deviation of seeds, or how fast the machine was at the time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MET = frozenset({Status.REPRODUCED.value, Status.EXCEEDED.value, Status.REFUTED
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All rows of two files, in the order of the new one, those that are gone last."""
+    """All rows of two files, in the order of the new one, rows that are gone last."""
 
     old: RunFile
     new: RunFile
@@ -64,13 +64,16 @@ class Comparison:
 
     @property
     def same_machine(self) -> bool:
+        """Tell whether both runs are known to be of one machine."""
         return self.machines == "same"
 
     def of(self, *changes: Change) -> list[RowComparison]:
+        """Return the rows with any of these changes."""
         return [row for row in self.rows if row.change in changes]
 
     @property
     def counts(self) -> Counter[Change]:
+        """Count the rows by their change."""
         return Counter(row.change for row in self.rows)
 
 
@@ -84,16 +87,17 @@ def compare(
     only: str | None = None,
     learnt: Mapping[tuple[str, ...], Learnt] | None = None,
 ) -> Comparison:
-    """Tell what changed from ``old`` to ``new``; ComparisonError for nothing in common.
+    """Compare ``new`` with ``old``; ComparisonError if they have nothing in common.
 
-    What was ``learnt`` of earlier runs takes the place of what the old file says of a row's mean
-    and deviation; by default, what a reference knows. ``partial`` is for a new run that was not
-    asked for everything, ``only`` for one row, with no other in its family of tests.
+    ``learnt`` has each row's values in earlier runs, which replace the old file's mean and
+    deviation; the default is the old file's own, if it is a reference. ``partial``: the new run was
+    not asked for everything, so missing rows are not regressions. ``only``: judge the row with this
+    label alone, without correcting for other rows.
     """
     thresholds = thresholds or Thresholds()
     check_same_data(old, new)
     found = machines(old, new)
-    at_home = found == "same" or across_machines
+    same_machine = found == "same" or across_machines
     pairs = _pairs(readings(old), readings(new))
     if not any(a and b and a.value is not None and b.value is not None for a, b in pairs):
         raise ComparisonError(
@@ -104,7 +108,7 @@ def compare(
     for a, b in pairs:
         if only not in (None, a and a.label, b and b.label):
             continue
-        row = _compared(a, b, thresholds, at_home=at_home, partial=partial)
+        row = _compared(a, b, thresholds, same_machine=same_machine, partial=partial)
         if row.change is Change.SIMILAR and a and b:
             row = tested(
                 row,
@@ -112,7 +116,7 @@ def compare(
                 b,
                 known.get(a.pool),
                 functools.partial(process_variance, pairs, known, b),
-                "same" if at_home else found,
+                "same" if same_machine else found,
             )
         rows.append(_flipped(row, a, b))
     return Comparison(
@@ -127,7 +131,7 @@ def compare(
 
 
 def check_same_data(old: RunFile, new: RunFile) -> None:
-    """Refuse runs that were judged on different images, with ComparisonError."""
+    """Raise ComparisonError for runs that were judged on different images."""
     digests: list[dict[str, str]] = [
         {run["recipe"]["dataset"]: run["test_digest"] for run in file.runs} for file in (old, new)
     ]
@@ -150,9 +154,9 @@ def check_same_data(old: RunFile, new: RunFile) -> None:
 def _pairs(
     before: Sequence[Reading], after: Sequence[Reading]
 ) -> list[tuple[Reading | None, Reading | None]]:
-    """By key, and of a reference's several recipes by the one that is the new row's.
+    """Pair rows by key; a reference may have several recipes, of which the new row's counts.
 
-    A claim that one side did not measure, and so on no device, is paired by its name.
+    A claim that one side did not measure has no device and is paired by its name.
     """
     old, new = ({reading.key: reading for reading in side} for side in (before, after))
     by_recipe = {(reading.key[:3], reading.recipe): reading for reading in before}
@@ -184,10 +188,10 @@ def _compared(
     new: Reading | None,
     thresholds: Thresholds,
     *,
-    at_home: bool,
+    same_machine: bool,
     partial: bool,
 ) -> RowComparison:
-    """A pair, decided where nothing has to be tested, else with ``Change.SIMILAR``."""
+    """Compare a pair; ``Change.SIMILAR`` if it still has to be tested."""
     some = new or old
     assert some is not None, "a pair has a side"
     row = RowComparison(
@@ -204,12 +208,12 @@ def _compared(
     if old is None:
         return replace(row, change=Change.NEW)
     if new is None:
-        fails = at_home and not partial and old.kind != "none"
+        fails = same_machine and not partial and old.kind != "none"
         return replace(row, change=Change.REGRESSION if fails else Change.GONE, note="gone")
     if new.kind == "none":
         if old.kind == "none":
             return replace(row, change=Change.UNCHANGED, note="not measured in both")
-        change = Change.REGRESSION if at_home else Change.NOT_MEASURED
+        change = Change.REGRESSION if same_machine else Change.NOT_MEASURED
         return replace(row, change=change, note=joined("no longer measured", new.reason))
     if old.kind == "none":
         return replace(row, change=Change.NOT_MEASURED)
@@ -242,10 +246,10 @@ def _of_count(row: RowComparison) -> Change:
 
 
 def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> RowComparison:
-    """A claim that was met and is missed is worse, whatever its numbers say."""
+    """Make a claim that was met and is now missed a regression, whatever its numbers say."""
     if not (old and new and old.verdict in _MET and new.verdict == Status.MISSED.value):
         return row
-    # Of a difference: that the network it is about is as good as before.
+    # A difference is no worse if the network that it is about is as good as before.
     kept = old.minuend is not None and new.minuend is not None and new.minuend >= old.minuend
     if kept or row.change is Change.NOT_JUDGED:
         return row
@@ -253,7 +257,7 @@ def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> Ro
 
 
 def _decided(rows: Sequence[RowComparison], thresholds: Thresholds) -> list[RowComparison]:
-    """With each table's p values adjusted, and what is below the level told apart."""
+    """Adjust each table's p values and decide its rows by them."""
     families: dict[str, dict[int, float]] = defaultdict(dict)
     for k, row in enumerate(rows):
         if row.test is not None:
@@ -277,5 +281,5 @@ def _decide(row: RowComparison, p: float, family: int, thresholds: Thresholds) -
     elif beyond and row.narrow_p is not None and row.narrow_p * family < alpha:
         change = Change.UNDECIDED
     elif row.test.least_p * family >= alpha:
-        note = joined(note, "could not have been significant at this number")
+        note = joined(note, "too few changed images to be significant")
     return replace(row, change=change, p_adjusted=p, note=note)

@@ -1,6 +1,6 @@
-"""The one door for saved benchmark files: bytes in, a checked document of one schema out.
+"""Reads saved benchmark files: every file is validated here and becomes a document of one schema.
 
-``schema`` says what a file holds. Nothing in a file is trusted before it has come through here.
+``schema`` says what a file holds. Nothing in a file is trusted before it was validated.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from typing import Any, TypeAlias
 
 SCHEMA = 2
 
-# A run of everything with 20 networks has 3 MB; what is ten times that is no run of ours.
+# A run of everything with 20 networks has 3 MB; a file ten times that size is no run of ours.
 MAX_BYTES = 32 * 2**20
 MAX_TEXT = 100_000  # characters; the longest are packed bits, 1,668 of them
 MAX_INTEGER = 2**63
 
 Row: TypeAlias = Mapping[str, Any]
 
-# Anything that a terminal or a browser would obey instead of showing: C0 and C1 but for the line
-# break and tab, and what turns the direction of writing.
+# What a terminal or a browser would obey instead of showing: C0 and C1 except for line break and
+# tab, and characters that change the direction of writing.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class RunFileError(ValueError):
-    """A file that is no saved run: its path, what is wrong with it, and what would be right."""
+    """A file is not a saved run; the message says which, what is wrong and what was expected."""
 
 
 class _DocumentError(ValueError):
-    """What is wrong with a document, without its path: in a line, whatever it quotes."""
+    """What is wrong with a document, without its path, in one line even if it quotes more."""
 
     def __init__(self, text: str) -> None:
         super().__init__(" ".join(text.split())[:500])
@@ -52,33 +52,37 @@ class RunFile:
 
     @property
     def rows(self) -> Sequence[Row]:
+        """Return all rows, those not measured included."""
         return self.document["smallnet"]["rows"]
 
     @property
     def runs(self) -> Sequence[Row]:
+        """Return what was saved of each network that was judged."""
         return self.document["smallnet"]["runs"]
 
     @property
     def learnt(self) -> Sequence[Row]:
-        """What a reference has of all its runs; empty for a run."""
+        """Return the values that a reference has from all its runs; empty for a run."""
         return self.document["smallnet"].get("learnt", ())
 
     @property
     def machine(self) -> Mapping[str, Any]:
-        """The environment that the session ran in; empty where the file does not tell."""
+        """Return the environment of the session; empty if the file doesn't say."""
         return self.document["machine_info"].get("smallnet", {})
 
     @property
     def commit(self) -> Mapping[str, Any]:
+        """Return pytest-benchmark's facts about the commit."""
         return self.document["commit_info"]
 
     @property
     def datetime(self) -> str:
+        """Return when the run was saved, in ISO format."""
         return self.document["datetime"]
 
     @property
     def rounds(self) -> Iterator[tuple[Row, Sequence[float]]]:
-        """Each timed row with the seconds of its rounds."""
+        """Yield each timed row with the seconds of its rounds."""
         for benchmark in self.document["benchmarks"]:
             row = benchmark["extra_info"].get("smallnet")
             if row is not None:
@@ -86,7 +90,7 @@ class RunFile:
 
     @property
     def remarks(self) -> list[str]:
-        """What is missing in it, a line each."""
+        """Return a line for each thing that the file lacks."""
         timed = [seconds for row, seconds in self.rounds if row.get("kind") == "latency"]
         if not timed or any(timed):
             return []
@@ -99,7 +103,7 @@ class RunFile:
 def read_run_file(path: Path) -> RunFile:
     """Read the saved run at ``path``, gzipped or not, "-" for standard input.
 
-    Raises RunFileError, in one line, for anything else.
+    Raise RunFileError, in one line, if it is not one.
     """
     name = "standard input" if str(path) == "-" else path
     try:
@@ -112,13 +116,13 @@ def read_run_file(path: Path) -> RunFile:
     except OSError as error:
         raise RunFileError(f"{name}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise RunFileError(f"{name}: no UTF-8 text, so no JSON") from error
+        raise RunFileError(f"{name}: not UTF-8 text, so not JSON") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise RunFileError(f"{name}: broken JSON at {where}: was it cut off?") from error
     except RecursionError:
         raise RunFileError(f"{name}: nested too deeply for a saved run") from None
-    except ValueError as error:  # _DocumentError, and integers of thousands of digits
+    except ValueError as error:  # _DocumentError, or an integer of thousands of digits
         raise RunFileError(f"{name}: {error}") from error
 
 
@@ -128,7 +132,7 @@ def _content(path: Path) -> bytes:
     elif path.is_dir():
         raise _DocumentError("is a folder: name the JSON file that --benchmark-json wrote")
     else:
-        with path.open("rb") as file:  # a pipe too
+        with path.open("rb") as file:  # works for pipes too
             content = _limited(file)
     if not content.startswith(b"\x1f\x8b"):
         return content
@@ -142,21 +146,21 @@ def _content(path: Path) -> bytes:
 def _limited(file: Any) -> bytes:
     content: bytes = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise _DocumentError(f"more than the {MAX_BYTES:,} bytes that a run may have")
+        raise _DocumentError(f"larger than the {MAX_BYTES:,} bytes that a run may have")
     return content
 
 
 def check_document(document: Any) -> dict[str, Any]:
-    """Return the document of a saved run, of schema 2 and with control characters taken out.
+    """Return the document of a saved run in schema 2, without control characters.
 
-    ValueError, with the place in the document, for anything else.
+    Raise ValueError, with the place in the document, if it is not one.
     """
     document = cleaned(document, "the file")
     if not isinstance(document, dict):
-        raise _DocumentError(f"is a {type(document).__name__}, expected an object of JSON")
+        raise _DocumentError(f"is a {type(document).__name__}, expected a JSON object")
     if "smallnet" not in document:
         expected = "a file that --benchmark-json of smallnet's benchmarks wrote"
-        raise _DocumentError(f"has nothing of smallnet in it: expected {expected}")
+        raise _DocumentError(f"has nothing from smallnet in it: expected {expected}")
     from smallnet_core.runs.schema import Document
 
     found = _checked(Document, document)
@@ -165,7 +169,7 @@ def check_document(document: Any) -> dict[str, Any]:
 
 
 def check_run(run: Any, where: str) -> dict[str, Any]:
-    """Return the run; ValueError, with ``where``, unless bits, matrix and accuracy agree."""
+    """Return the run; ValueError, with ``where``, if bits, matrix and accuracy disagree."""
     from smallnet_core.runs.schema import Run
 
     try:
@@ -175,9 +179,9 @@ def check_run(run: Any, where: str) -> dict[str, Any]:
 
 
 def _checked(model: Any, value: Any) -> dict[str, Any]:
-    from pydantic import ValidationError  # only who reads a file waits for it
+    from pydantic import ValidationError  # slow to import, and needed only here
 
-    from smallnet_core.runs.schema import explain
+    from smallnet_core.system.checked import explain
 
     try:
         found: dict[str, Any] = model.model_validate(value).model_dump(
@@ -189,23 +193,23 @@ def _checked(model: Any, value: Any) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> None:
-    raise _DocumentError(f"{text} is no number of JSON's: was it written by something else?")
+    raise _DocumentError(f"{text} is not a JSON number: was it written by something else?")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise _DocumentError(f"{twice[:40]!r} is there twice in one object")
+        raise _DocumentError(f"{twice[:40]!r} appears twice in one object")
     return found
 
 
 def cleaned(value: Any, where: str) -> Any:
-    """Without control characters, in keys too; no absurd length, no number beyond all use."""
+    """Return a JSON value without control characters; ValueError for absurd texts and numbers."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
             raise _DocumentError(f"{where}: a text of {len(value):,} characters")
-        # Half of a pair of surrogates cannot be written anywhere.
+        # A lone surrogate cannot be encoded.
         return _CONTROL.sub("", value).encode(errors="replace").decode()
     if isinstance(value, dict):
         return {cleaned(key, where): cleaned(item, str(key)[:40]) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""What a name of saved runs stands for: a file, a folder, a run that pytest-benchmark stored."""
+"""Finds saved runs by name: a file, a folder, or a run that pytest-benchmark stored."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _STORED = re.compile(r"(?P<number>\d{4,})|latest(?:~(?P<back>\d{1,9}))?")
 
 
 def find_runs(names: Sequence[str], storage: str = STORAGE) -> tuple[list[RunFile], list[str]]:
-    """Read the runs to compare, and say in a line which files of folders are left out.
+    """Read the runs to compare; return them and a line for each file of a folder left out.
 
-    A stored run that is named alone is preceded by the run before it. Raises RunFileError, in a
-    line, for what is not there.
+    A single stored run is preceded by the run before it. Raise RunFileError, in one line, for a
+    run that doesn't exist.
     """
     if names.count("-") > 1:
-        raise RunFileError("standard input can be read once: name the other file")
+        raise RunFileError("standard input can be read only once: name the other file")
     found: list[RunFile] = []
     left_out: list[str] = []
     for name in names:
@@ -35,9 +35,10 @@ def find_runs(names: Sequence[str], storage: str = STORAGE) -> tuple[list[RunFil
 def find_run(
     name: str, storage: str = STORAGE, *, before: bool = False
 ) -> tuple[list[RunFile], list[str]]:
-    """Read what one name stands for: the runs of a folder by time, of any other name one run.
+    """Read the runs that a name stands for: those of a folder, by time, or a single one.
 
-    With ``before`` a stored run comes with the one before it.
+    With ``before`` a stored run is preceded by the one before it. Also return a line for each file
+    left out.
     """
     path, stored = Path(os.path.expanduser(name)), _STORED.fullmatch(name)
     if path.is_dir():
@@ -53,7 +54,7 @@ def find_run(
         paths = [p for folder in _folders(storage) for p in folder.glob(f"{name}_*.json*")]
         if len(paths) > 1:
             places = " and ".join(str(path.parent) for path in paths)
-            raise RunFileError(f"{name}: is in {places}: name one of them with --storage")
+            raise RunFileError(f"{name}: is in both {places}: choose one with --storage")
         if paths and not before:
             return [read_run_file(paths[0])], []
         runs = itertools.dropwhile(lambda run: run.path not in paths, runs if paths else iter(()))
@@ -64,13 +65,13 @@ def find_run(
 
 
 def _folders(storage: str | Path) -> list[Path]:
-    """List the folder of pytest-benchmark's storage, and in it one for each machine."""
+    """List the folder of pytest-benchmark's storage and its folders, one per machine."""
     root = Path(os.path.expanduser(str(storage).removeprefix("file://")))
     return [root, *sorted(path for path in root.glob("*") if path.is_dir())]
 
 
 def _newest_first(storage: str, left_out: list[str]) -> Iterator[RunFile]:
-    """Read stored runs as they are asked for: a machine's are numbered by time, so few are read."""
+    """Read stored runs lazily: a machine's are numbered by time, so few have to be read."""
 
     def number(path: Path) -> int:
         digits = path.name.partition("_")[0]
@@ -92,9 +93,9 @@ def _read(paths: Iterable[Path], left_out: list[str]) -> Iterator[RunFile]:
 
 
 def runs_in(folder: str | Path) -> tuple[list[RunFile], list[str]]:
-    """Read all runs of a folder and of those in it, by time; what is none gets a line."""
+    """Read all runs of a folder and its folders, by time; return a line for each other file."""
     left_out: list[str] = []
     patterns = ("*.json", "*.json.gz")
     paths = [p for place in _folders(folder) for pattern in patterns for p in place.glob(pattern)]
-    runs = [run for run in _read(sorted(paths), left_out) if not run.learnt]  # a reference is none
+    runs = [run for run in _read(sorted(paths), left_out) if not run.learnt]  # no references
     return sorted(runs, key=lambda run: run.datetime), left_out

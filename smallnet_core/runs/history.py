@@ -1,9 +1,10 @@
-"""Many saved runs in, the steps at which a row changed out; and one commit judged for bisect. Pure.
+"""Finds the steps at which rows changed over many saved runs; judges a commit for bisect. Pure.
 
-A step is looked for between any two runs: the mean of up to ``WINDOW`` runs before against that of
-up to ``AFTER`` from there on, both since the last step. How much runs differ by is learnt from the
-row's own neighbours in time, all but those at the step. A table's rows and their steps are one
-family (Bonferroni), so that a history of any length that nothing happened in alarms in 5 %.
+Each gap between two runs is tested for a step: the mean of up to ``WINDOW`` runs before it against
+the mean of up to ``AFTER`` runs after it, both since the last step. The variance between runs is
+estimated from a row's own neighbours in time, except those at the step. The rows of a table and
+their steps are one family (Bonferroni), so a history of any length in which nothing happened raises
+an alarm in 5 % of cases.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from smallnet_core.runs.rows import (
 
 WINDOW = 7
 AFTER = 3
-# Fewer runs hardly know by how much they differ: they are compared in pairs.
+# Fewer runs don't give a usable variance: they are compared in pairs.
 _LEAST_RUNS = 10
 
 _STEPS = (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED)
-# Exit codes of what `git bisect run` calls.
+# Exit codes that `git bisect run` expects.
 GOOD, BAD, SKIP = 0, 1, 125
 
 
@@ -49,7 +50,7 @@ class Line:
     label: str
     table: str
     unit: str
-    values: tuple[float | None, ...]  # a file each
+    values: tuple[float | None, ...]  # one per file
     steps: tuple[int, ...]  # the files at which it had changed
     changes: tuple[Change, ...]  # at each step
 
@@ -68,9 +69,9 @@ def history(
     thresholds: Thresholds | None = None,
     across_machines: bool = False,
 ) -> History:
-    """Make a line for each row over two files or more in the order of their times, with its steps.
+    """Return each row over two or more files in the order of their times, with its steps.
 
-    Fewer than ten files are compared in pairs, each with the one where the row changed last.
+    Fewer than ten files are compared in pairs, each with the one where the row last changed.
     ComparisonError for runs on different images.
     """
     thresholds = thresholds or Thresholds()
@@ -82,7 +83,7 @@ def history(
     rows = {key: [of_file.get(key) for of_file in found] for key in keys}
     first = {key: next(filter(None, row)) for key, row in rows.items()}
     families = Counter(reading.table for reading in first.values())
-    at_home = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
+    same_machine = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
     steps_in_pairs = _in_pairs(ordered, thresholds, across_machines)
     lines = []
     for key, row in rows.items():
@@ -90,7 +91,7 @@ def history(
         judged = {
             k: reading
             for k, reading in enumerate(row)
-            if reading and reading.value is not None and (kind != "rounds" or at_home[k])
+            if reading and reading.value is not None and (kind != "rounds" or same_machine[k])
         }
         if len(judged) >= _LEAST_RUNS and kind in ("accuracy", "rounds"):
             alpha = thresholds.alpha / ((len(judged) - 1) * families[table])
@@ -144,7 +145,7 @@ def _in_pairs(
 
 
 def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict[int, Change]:
-    """Steps of a row by the run at which it had changed; the surest first, then on both sides."""
+    """Find a row's steps, the most significant first; return the change by index of the run."""
     processes = [reading.process for reading in row if reading.process is not None]
     if timed := row[0].kind == "rounds":
         gauges = {process.gauge for process in processes}
@@ -180,9 +181,9 @@ def _surest(
     other: npt.NDArray[np.bool_],
     assumed: float,
 ) -> tuple[float, int]:
-    """The p value and the place of the surest step that is not among ``steps``.
+    """Return the p value and the index of the most significant step that is not in ``steps``.
 
-    ``other`` says for each run but the first whether its weights are other ones than before.
+    ``other`` says for each run but the first whether its weights differ from those before.
     """
     from scipy.special import stdtr
 
@@ -196,10 +197,10 @@ def _surest(
     counted = other.copy()
     counted[np.array(steps, int) - 1] = False
     squares = np.where(counted, np.diff(series) ** 2 / 2, 0.0)
-    # Of neighbours in time, but for the two at the step.
+    # Between neighbours in time, except for the two at the step.
     num = counted.sum() - counted[at - 1]
     between = (squares.sum() - squares[at - 1]) / np.maximum(num, 1)
-    # Neighbours overlap: of n differences two thirds are worth one (von Neumann, 1941).
+    # Neighbouring differences share a run, so n are worth two thirds of n (von Neumann, 1941).
     degrees = 2 * num / 3
     known = degrees >= 5
     variance = np.where(known, np.maximum(between, assumed / 4), assumed)
@@ -210,7 +211,7 @@ def _surest(
 
 
 def bisect_status(comparison: Comparison, label: str) -> int:
-    """Give ``git bisect run`` its exit code of a row: 0 good, 1 bad, 125 cannot be judged."""
+    """Return the exit code of a row for ``git bisect run``: 0 good, 1 bad, 125 not judged."""
     rows = [row for row in comparison.rows if row.label == label and row.kind != "none"]
     unjudged = (Change.NOT_JUDGED, Change.NOT_MEASURED, Change.UNDECIDED, Change.NEW, Change.GONE)
     if not rows or rows[0].change in unjudged:

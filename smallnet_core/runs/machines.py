@@ -1,4 +1,4 @@
-"""Where two runs happened: whether that was one machine, and what else differs. Pure."""
+"""Compares where two runs happened: on one machine or not, and what else differs. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from smallnet_core.runs.file import RunFile
 
-# Without these two machines cannot be told apart.
+# Without these facts machines cannot be told apart.
 _NEEDED = ("host", "processor", "memory_gib", "num_threads")
 _OURS = ("memory_gib", "device", "device_name", "num_threads")
 _CLOCK_CHANGE = 1.1
@@ -19,7 +19,7 @@ BUSY = 1.25  # processes a core
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Something about two runs that is not the same; None where a file does not tell."""
+    """A fact that differs between two runs; None if a file doesn't say."""
 
     name: str
     old: str | None
@@ -27,7 +27,7 @@ class Difference:
 
 
 def machines(old: RunFile, new: RunFile) -> str:
-    """Tell whether both are "same" or "another"; "unknown" where a file says too little."""
+    """Return "same" or "another" machine; "unknown" if a file says too little."""
     before, after = _machine(old), _machine(new)
     if any(before[name] != after[name] for name in before if before[name] and after[name]):
         return "another"
@@ -45,7 +45,7 @@ def differences(old: RunFile, new: RunFile) -> tuple[Difference, ...]:
 
 
 def warnings(old: RunFile, new: RunFile) -> tuple[str, ...]:
-    """Warn of what the rows recorded of a busy machine, or of another clock."""
+    """Return warnings about a busy machine or a changed clock, from what the rows recorded."""
     found, clocks = [], []
     for which, file in (("old", old), ("new", new)):
         loads = _recorded(file, "load_average")
@@ -64,7 +64,7 @@ def warnings(old: RunFile, new: RunFile) -> tuple[str, ...]:
 
 
 def num_cores(file: RunFile) -> int | None:
-    """Tell how many cores the run's machine had; its threads where the file has no cores."""
+    """Return how many cores the run's machine had, or else its threads."""
     return _processor(file).get("count") or file.machine.get("num_threads")
 
 

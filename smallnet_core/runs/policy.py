@@ -1,4 +1,4 @@
-"""What of a comparison makes CI fail: thresholds, and what ``--fail-on`` names."""
+"""Decides whether a comparison fails CI, by thresholds and ``--fail-on``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ FAIL_ON = ("regression", "change", "nothing")
 
 
 def fail_on_default() -> str:
-    """What fails where nothing is said: regressions where the variable CI is set."""
+    """Return the default of ``--fail-on``: "regression" if the variable CI is set."""
     off = ("", "0", "false", "no", "off")
     return "nothing" if os.environ.get("CI", "").lower() in off else "regression"
 
 
 def read_thresholds(path: Path | None) -> Thresholds:
-    """``[tool.smallnet.compare]`` of a pyproject.toml, where there is one.
+    """Read ``[tool.smallnet.compare]`` of ``path`` or, by default, ./pyproject.toml if it exists.
 
-    ValueError, with the file, for what is no TOML or no threshold; OSError for a file that is named
-    and cannot be read.
+    ValueError, with the file, for invalid TOML or thresholds; OSError if ``path`` cannot be read.
     """
     from pydantic import ValidationError
 
     from smallnet_core.runs.rows import Thresholds
-    from smallnet_core.runs.schema import explain
+    from smallnet_core.system.checked import explain
 
     if path is None:
         path = Path("pyproject.toml")
@@ -55,16 +54,16 @@ def read_thresholds(path: Path | None) -> Thresholds:
 
 
 def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]:
-    """Return a line for each threshold whose pattern fits no row."""
+    """Return a line for each threshold whose pattern matches no row."""
     return [
-        f"[tool.smallnet.compare.claims]: {pattern!r} fits no row"
+        f"[tool.smallnet.compare.claims]: {pattern!r} matches no row"
         for pattern in thresholds.claims
         if not fnmatch.filter((row.label for row in comparison.rows), pattern)
     ]
 
 
 def fails(comparison: Comparison, fail_on: str) -> bool:
-    """Whether what changed is what ``fail_on`` names."""
+    """Tell whether any change is of the kind that ``fail_on`` names."""
     from smallnet_core.runs.rows import Change
 
     quiet = {

@@ -1,4 +1,4 @@
-"""What the rows of a saved run say, as far as it can be compared with another run. Pure."""
+"""Reads the rows of a saved run in a form that can be compared with another run. Pure."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from smallnet_core.runs.file import Row, RunFile
 from smallnet_core.runs.machines import num_cores
 from smallnet_core.runs.significance import Variance, log_median, share_variance
 
-# What makes a timing the same one in another file; the name, for kinds that are not here.
+# What identifies a timing across files; kinds that are not listed go by name.
 IDENTITY: Mapping[str, tuple[str, ...]] = {
     "latency": ("network", "batch_size", "precision", "backend"),
     "pruning curve": ("network", "optimizer", "technique"),
 }
 
-# Of counts: what there should not be more of.
+# Units of counts that should not grow.
 BIGGER_IS_WORSE = frozenset({"parameters", "multiply-adds", "MiB", "bytes"})
-# Of a curve that does not say of how many: fewer than any data set has to test.
+# For a curve that doesn't say how many: fewer than any test set has.
 _LEAST_IMAGES = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """What one process found of a time or a rate."""
+    """A time or a rate as one process measured it."""
 
-    log: float  # of the median of its rounds
-    within: Variance  # of that, as far as the rounds tell
-    mood: float | None = None  # log of what the reference timing beside it would make of 1
-    gauge: str | None = None  # what that was a timing of: moods of two gauges say nothing together
-    crowd: float = 0.0  # log of how many processes each core of the CPU had, if more than one
+    log: float  # log of the median of its rounds
+    within: Variance  # variance of that, as far as the rounds tell
+    mood: float | None = None  # log of the reference timing beside it, a correction
+    gauge: str | None = None  # what was timed for that; moods compare within one gauge only
+    log_load: float = 0.0  # log of the processes per core, if more than one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,26 +49,26 @@ class Reading:
     label: str
     table: str
     kind: str  # "accuracy", "class", "interval", "rounds", "curve", "count", "number", "none"
-    family: str = ""  # of tests that are adjusted together, where that isn't the table
+    family: str = ""  # of tests that are adjusted together, if not the table
     value: float | None = None
     unit: str = ""
     lower_is_better: bool = False
     recipe: str | None = None
     verdict: str | None = None
     reason: str = ""
-    values: tuple[float, ...] = ()  # a seed each, or a point of a curve each; percent
+    values: tuple[float, ...] = ()  # one per seed, or per point of a curve; percent
     num_images: int | None = None
     interval: tuple[float, float] | None = None
-    sampling: float = 0.0  # of a class's number: its variance by another draw of the images
+    sampling: float = 0.0  # of a class's number: its variance between draws of the images
     process: Process | None = None
-    runs: tuple[Row, ...] = ()  # a seed each; empty where one is not in the file
+    runs: tuple[Row, ...] = ()  # one per seed; empty if one is not in the file
     fingerprints: tuple[str, ...] = ()
     weights: str | None = None  # of a curve
-    minuend: float | None = None  # of a difference: what the claim is about
+    minuend: float | None = None  # of a difference: the first network's accuracy
 
     @functools.cached_property
     def pool(self) -> tuple[str, ...]:
-        """The key of what its values can be pooled with: by the same recipe but for the seed."""
+        """Return the key of the values it can be pooled with: same recipe, any seed."""
         recipes = {json.dumps({**run["recipe"], "seed": 0}, sort_keys=True) for run in self.runs}
         if not recipes:
             return self.key
@@ -80,7 +80,7 @@ _read: WeakKeyDictionary[RunFile, tuple[Reading, ...]] = WeakKeyDictionary()
 
 
 def readings(file: RunFile) -> tuple[Reading, ...]:
-    """Read all rows of a file, each under a label of its own; once, however often it is asked."""
+    """Return all rows of a file, each with a label of its own; cached by file."""
     if file not in _read:
         _read[file] = tuple(_readings(file))
     return _read[file]
@@ -99,9 +99,9 @@ def _readings(file: RunFile) -> Iterator[Reading]:
         of_claim = row["claim"] is not None
         for reading in [_of_claim(row, runs)] if of_claim else _of_timing(row, runs, rounds):
             if reading.process and row["device"] == "cpu" and cores:
-                crowd = math.log(max(1.0, (row.get("load_average") or 0.0) / cores))
-                reading = replace(reading, process=replace(reading.process, crowd=crowd))
-            if reading.key in keys:  # the same by another recipe
+                log_load = math.log(max(1.0, (row.get("load_average") or 0.0) / cores))
+                reading = replace(reading, process=replace(reading.process, log_load=log_load))
+            if reading.key in keys:  # the same claim with another recipe
                 reading = replace(reading, key=(*reading.key, str(reading.recipe)))
             if reading.label in labels:
                 label = f"{reading.label} ({', '.join(filter(None, reading.key[-2:]))})"
@@ -158,23 +158,24 @@ def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
 
 
 def _sampling(confusion: Sequence[Sequence[int]], index: int, metric: str) -> float:
-    """Estimate the variance of a class's number that another draw of the images would make."""
+    """Estimate the variance of a class's number between draws of the images."""
     hits, support = confusion[index][index], sum(confusion[index])
     predicted = sum(row[index] for row in confusion)
     if metric != "f1":
         return share_variance(hits, max(1, support if metric == "recall" else predicted))
-    # f1 is 2 j / (1 + j) of the share j that its hits have of all that is or is taken for one.
+    # f1 is 2 j / (1 + j), with j the hits as a share of all images of or taken for the class.
     union = max(1, support + predicted - hits)
     return share_variance(hits, union) * 4 / (1 + hits / union) ** 4
 
 
 def timing_key(row: Row) -> tuple[str, ...]:
+    """Return what identifies a timing across files, the device last."""
     fields = (*IDENTITY.get(row["kind"], ("name",)), "device")
     return (row["kind"], *(str(row.get(name, "")) for name in fields))
 
 
 def timing_label(row: Row) -> str:
-    """What a timing is called; a part of it has its name after a colon."""
+    """Return the name of a timing, without the device."""
     return "/".join(filter(None, timing_key(row)[:-1]))
 
 
@@ -186,7 +187,7 @@ def _of_timing(
 
     def part(name: str, unit: str, **fields: Any) -> Reading:
         value, label = row.get(name), f"{base.label}: {name}"
-        value = float(value) if isinstance(value, int | float) else None  # not one a seed
+        value = float(value) if isinstance(value, int | float) else None  # not a list over seeds
         return replace(base, key=(*key, name), label=label, unit=unit, value=value, **fields)
 
     if kind == "latency":
@@ -243,7 +244,7 @@ def _of_timing(
 
 
 def _timed(reading: Reading, row: Row, rounds: Sequence[float] = ()) -> Reading:
-    """A time or a rate, by its rounds, else by its one value; a number where it has neither."""
+    """Add the process to a time or rate, from its rounds or its one value, if it has any."""
     if not reading.value:
         return reading
     log, within = log_median(rounds or [reading.value])
@@ -256,7 +257,7 @@ def _timed(reading: Reading, row: Row, rounds: Sequence[float] = ()) -> Reading:
 
 
 def _mood(row: Row) -> tuple[float | None, str | None]:
-    """Log of the seconds that the reference timings took beside this row, and their names."""
+    """Return the log of the reference timings beside this row, in seconds, and their names."""
     found = row.get("reference_seconds") or {}
     if not found and (rate := row.get("matmul_gflops")):
         found = {"matmul": 1 / rate}

@@ -1,8 +1,8 @@
-"""What a machine's runs have found so far, kept in one file: ``reports/reference/<machine>.json``.
+"""A machine's reference: what its runs found so far, in ``reports/reference/<machine>.json``.
 
-The file is a saved run, made of several: of each claim, recipe and device it has the newest row,
-and under ``learnt`` what all of them found of a row, the newest ``MOST`` values of it. Values are
-pooled by row, device and recipe but for the seed: with another recipe they begin anew.
+The file is a saved run, merged from several: it has the newest row of each claim, recipe and device
+and, under ``learnt``, the newest ``MOST`` values of each row over all runs. Values are pooled by
+row, device and recipe, over seeds: a changed recipe starts a new pool.
 """
 
 from __future__ import annotations
@@ -30,42 +30,43 @@ MOST = 20
 
 @dataclass(frozen=True)
 class Learnt:
-    """What several runs found of a row."""
+    """The values that several runs found for a row."""
 
     found: tuple[Found, ...]
 
     @property
     def gauge(self) -> str | None:
-        """By which reference timing all of them can be corrected; None where there is none."""
+        """Return the reference timing that all values have in common; None if there is none."""
         gauges = {one.gauge for one in self.found}
         return gauges.pop() if len(gauges) == 1 else None
 
     @property
     def mood(self) -> float:
+        """Return the mean log of the common reference timing; 0 without one."""
         return statistics.fmean(one.mood or 0.0 for one in self.found) if self.gauge else 0.0
 
     @property
     def values(self) -> tuple[float, ...]:
-        """Percent; of times logs, as multiples of the reference timing where all have it."""
+        """Return percents or, for times, logs relative to the common reference timing."""
         corrected = self.gauge is not None
         return tuple(one.value - (one.mood or 0.0) * corrected for one in self.found)
 
 
 def learn(files: Sequence[RunFile]) -> dict[tuple[str, ...], Learnt]:
-    """Learn each row's values from runs and references, by ``Reading.pool``.
+    """Collect each row's values from runs and references, by ``Reading.pool``.
 
-    Of accuracies a value for each network, once however often it was judged; of times a value for
-    each run on the newest one's machine.
+    Accuracies have one value per network, however often it was judged; times have one per run on
+    the newest run's machine.
     """
     newest = max(files, key=lambda file: file.datetime)
     found: dict[tuple[str, ...], dict[str, Found]] = defaultdict(dict)
     for file in sorted(files, key=lambda file: (not file.learnt, file.datetime)):
-        at_home = machines(newest, file) == "same"
+        same_machine = machines(newest, file) == "same"
         for key, one in _found(file):
             if one.weights is not None:
-                found[key].pop(one.weights, None)  # what is judged again is the newest
+                found[key].pop(one.weights, None)  # a network judged again counts as the newest
                 found[key][one.weights] = one
-            elif at_home:
+            elif same_machine:
                 found[key][one.run] = one
     return {key: Learnt(tuple(own.values())[-MOST:]) for key, own in found.items()}
 
@@ -89,19 +90,19 @@ def _found(file: RunFile) -> Iterator[tuple[tuple[str, ...], Found]]:
 
 
 def reference_path(host: str | None, device: str | None, folder: Path = FOLDER) -> Path:
-    """Name the file of a machine, by its host and device."""
+    """Return the path of a machine's file, by its host and device."""
     name = f"{host or 'unknown'}-{device or 'unknown'}"
     return folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', name)[:100]}.json"
 
 
 def path_of(file: RunFile, folder: Path = FOLDER) -> Path:
-    """Name the file of the machine that a run is from."""
+    """Return the path of the file of a run's machine."""
     host = file.document["machine_info"].get("node")
     return reference_path(host, file.machine.get("device"), folder)
 
 
 def update(files: Sequence[RunFile], path: Path) -> RunFile:
-    """Make a reference of runs, and of the one that is among them, and write it."""
+    """Merge runs, and a reference if there is one among them, and write the result to ``path``."""
     newest_first = sorted(files, key=lambda file: file.datetime, reverse=True)
     rows: dict[tuple[Any, ...], Row] = {}
     runs: dict[str, Row] = {}
@@ -110,7 +111,7 @@ def update(files: Sequence[RunFile], path: Path) -> RunFile:
         own = {run["fingerprint"]: run for run in file.runs}
         for row in file.rows:
             used = [*row.get("fingerprints", ()), row.get("fingerprint")]
-            # A network that was trained anew since then would not agree with the row.
+            # If the network was trained again since, it no longer agrees with the row.
             if all(runs.get(name, own.get(name)) == own.get(name) for name in used):
                 rows.setdefault(_key(row), row)
                 runs |= {name: own[name] for name in used if name in own}
@@ -142,7 +143,7 @@ def _is_empty(row: Row) -> bool:
 
 
 def _learnt_row(reading: Reading, learnt: Learnt) -> Row:
-    """With number, mean and deviation for whoever reads it; of times the deviation in percent."""
+    """Return the values with their number, mean and deviation, which for times is in percent."""
     timed = reading.process is not None
     mean = statistics.fmean(one.value for one in learnt.found)
     deviation = statistics.stdev(learnt.values) if len(learnt.found) > 1 else None
@@ -158,8 +159,8 @@ def _learnt_row(reading: Reading, learnt: Learnt) -> Row:
     }
 
 
-def shown(reference: RunFile) -> list[str]:
-    """Say in a line for each row its mean, deviation and number, and the runs they are of."""
+def reference_lines(reference: RunFile) -> list[str]:
+    """Return a line for each row: mean, deviation, number of values, and their runs."""
     lines = []
     for row in reference.learnt:
         unit = f" {row['unit']}".rstrip()

@@ -1,4 +1,4 @@
-"""What two readings of the same thing are judged by, and what comes of it: a row. Pure."""
+"""Tests two readings of the same thing against each other. Pure."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from smallnet_core.runs.readings import Process, Reading
 from smallnet_core.runs.reference import Learnt
 from smallnet_core.runs.significance import Test, Variance
 
-# Points. Published networks of this size have 0.1 to 0.8.
+# Points between seeds. Published networks of this size have 0.1 to 0.8.
 WIDE_SEED_DEVIATION = 0.8
-# Logs of the medians of one network's rounds in two runs on one machine: 76 timings in three pairs.
+# Of log medians between two runs on one machine, from 76 timings in three pairs of runs.
 ASSUMED_PROCESS_DEVIATION = 0.04
 _PROCESS_DEGREES = 70.0
-# In a table that is longer than that a row's own change moves the spread by next to nothing.
+# In a longer table a row's own change hardly moves the spread.
 _LONG_TABLE = 40
-# What a machine's mood does to all timings of a run, where no reference timing tells.
+# Of the log speed of a machine between runs, where no reference timing measures it.
 ASSUMED_MOOD_DEVIATION = 0.06
-# How far a network's time may follow another way than the reference timing does.
+# How far a network's time may depart from a change of the reference timing, as a share of it.
 TRANSFER_DEVIATION = 0.3
-# How far a crowd of processes may have slowed one timing more than another, as a share of the log
+# How far a busy machine may have slowed one timing more than another, as a share of the log
 # of their number a core. Runs of one commit at two a core differed by up to 47 %
 # (reports/2026-11-26-compare/three-busy-runs.log).
-CROWD_DEVIATION = 0.5
+LOAD_DEVIATION = 0.5
 _ASSUMED_DEGREES = 30.0
 
 
 class ComparisonError(ValueError):
-    """Two files that cannot be compared, in one line."""
+    """Two files cannot be compared; the message says why in one line."""
 
 
 class Change(enum.StrEnum):
     """What became of a row."""
 
     REGRESSION = "regression"
-    ACCEPTED = "accepted"  # a regression that is known, see accepted
+    ACCEPTED = "accepted"  # a known regression, see accepted
     IMPROVEMENT = "improvement"
     CHANGED = "changed"  # a count: neither better nor worse
     UNDECIDED = "undecided"
@@ -65,9 +65,9 @@ _Least = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Thresholds(BaseModel):
-    """The least that counts: beyond ``alpha``, an effect in points or percent.
+    """The smallest changes that count, from ``[tool.smallnet.compare]`` of a pyproject.toml.
 
-    ``[tool.smallnet.compare]`` of a pyproject.toml.
+    A change has to be significant at ``alpha`` and larger than its threshold.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -78,7 +78,7 @@ class Thresholds(BaseModel):
     claims: dict[str, _Least] = {}  # by pattern, in the row's own unit
 
     def of(self, reading: Reading) -> float:
-        """Give what the effect has to be above; the first pattern that fits decides."""
+        """Return the threshold of a row's effect; the first matching pattern decides."""
         for pattern, least in self.claims.items():
             if fnmatch.fnmatchcase(reading.label, pattern):
                 return least
@@ -98,20 +98,22 @@ class RowComparison:
     change: Change
     kind: str
     unit: str
-    family: str = ""  # the table, where it has no name
+    family: str = ""  # empty: the table
     old: float | None = None
     new: float | None = None
     effect: float | None = None  # new - old, in points for %; percent for rounds
     interval: tuple[float, float] | None = None  # 95 %, of the effect
     threshold: float | None = None
     test: Test | None = None
-    narrow_p: float | None = None  # without what is unknown: undecided where it alone is below
+    # p without the variance of what is unknown; if only this is below alpha, it is undecided.
+    narrow_p: float | None = None
     p_adjusted: float | None = None  # Holm, over the table
     note: str = ""
     lower_is_better: bool = False
 
 
 def joined(*notes: str) -> str:
+    """Join the notes that are not empty."""
     return "; ".join(filter(None, notes))
 
 
@@ -123,7 +125,7 @@ def tested(
     process: Callable[[], Variance],
     found: str,
 ) -> RowComparison:
-    """The row with the test that its kind has, or decided where there is none."""
+    """Return the row with the test of its kind, or already decided if it has none."""
     kinds = {old.kind, new.kind}
     if kinds == {"accuracy"}:
         return _accuracy(row, old, new, learnt)
@@ -163,7 +165,8 @@ def _accuracy(
         )
     before = learnt.values if learnt else old.values
     images = new.num_images or old.num_images or 10_000
-    # Seeds that share half of their errors differ by so much at least; three can agree by chance.
+    # Three seeds can agree by chance: assume at least the variance of seeds that share half their
+    # errors.
     hits = min(images, max(0, round(statistics.fmean(before) / 100 * images)))
     least = 1e4 * significance.share_variance(hits, images) / 4
     if max(len(before), len(new.values)) >= 3:
@@ -187,7 +190,7 @@ def _by_seeds(
     assumed: Variance | None = None,
     method: str = "t, the seeds' own deviation",
 ) -> RowComparison:
-    """By the variance of the seeds on both sides, or what it is assumed to be."""
+    """Test by the variance of the seeds on both sides, measured or ``assumed``."""
     measured = significance.pooled([significance.variance_of(side) for side in (before, after)])
     variance, degrees = assumed or measured
     effect = statistics.fmean(after) - statistics.fmean(before)
@@ -197,10 +200,10 @@ def _by_seeds(
 
 
 def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
-    """By the confusion matrices; how a class varies between seeds, another draw stands for.
+    """Test by the confusion matrices: the variance between draws of images stands for the seeds'.
 
-    Of the same weights the images are the same too: they differ by as much less than two draws as
-    all images' answers do.
+    Two runs of the same weights vary less than two draws, by the share of images whose answer
+    changed.
     """
     pairs = _same_seeds(old, new)
     sampling = (old.sampling + new.sampling) / 2
@@ -218,7 +221,7 @@ def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
 
 
 def _same_seeds(old: Reading, new: Reading) -> list[tuple[Row, Row]]:
-    """The runs of both sides by seed, where both have the same ones."""
+    """Pair the runs of both sides by seed; empty if their seeds differ."""
     before, after = ({run["recipe"].get("seed", 0): run for run in r.runs} for r in (old, new))
     if not before or before.keys() != after.keys():
         return []
@@ -235,7 +238,7 @@ def _bits(run: Row) -> npt.NDArray[np.bool_]:
 
 
 def _discordant(a: Row, b: Row) -> tuple[int, int]:
-    """How many images only the first has right, and only the second."""
+    """Count the images that only the first classifies correctly, and only the second."""
     before, after = _bits(a), _bits(b)
     if len(before) != len(after):
         raise ComparisonError(f"{a['name']} was judged on {len(before)} and {len(after)} images")
@@ -243,7 +246,7 @@ def _discordant(a: Row, b: Row) -> tuple[int, int]:
 
 
 def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
-    """By the point that differs most; other weights may lose their accuracy a point sooner."""
+    """Test by the point that differs most; with other weights a curve may be a point ahead."""
     if old.values == new.values:
         return replace(row, change=Change.UNCHANGED)
     if len(old.values) != len(new.values):
@@ -276,7 +279,7 @@ def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
 
 
 def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
-    """By intervals that need not be symmetric: the halves that face each other."""
+    """Test by the halves of both intervals that face each other: they may be asymmetric."""
     assert old.interval and new.interval and old.value is not None and new.value is not None
     effect, note = new.value - old.value, row.note
     if old.minuend is not None and new.minuend is not None:
@@ -298,9 +301,9 @@ def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
 
 
 def _difference(old: Process, new: Process) -> tuple[float, float | None]:
-    """New - old of the logs of a time, without what the machine's mood did to it; and that.
+    """Return the change of a log time, corrected by the reference timing, and that one's change.
 
-    None where no reference timing tells.
+    The latter is None, and the former not corrected, without a common reference timing.
     """
     if old.mood is None or new.mood is None or old.gauge != new.gauge:
         return new.log - old.log, None
@@ -312,9 +315,9 @@ def process_variance(
     learnt: Mapping[tuple[str, ...], Learnt],
     of: Reading,
 ) -> Variance:
-    """Estimate the variance between processes of a time's log: assumed, learnt, or as it is seen.
+    """Estimate the variance of a log time between processes: assumed, or from earlier runs.
 
-    Where the other rows of its table differ by more among each other than that, they count.
+    If the other rows of a long enough table vary more than that, their spread is used.
     """
     both = [(a, b) for a, b in pairs if a and b and b.table == of.table and a.process and b.process]
     if len(both) <= _LONG_TABLE:
@@ -339,7 +342,7 @@ def _time(
         num_old = len(learnt.values)
         shift = None if learnt.gauge is None else (b.mood or 0.0) - learnt.mood
         difference = b.log - (b.mood or 0.0) - statistics.fmean(learnt.values)
-    # What processes differ by has been seen in their medians: only rounds that tell less count.
+    # The variance between medians already includes that within: count the larger one.
     variance, degrees = max(process, a.within)
     parts = [(variance / num_old, degrees), max(process, b.within)]
     narrow, _ = significance.t_test(difference, parts, "")
@@ -351,9 +354,9 @@ def _time(
     else:
         parts.append((ASSUMED_MOOD_DEVIATION**2 * (1 + 1 / num_old), _ASSUMED_DEGREES))
         method, note = "t between processes", "no reference timing"
-    if crowd := math.hypot(a.crowd, b.crowd):
-        parts.append(((CROWD_DEVIATION * crowd) ** 2, _ASSUMED_DEGREES))
-        note = joined(note, "the machine was busy") if crowd > math.log(BUSY) else note
+    if log_load := math.hypot(a.log_load, b.log_load):
+        parts.append(((LOAD_DEVIATION * log_load) ** 2, _ASSUMED_DEGREES))
+        note = joined(note, "the machine was busy") if log_load > math.log(BUSY) else note
     test, (low, high) = significance.t_test(difference, parts, method)
     effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, low, high))
     return replace(

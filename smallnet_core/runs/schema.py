@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import math
-import re
-import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -277,10 +275,8 @@ def _count_bits(packed: str, num_images: int) -> int:
     except ValueError as error:
         raise ValueError("bits that are no base64") from error
     padding = 8 * len(raw) - num_images
-    if not 0 <= padding < 8:
-        raise ValueError(f"{len(raw)} bytes of bits for {num_images} images")
-    if int.from_bytes(raw) & ((1 << padding) - 1):
-        raise ValueError(f"bits beyond its {num_images} images")
+    if not 0 <= padding < 8 or int.from_bytes(raw) & ((1 << padding) - 1):
+        raise ValueError(f"bits of more or fewer than its {num_images} images")
     return int.from_bytes(raw).bit_count()
 
 
@@ -297,8 +293,6 @@ class Found(_Model):
 
 
 class LearntRow(_Model):
-    """What a reference has of a row."""
-
     key: list[str]
     label: str
     unit: str
@@ -346,11 +340,8 @@ class Ours(_Model):
         for row in self.rows:
             for fingerprint, value in _judged(row).items():
                 run = runs.get(fingerprint or "")
-                if (
-                    run
-                    and type(value) in (int, float)
-                    and abs(value - run.accuracy_percent) > _SLACK
-                ):
+                is_number = isinstance(value, int | float)
+                if run and is_number and abs(value - run.accuracy_percent) > _SLACK:
                     raise ValueError(
                         f"{row.claim or 'a pruned network'} has {value} % where its run "
                         f"{run.name} has {run.accuracy_percent}"
@@ -366,8 +357,6 @@ class Environment(_Model):
 
 
 class Processor(_Model):
-    """What py-cpuinfo says; nothing where it is missing."""
-
     brand_raw: str | None = None
     count: NonNegativeInt | None = None
     flags: list[str] = []
@@ -375,8 +364,6 @@ class Processor(_Model):
 
 
 class MachineInfo(_Model):
-    """What pytest-benchmark says of the machine, and what we do."""
-
     cpu: Processor | None = None
     smallnet: Environment = Field(default_factory=Environment)
 
@@ -391,16 +378,12 @@ class ExtraInfo(_Model):
 
 
 class Stats(_Model):
-    """The seconds of a benchmark's rounds; none where they were not saved."""
-
     data: list[NonNegative]
 
     _of_autosave = _default("data", [])
 
 
 class Benchmark(_Model):
-    """What pytest-benchmark says of a test that was timed."""
-
     name: str
     extra_info: ExtraInfo
     stats: Stats
@@ -414,25 +397,3 @@ class Document(_Model):
     datetime: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d")]
     benchmarks: Annotated[list[Benchmark], FailFast()]
     smallnet: Ours
-
-
-def explain(error: pydantic.ValidationError, document: Mapping[str, Any]) -> str:
-    """Return the first thing that is wrong, with its place in the document and what is there."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    # Without what tells the halves of a union apart.
-    place = [part for part in first["loc"] if not re.search(r"[<\[-]", str(part))]
-    where = ".".join(map(str, place)) or "the file"
-    node: Any = document
-    for part in place:  # the claim of a row says more than its number
-        try:
-            node = node[part]
-        except (LookupError, TypeError):
-            break
-        if isinstance(node, dict) and isinstance(node.get("claim"), str):
-            where += f" ({node['claim']})"
-    text = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    if first["type"] == "missing":
-        return f"{where}: is missing"
-    found = first["input"]
-    shown = "" if isinstance(found, dict | pydantic.BaseModel) else f", found {reprlib.repr(found)}"
-    return f"{where}: {text}{shown}"

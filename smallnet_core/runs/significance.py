@@ -1,7 +1,7 @@
-"""Whether two measurements of the same thing differ, and by how much. Pure.
+"""Tests whether two measurements of the same thing differ, and by how much. Pure.
 
-A test gives a two-sided p value and the smallest one that so many observations could have given at
-all, so that "not significant" can be told from "could not have been".
+A test gives a two-sided p value and the smallest one possible with so many observations, which
+tells "not significant" from "could not have been significant".
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 
 _Z_95 = statistics.NormalDist().inv_cdf(0.975)
 
-# Of rounds that are too few to tell their own.
+# Of log rounds, if there are too few to estimate it.
 ASSUMED_ROUND_DEVIATION = 0.1
 _NUM_BLOCKS = 5
 
-# The variance of an estimate, and its degrees of freedom.
+# A variance and its degrees of freedom.
 Variance = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Test:
-    """A p value, how it was found, and the least that it could have been."""
+    """A p value, the test it is from, and the smallest that it could have been."""
 
-    __test__ = False  # none of pytest's
+    __test__ = False  # keeps pytest from collecting it
 
     p: float
     method: str
@@ -37,8 +37,8 @@ class Test:
 
 
 def mcnemar(lost: int, gained: int) -> Test:
-    """McNemar's exact test (1947; exact: binomial) of the images that only one side has right."""
-    from scipy.special import bdtr  # 0.2 s, and only a comparison needs it
+    """Test the images that only one side has right by McNemar (1947), exactly (binomial)."""
+    from scipy.special import bdtr  # imported here because it takes 0.2 s
 
     discordant = lost + gained
     p = min(1.0, 2 * float(bdtr(min(lost, gained), discordant, 0.5)))
@@ -46,7 +46,7 @@ def mcnemar(lost: int, gained: int) -> Test:
 
 
 def paired_interval(lost: int, gained: int, num_images: int) -> tuple[float, float]:
-    """95 % interval of the new share of right images minus the old one, -1 to 1.
+    """Return the 95 % interval of the new share of right images minus the old, -1 to 1.
 
     Adjusted Wald (Bonett and Price, 2012): covers well from few discordant images on.
     """
@@ -59,9 +59,9 @@ def paired_interval(lost: int, gained: int, num_images: int) -> tuple[float, flo
 def t_test(
     difference: float, variances: Sequence[Variance], method: str
 ) -> tuple[Test, tuple[float, float]]:
-    """Test a difference by Student's t, with the 95 % interval that says the same.
+    """Test a difference by Student's t; also return the matching 95 % interval.
 
-    ``variances`` are those of independent parts of it; Welch-Satterthwaite's degrees of freedom.
+    ``variances`` are of its independent parts; degrees of freedom by Welch-Satterthwaite.
     """
     from scipy.special import stdtr, stdtrit
 
@@ -76,27 +76,27 @@ def t_test(
 
 
 def pooled(parts: Sequence[Variance]) -> Variance:
-    """Estimate one variance from several estimates of it, each by its degrees of freedom."""
+    """Pool several estimates of one variance, weighted by their degrees of freedom."""
     degrees = sum(d for _, d in parts)
     return (sum(v * d for v, d in parts) / degrees if degrees else 0.0), degrees
 
 
 def variance_of(values: Sequence[float]) -> Variance:
-    """Estimate the variance that values were drawn with; no degrees of freedom for one alone."""
+    """Estimate the variance of values; 0 degrees of freedom for a single one."""
     return (float(np.var(values, ddof=1)) if len(values) > 1 else 0.0), len(values) - 1
 
 
 def share_variance(hits: int, num_images: int) -> float:
-    """Estimate the variance of a share of images, 0 to 1, from which none is exempt."""
+    """Estimate the variance of a share of images, 0 to 1; it is never 0."""
     share = (hits + 0.5) / (num_images + 1)
     return share * (1 - share) / num_images
 
 
 def log_median(rounds: Sequence[float]) -> tuple[float, Variance]:
-    """Take the log of the rounds' median, above 0, with its variance.
+    """Return the log of the median of rounds above 0, with its variance.
 
-    From the medians of consecutive blocks, for rounds beside each other are alike; fewer than two
-    rounds a block are taken to have ``ASSUMED_ROUND_DEVIATION``.
+    The variance is that of the medians of consecutive blocks, because neighbouring rounds are
+    correlated. Too few rounds for that are assumed to have ``ASSUMED_ROUND_DEVIATION``.
     """
     median = statistics.median(rounds)
     if len(rounds) < 2 * _NUM_BLOCKS:
@@ -109,9 +109,9 @@ def log_median(rounds: Sequence[float]) -> tuple[float, Variance]:
 
 @functools.lru_cache(64)
 def spread(values: tuple[float, ...]) -> float:
-    """Estimate a variance by Qn (Rousseeuw and Croux, 1993), which half of the values cannot move.
+    """Estimate a variance by Qn (Rousseeuw and Croux, 1993), robust to half of the values.
 
-    Of ten values or more: for fewer Qn needs factors of its own.
+    Needs ten values or more: for fewer, Qn has other correction factors.
     """
     n = len(values)
     distances = sorted(abs(a - b) for a, b in itertools.combinations(values, 2))
@@ -120,7 +120,7 @@ def spread(values: tuple[float, ...]) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Adjust the p values of a family of tests (Holm, 1979), in its order."""
+    """Adjust the p values of a family of tests (Holm, 1979); return them in the given order."""
     order = np.argsort(ps, kind="stable")
     adjusted = np.empty(len(ps))
     factors = np.arange(len(ps), 0, -1)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import pydantic
 
 T = TypeVar("T")
 
@@ -17,6 +23,28 @@ def parse(kind: type[T], text: bytes) -> T:
     try:
         return pydantic.TypeAdapter(kind).validate_json(text, strict=True)
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        raise ValueError(explain(error, {})) from error
+
+
+def explain(error: pydantic.ValidationError, document: Mapping[str, Any]) -> str:
+    """Return the first thing that is wrong, with its place in the document and what is there."""
+    from pydantic import BaseModel
+
+    first = error.errors(include_url=False, include_context=False)[0]
+    # Without what tells the halves of a union apart.
+    place = [part for part in first["loc"] if not re.search(r"[<\[-]", str(part))]
+    where = ".".join(map(str, place)) or "the file"
+    node: Any = document
+    for part in place:  # the claim of a row says more than its number
+        try:
+            node = node[part]
+        except (LookupError, TypeError):
+            break
+        if isinstance(node, dict) and isinstance(node.get("claim"), str):
+            where += f" ({node['claim']})"
+    text = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if first["type"] == "missing":
+        return f"{where}: is missing"
+    found = first["input"]
+    shown = "" if isinstance(found, dict | BaseModel) else f", found {reprlib.repr(found)}"
+    return f"{where}: {text}{shown}"

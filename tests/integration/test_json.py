@@ -142,7 +142,7 @@ def test_a_run_that_measures_nothing_ends_with_its_report_and_says_that_there_is
     assert result.ret == 0
     result.assert_outcomes(skipped=6)
     result.stdout.fnmatch_lines(
-        ["Table 2: 6 not measured", f"{path}: not written, for nothing was timed"]
+        ["Table 2: 6 not measured", f"{path}: not written, because nothing was timed"]
     )
     assert not path.exists()
 
