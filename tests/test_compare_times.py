@@ -166,3 +166,24 @@ def test_what_a_busy_machine_explains_is_undecided(
         assert only(comparison).change is change
         text = "\n".join(compare_report.terminal_lines(comparison, verbose=True))
         assert ("machine was busy: load average 4.8 on 2 cores" in text) is (load > 2.5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "change"),
+    [("float32", Change.REGRESSION), ("bfloat16", Change.NOT_JUDGED)],
+)
+def test_training_in_another_precision_is_not_judged(precision, change):
+    """On a CPU each run finds out which one is faster there."""
+
+    def slower(document):
+        for row in document["smallnet"]["rows"]:
+            if rounds := row.get("rounds_images_per_second"):
+                row["precision"] = precision
+                for loop, found in rounds.items():
+                    rounds[loop] = [one / 3 for one in found]
+
+    rows = compare(file(), changed(file(), slower), across_machines=True).rows
+    found = [row for row in rows if row.table == "training_speed" and row.kind == "rounds"]
+    assert len(found) == 3 and {row.change for row in found} == {change}
+    named = "computed in float32 and bfloat16"
+    assert all((named in row.note) is (change is Change.NOT_JUDGED) for row in found)

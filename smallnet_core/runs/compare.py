@@ -227,6 +227,9 @@ def _compared(
         note = "diverged" if diverged else "has a number on one side only"
         change = Change.REGRESSION if diverged else Change.NOT_JUDGED
         return replace(row, change=change, note=joined(row.note, note))
+    if old.precision != new.precision:
+        note = f"computed in {old.precision} and {new.precision}"
+        return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))
     if old.recipe != new.recipe:
         note = f"recipes differ: {old.recipe} and {new.recipe}"
         return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))

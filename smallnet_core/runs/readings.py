@@ -54,6 +54,7 @@ class Reading:
     unit: str = ""
     lower_is_better: bool = False
     recipe: str | None = None
+    precision: str | None = None  # of a speed of training, which each run chooses
     verdict: str | None = None
     reason: str = ""
     values: tuple[float, ...] = ()  # one per seed, or per point of a curve; percent
@@ -199,7 +200,8 @@ def _of_timing(
         if not speeds:
             return [part("ratio", "")]
         value = statistics.median(speeds)
-        return [_timed(replace(base, unit="images/s", value=value), row, speeds)]
+        reading = replace(base, unit="images/s", value=value, precision=row.get("precision"))
+        return [_timed(reading, row, speeds)]
     if kind == "pruned network":
         accuracy = part("accuracy_percent", "%")
         run = runs.get(str(row.get("fingerprint")))

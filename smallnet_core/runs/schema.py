@@ -176,6 +176,7 @@ class TimingRow(_Model):
     images_per_second: NonNegative | None = None
     # Of a speed of training.
     ratio: Number | None = None
+    precision: str | None = None
     rounds_images_per_second: dict[str, list[NonNegative]] | None = None  # a list a loop
     # Of a pruning curve.
     origin: Origin | None = None
