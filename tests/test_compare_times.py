@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smallnet_core.report import compare as compare_report
 from smallnet_core.runs.compare import compare
-from smallnet_core.runs.file import RunFile
+from smallnet_core.runs.file import RunFile, read_run_file
 from smallnet_core.runs.reference import learn
 from smallnet_core.runs.rows import Change
 from smallnet_core.studies.compare_power import document
@@ -187,3 +189,11 @@ def test_training_in_another_precision_is_not_judged(precision, change):
     assert len(found) == 3 and {row.change for row in found} == {change}
     named = "computed in float32 and bfloat16"
     assert all((named in row.note) is (change is Change.NOT_JUDGED) for row in found)
+
+
+def test_real_runs_of_one_commit_show_no_regression_in_any_order():
+    folder = Path(__file__).parents[1] / "reports" / "2026-11-26-compare"
+    runs = [read_run_file(folder / f"speed-{k}.json") for k in (1, 2, 3)]
+    for old, new in itertools.permutations(runs, 2):
+        found = compare(old, new)
+        assert found.machines == "same" and not found.of(Change.REGRESSION, Change.IMPROVEMENT)
