@@ -38,6 +38,9 @@ TRANSFER_DEVIATION = 0.3
 # of their number a core. Runs of one commit at two a core differed by up to 47 %
 # (reports/2026-11-26-compare/three-busy-runs.log).
 LOAD_DEVIATION = 0.5
+# Passes of under 4 ms differ by more: which core a thread wakes up on decides. Five runs of four
+# networks on two cores had deviations of 0.08 to 0.17 (reports/2026-11-26-compare/deviations.log).
+SHORT_MS, SHORT_DEVIATION = 4.0, 0.12
 _ASSUMED_DEGREES = 30.0
 
 
@@ -357,6 +360,10 @@ def _time(
     if log_load := math.hypot(a.log_load, b.log_load):
         parts.append(((LOAD_DEVIATION * log_load) ** 2, _ASSUMED_DEGREES))
         note = joined(note, "the machine was busy") if log_load > math.log(BUSY) else note
+    # A reference of several runs has learnt how much such a row differs by.
+    if num_old == 1 and row.unit == "ms" and min(a.log, b.log) < math.log(SHORT_MS):
+        parts.append((2 * SHORT_DEVIATION**2, _ASSUMED_DEGREES))
+        note = joined(note, f"under {SHORT_MS:g} ms")
     test, (low, high) = significance.t_test(difference, parts, method)
     effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, low, high))
     return replace(
