@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,24 @@ def test_training_in_another_precision_is_not_judged(precision, change):
     assert len(found) == 3 and {row.change for row in found} == {change}
     named = "computed in float32 and bfloat16"
     assert all((named in row.note) is (change is Change.NOT_JUDGED) for row in found)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "factor", "change"),
+    [
+        (0.002, 1.4, Change.UNDECIDED),  # as real runs of equal code have differed
+        (0.02, 1.4, Change.REGRESSION),
+        (0.002, 2.5, Change.REGRESSION),
+    ],
+)
+def test_a_time_of_a_few_ms_needs_more_than_two_runs(seconds, factor, change):
+    scale = seconds / math.exp(-5)
+    old, new = timed(scale), timed(scale * factor, run=1)
+    row = only(compare(old, new))
+    assert row.change is change and ("under 4 ms" in row.note) is (seconds < 0.004)
+    # A reference of several runs has learnt how much the row differs by.
+    window = [timed(scale, run=k) for k in range(7)]
+    assert only(compare(window[-1], new, learnt=learn(window))).change is Change.REGRESSION
 
 
 def test_real_runs_of_one_commit_show_no_regression_in_any_order():

@@ -4,50 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import smallnet_core
-from smallnet_core.figures.one_shot import one_shot_figures
-from smallnet_core.figures.records import Run, read_run
-from smallnet_core.figures.sizes import size_figure
+from smallnet_core.figures.gallery import draw, read
 from smallnet_core.figures.style import MatplotlibMissingError
-from smallnet_core.figures.training import paper_figures
-from smallnet_core.pruning.curve import Curve
 from smallnet_core.recipes import RECIPE_KINDS
-from smallnet_core.system.checked import parse
 from smallnet_core.system.files import replace_file
 
 _ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"  # not cache.ZOO_DIR: that would load torch
-
-
-def read(folders: Iterable[Path]) -> tuple[list[Run], list[Curve]]:
-    """Read the records and pruning curves in the folders and their subfolders "curves".
-
-    Other JSON files are reported on standard error. OSError for an unreadable folder.
-    """
-    runs: list[Run] = []
-    curves: list[Curve] = []
-    for folder in folders:
-        paths = sorted(folder.iterdir())
-        if (nested := folder / "curves").is_dir():
-            paths += sorted(nested.iterdir())
-        for path in (path for path in paths if path.suffix == ".json"):
-            try:
-                text = path.read_bytes()
-                if b'"technique"' in text:
-                    curves.append(parse(Curve, text))
-                else:
-                    runs.append(read_run(text))
-                    if runs[-1].recipe.holdout:
-                        _warn(f"{path}: left out, judged on held-out training images")
-            except (OSError, ValueError) as error:
-                _warn(f"{path}: skipped, {error}")
-    return runs, curves
-
-
-def _warn(line: str) -> None:
-    sys.stderr.write(f"warning: {' '.join(line.split())}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,12 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options.out_dir.mkdir(parents=True, exist_ok=True)
         runs, curves = read(options.folders)
-        figures = paper_figures(runs, kind=options.recipe)
-        if sizes := size_figure(runs):
-            figures["figure-accuracy-parameters"] = sizes
-        # The paper's own values are always there: don't draw them alone.
-        if figures or curves:
-            figures |= one_shot_figures(curves)
+        figures = draw(runs, curves, kind=options.recipe)
         for name, figure in sorted(figures.items()):
             path = options.out_dir / f"{name}.svg"
             replace_file(path, figure.encode())

@@ -111,18 +111,15 @@ def draw(file: RunFile) -> tuple[dict[str, str], str]:
 
     Return SVG texts by name, and the reason where there are none, else "".
     """
-    from smallnet_core.figures.__main__ import read
-    from smallnet_core.figures.one_shot import one_shot_figures
+    from smallnet_core.figures import gallery
     from smallnet_core.figures.records import read_run
-    from smallnet_core.figures.sizes import size_figure
     from smallnet_core.figures.style import MatplotlibMissingError
-    from smallnet_core.figures.training import paper_figures
     from smallnet_core.lab.cache import ZOO_DIR
     from smallnet_core.lab.failures import figure
     from smallnet_core.lab.traces import TRACES, find_trace
     from smallnet_core.lab.variants import NETWORKS, VARIANTS
 
-    runs, curves = read([ZOO_DIR])
+    runs, curves = gallery.read([ZOO_DIR])
     nonzeros = {row.get("fingerprint"): row.get("num_nonzeros") for row in file.rows}
     for run in file.runs:
         size = nonzeros.get(run["fingerprint"])
@@ -136,9 +133,7 @@ def draw(file: RunFile) -> tuple[dict[str, str], str]:
         with contextlib.suppress(ValueError):  # a recipe of another version's
             runs.append(read_run(json.dumps(record).encode()))
     try:
-        figures = paper_figures(runs) | one_shot_figures(curves)
-        if sizes := size_figure(runs):
-            figures["figure-accuracy-parameters"] = sizes
+        figures = gallery.draw(runs, curves)
     except MatplotlibMissingError as error:
         return {}, str(error)
     for network in NETWORKS:

@@ -16,13 +16,14 @@ import torch
 import torch._dynamo
 
 from smallnet_core import plugin
-from smallnet_core.data.datasets import CLASS_NAMES, Dataset
+from smallnet_core.data.datasets import Dataset
 from smallnet_core.lab import cache, workbench
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe
 from smallnet_core.training.checkpoints import Epoch
 from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import network_of
+from tests.trainable import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,16 +156,9 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleName
     def load_dataset(name: str, **options: Any) -> Dataset:
         images = torch.zeros(100, 3, 32, 32, dtype=torch.uint8)
         labels = torch.tensor([0] * 97 + [1] * 3)
-        return Dataset(
-            name=name,
-            train_images=images,
-            train_labels=labels,
-            test_images=images,
-            test_labels=labels,
-            class_names=CLASS_NAMES[name],
-            digests={"train": "a", "test": "b"},
-            source="made up",
-        )
+        sides = ("train", "test")
+        blank = {f"{side}_images": images for side in sides}
+        return tiny(name, 100, **blank, **{f"{side}_labels": labels for side in sides})
 
     monkeypatch.setattr(workbench, "train", train)
     monkeypatch.setattr(workbench, "load_dataset", load_dataset)
