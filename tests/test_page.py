@@ -27,6 +27,7 @@ from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import RunFile, check_document, read_run_file
 from smallnet_core.runs.history import history
 from smallnet_core.runs.reference import update
+from tests.saved import one
 
 FILES = Path(__file__).parent / "files"
 WHOLE = Path(__file__).parents[1] / "reports" / "2026-11-26-cpu" / "bench.json"
@@ -313,6 +314,23 @@ def test_a_trend_marks_steps_and_names_what_is_unstable(tmp_path, capsys):
     assert "unstable: deviation" in (tmp_path / "out" / "trend.html").read_text(encoding="utf-8")
 
 
+def test_what_is_worse_stands_first():
+    old, new = one((92.0, 92.05, 92.1), 0), one((85.0, 85.05, 85.1), 1)
+    for before, after, sentence in (
+        (old, new, "Worse than the run of 2026-01-01 00:00, "),
+        (new, old, "No regression since the run of 2026-01-01 00:00, "),
+    ):
+        found = compare(before, after)
+        text = Page(html_page(after, comparison=found, no_figures="x")).text
+        assert text.index(sentence) < text.index("claims of the paper")
+        written = summary(after, comparison=found)
+        assert f"**{sentence}" in written.partition("\n| ")[0]
+    assert (
+        "simulated/net0, 92.05 % -> 85.05 %."
+        in Page(html_page(new, comparison=compare(old, new), no_figures="x")).text
+    )
+
+
 def test_a_trend_shades_what_a_reference_expects(whole, tmp_path):
     files = []
     for k in (1, 2, 3):  # on one machine, with other times
@@ -323,6 +341,8 @@ def test_a_trend_shades_what_a_reference_expects(whole, tmp_path):
     reference = update(files, tmp_path / "reference.json")
     page = trend_page(history(files), reference)
     assert page.count('class="band"') > 10
+    bands = re.findall(r'class="band" y="([^"]*)" width="320" height="([^"]*)"', page)
+    assert sum(float(height) > 0 for _, height in bands) > 10  # times
     assert 'class="band"' not in trend_page(history(files))
 
 

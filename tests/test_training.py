@@ -168,6 +168,22 @@ def test_a_training_in_bfloat16_is_one_where_it_pays_and_leaves_float32_weights(
     assert rounded.curve[0].train_loss == pytest.approx(exact.curve[0].train_loss, rel=0.05)
 
 
+def test_what_is_gained_is_timed_with_batches_that_tell(monkeypatch):
+    """With 8 images VGG16_S gained or not from run to run."""
+    sizes = []
+
+    class Recorder(nn.Linear):
+        def forward(self, x):
+            sizes.append(len(x))
+            return super().forward(x.flatten(1))
+
+    for features, batch in ((1, 32), (1000, 8)):  # 3,073 parameters, and 3 million
+        monkeypatch.setattr(start, "build_model", lambda name, n=features: Recorder(3072, n))
+        start.bfloat16_gain.__wrapped__("a network")
+        assert set(sizes) == {batch}
+        sizes.clear()
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_training_that_diverges_says_at_which_step():
     watcher = Watcher()
