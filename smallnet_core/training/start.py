@@ -29,8 +29,8 @@ IMPORTANCE_IMAGES = 2000  # for the gradients of Taylor importance
 
 # bfloat16 rounds to 8 bits, so it must be at least this much faster to be worth it.
 BFLOAT16_MIN_GAIN = 1.15
-# Images of a timed step. With 8 VGG16_S gained 1.0 to 1.3, and its dtype differed from run to run;
-# with 32 1.2 to 1.3. Large networks gain far more or nothing, and would take long.
+# Images of a timed step. With 8 the small networks' gains lie about the least one, so that the
+# choice differed from run to run. Large networks gain far more or nothing, and would take long.
 _PROBE_BATCH, _LARGE_PROBE_BATCH = 32, 8
 _LARGE = 2_000_000  # parameters
 
