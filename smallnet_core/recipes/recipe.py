@@ -13,6 +13,9 @@ from typing import Any
 # the pinned losses of tests/test_numerics.py show when that happened.
 TRAINING_VERSION = 1
 
+IMAGE_SIDE = 32  # pixels, of every dataset
+EVALUATED_EPOCHS = 5  # one in so many is evaluated, where the last epoch is selected anyway
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
@@ -183,6 +186,22 @@ class Recipe:
     def end_epoch(self) -> int:
         """Return the last epoch of the training, from 1."""
         return self.epochs if self.stop_epoch is None else self.stop_epoch
+
+    def image_side(self, epoch: int) -> int:
+        """Return the side of the images in ``epoch`` (from 0), in pixels."""
+        side = IMAGE_SIDE
+        for share, pixels in self.resolutions:
+            if epoch >= share * self.epochs:
+                side = pixels
+        return side
+
+    def is_evaluated(self, epoch: int) -> bool:
+        """Tell whether the network is evaluated after ``epoch`` (from 0) even if it succeeds."""
+        return (
+            self.selection == "best_test_epoch"
+            or (epoch + 1) % EVALUATED_EPOCHS == 0
+            or epoch + 1 == self.end_epoch
+        )
 
     def ancestors(self) -> tuple[Recipe, ...]:
         """List the recipes whose trained weights this training needs, each after its own."""

@@ -8,9 +8,8 @@ import time
 import torch
 
 from smallnet_core.pruning.channels import prune_channels
-from smallnet_core.recipes import Optimizer, Recipe, Schedule
+from smallnet_core.recipes import IMAGE_SIDE, Optimizer, Recipe, Schedule
 from smallnet_core.system.machine import ieee_float32, keep_freed_memory, seeded, synchronize
-from smallnet_core.training.loop import IMAGE_SIDE, is_evaluated, side_of_epoch
 from smallnet_core.training.start import Start, dtype_of, network_of, set_up
 
 
@@ -32,10 +31,8 @@ def estimate_seconds(
     # An evaluation is a forward pass over the test set; a training step costs about three of
     # them, in proportion to the pixels of its images.
     epochs = range(recipe.first_epoch, recipe.end_epoch)
-    train_epochs = (
-        sum(side_of_epoch(recipe, epoch, IMAGE_SIDE) ** 2 for epoch in epochs) / IMAGE_SIDE**2
-    )
-    evaluations = sum(is_evaluated(recipe, epoch) for epoch in epochs)
+    train_epochs = sum(recipe.image_side(epoch) ** 2 for epoch in epochs) / IMAGE_SIDE**2
+    evaluations = sum(recipe.is_evaluated(epoch) for epoch in epochs)
     batch_size = recipe.batch_size if device.type == "cuda" or not rough else _ROUGH_BATCH
     steps = (train_epochs * num_train + evaluations * num_test / 3) / batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, so recipes of
