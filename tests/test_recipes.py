@@ -99,9 +99,27 @@ def test_rows_without_a_recipe_and_unknown_names_are_refused():
         find_recipe("tuned", "cifar10", "resnet18_s", "lion")
     with pytest.raises(ValueError, match="unknown schedule 'step'; known: multistep, linear"):
         Schedule(name="step")
-    for field in ("precision", "selection"):
-        with pytest.raises(ValueError, match=f"unknown {field} 'x'"):
+    for field in ("precision", "selection", "test_time_flips"):
+        with pytest.raises(ValueError, match=f"unknown {field} 'x'; known: "):
             replace(TUNED, **{field: "x"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lr": -0.1},
+        {"weight_decay": math.nan},
+        {"betas": (1.0, 0.9)},
+        {"betas": (0.9, -0.1)},
+        {"name": "adabound", "lr": 0.0},
+        {"name": "adabound", "gamma": 0.0},
+    ],
+    ids=str,
+)
+def test_an_optimizers_setting_out_of_range_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"(is|are) .*: expected"):
+        replace(TUNED.optimizer, **wrong)
+    assert replace(TUNED.optimizer, lr=0.0).lr == 0.0
 
 
 # Values that are no default, where another of the same type will not do.
@@ -116,6 +134,8 @@ OTHER: dict[str, Any] = {
     "precision": "float32",
     "selection": "best_test_epoch",
     "resolutions": ((0.0, 20), (0.5, 28)),
+    "betas": (0.9, 0.99),
+    "test_time_flips": "mirror",
 }
 
 
