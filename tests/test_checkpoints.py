@@ -9,9 +9,9 @@ import torch
 
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.system import files
-from smallnet_core.training import checkpoints, start
+from smallnet_core.training import checkpoints
 from smallnet_core.training.loop import Diverged, Trained, train
-from tests.trainable import RECIPE, Tiny, Watcher, exploding, same_weights, synthetic
+from tests.trainable import RECIPE, Watcher, exploding, same_weights, synthetic
 
 CPU = torch.device("cpu")
 
@@ -27,13 +27,6 @@ EVERYTHING = replace(
     selection="best_test_epoch",
     resolutions=((0.0, 20), (0.5, 32)),
 )
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    monkeypatch.setattr(
-        start, "build_model", lambda name, num_classes, **overrides: Tiny(**overrides)
-    )
 
 
 class Killed(BaseException):
@@ -66,7 +59,7 @@ def same(a: Trained, b: Trained) -> None:
     assert a.selected_epoch == b.selected_epoch
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 @pytest.mark.parametrize("between", [0.0, 1000.0], ids=["every-step", "at-the-end"])
 @pytest.mark.parametrize("optimizer", ["sgdm", "adam", "adabound", "muon"])
 def test_cut_off_at_any_step_it_goes_on(tmp_path, monkeypatch, optimizer, between):
@@ -90,7 +83,7 @@ def test_cut_off_at_any_step_it_goes_on(tmp_path, monkeypatch, optimizer, betwee
         ]
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path):
     path = tmp_path / "checkpoint"
     (tmp_path / ".checkpoint.xyz").write_bytes(b"half a file of a writer that was killed")
@@ -104,7 +97,7 @@ def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path):
     assert "step" not in watcher.told
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 def test_interruptions_add_up_and_cost_the_time_since_the_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     path = tmp_path / "checkpoint"
@@ -119,7 +112,7 @@ def test_interruptions_add_up_and_cost_the_time_since_the_last_checkpoint(tmp_pa
     assert trained.total_seconds >= trained.train_seconds > 0
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 def test_a_training_gives_signs_of_life(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "_TOUCH_SECONDS", 0.0)
     path = tmp_path / "checkpoint"
@@ -129,7 +122,7 @@ def test_a_training_gives_signs_of_life(tmp_path, monkeypatch):
     assert touched == [path] * 11, "after each step and each epoch but the last"
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch):
     def full(source, target):
         raise OSError(28, "No space left on device")
@@ -144,7 +137,7 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path):
     path = tmp_path / "checkpoint"
     recipe = exploding()
@@ -154,7 +147,7 @@ def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path):
         train(recipe, synthetic(), CPU, checkpoint=path)
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 @pytest.mark.parametrize(
     ("recipe", "digests", "torch_version"),
     [
@@ -178,7 +171,7 @@ def test_a_checkpoint_of_something_else_is_not_resumed(
     assert watcher.told[1].startswith(f"not resumed: {path}: belongs to another training: ")
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.mark.usefixtures("tiny_network")
 @pytest.mark.parametrize("damage", ["first", "middle", "last", "cut", "empty", "longer"])
 def test_damage_is_never_restored(tmp_path, damage):
     path = tmp_path / "checkpoint"

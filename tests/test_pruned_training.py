@@ -14,7 +14,6 @@ from smallnet_core.models.layer_table import count_parameters
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
 from smallnet_core.system.machine import environment
-from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.loop import Trained, train
 from smallnet_core.training.start import Source, network_of
 from tests.test_checkpoints import Killed, Killer
@@ -179,29 +178,6 @@ def test_packed_half_precision_comes_back_whole_and_damage_is_put_aside(tmp_path
     record.write_text(record.read_text().replace('"packed": {', '"packed": {"nothing": [3],'))
     assert cache.load(result.recipe) is None
     assert any("renamed to" in line for line in cache.complaints)
-
-
-def test_estimates_know_that_fewer_channels_take_less_time_and_fewer_epochs_too(monkeypatch):
-    asked: list[Any] = []
-
-    def timed(recipe, max_params, *_):
-        asked.append(max_params)
-        return [1.0]
-
-    monkeypatch.setattr("smallnet_core.training.estimates._time_steps", timed)
-    monkeypatch.setattr("smallnet_core.training.estimates._step_seconds", {})
-
-    def estimate(recipe):
-        return estimate_seconds(recipe, num_train=160, num_test=48, device=CPU)
-
-    whole = estimate(DENSE)
-    # 160 images an epoch with a sixteenth of the pixels, an evaluation of 48 at a third of the time
-    assert estimate(replace(DENSE, stop_epoch=1)) == pytest.approx(whole * 26 / 46)
-    assert estimate(replace(DENSE, first_epoch=1)) == pytest.approx(whole * 36 / 46)
-    estimate(pruned(structure="channels", max_params=200_000))
-    assert asked[-1] == 200_000
-    estimate(pruned(max_params=200_000))  # masks make nothing faster
-    assert asked[-1] is None or asked.count(None) >= 1
 
 
 def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path):
