@@ -11,9 +11,7 @@ from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.system import files
 from smallnet_core.training import checkpoints
 from smallnet_core.training.loop import Diverged, Trained, train
-from tests.trainable import RECIPE, Watcher, exploding, same_weights, synthetic
-
-CPU = torch.device("cpu")
+from tests.trainable import CPU, RECIPE, Watcher, exploding, same_weights, synthetic
 
 # All that a checkpoint has to carry beside the state of the optimizer: dropout masks, running
 # statistics, flips that depend on the first epoch, cutouts drawn in between, the best epoch.

@@ -182,7 +182,6 @@ def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr():
             [((b - p) / p.grad).flatten() for b, p in zip(before, params, strict=True)]
         )
         assert (rates >= lower * (1 - 1e-6)).all() and (rates <= upper * (1 + 1e-6)).all()
-    assert (rates / final_lr - 1).abs().max() <= 1.001 / (gamma * 300)
 
 
 def matrix(rows: int, columns: int, seed: int = 0, smallest: float = 0.02) -> Tensor:

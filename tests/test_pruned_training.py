@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core.lab.cache import CachedModel, ModelCache, in_dtype, read_entry, write_entry
+from smallnet_core.lab.cache import CachedModel, ModelCache
 from smallnet_core.lab.publish import put_into_zoo
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench
@@ -17,10 +17,7 @@ from smallnet_core.system.machine import environment
 from smallnet_core.training.loop import Trained, train
 from smallnet_core.training.start import Source, network_of
 from tests.test_checkpoints import Killed, Killer
-from tests.trainable import tiny
-
-CPU = torch.device("cpu")
-
+from tests.trainable import CPU, tiny
 
 ENVIRONMENT = environment(CPU)
 DATA = tiny("cifar10", 48)
@@ -161,23 +158,6 @@ def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
     # A fifth of the bytes: packed, or without the channels.
     size = (tmp_path / "cache" / f"{result.recipe.name}.safetensors").stat().st_size
     assert size < 0.33 * 4 * SIZE
-
-
-def test_packed_half_precision_comes_back_whole_and_damage_is_put_aside(tmp_path):
-    result = trained(pruned(max_params=SIZE // 4))
-    cache = ModelCache(tmp_path, zoo=tmp_path / "zoo")
-    model = cache.store(result, ENVIRONMENT, {}, None)
-    half = in_dtype(result.state_dict, torch.float16)
-    write_entry(tmp_path / "half", result.recipe, half, model.record)
-    entry = read_entry(tmp_path / "half", result.recipe)
-    assert entry is not None
-    assert all(
-        torch.equal(tensor, half[name].to(tensor.dtype)) for name, tensor in entry[0].items()
-    )
-    record = tmp_path / f"{result.recipe.name}.json"
-    record.write_text(record.read_text().replace('"packed": {', '"packed": {"nothing": [3],'))
-    assert cache.load(result.recipe) is None
-    assert any("renamed to" in line for line in cache.complaints)
 
 
 def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path):
