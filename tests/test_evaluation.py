@@ -64,39 +64,6 @@ def test_matrix_report_and_accuracy_are_scikit_learns(case):
     assert report_value(confusion, "accuracy", "support") == len(true)
 
 
-class LabelReader(nn.Module):
-    """A perfect model: the label is the first pixel's red."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batch_sizes: list[int] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.batch_sizes.append(len(x))
-        label = (x[:, 0, 0, 0] * STD[0] + MEAN[0]) * 255
-        return -(torch.arange(10) - label.unsqueeze(1)).abs()
-
-
-def labelled(count: int) -> tuple[Tensor, Tensor]:
-    labels = torch.arange(count) % 10
-    images = torch.zeros(count, 3, 2, 2, dtype=torch.uint8)
-    images[:, 0] = labels.view(-1, 1, 1)
-    return images, labels
-
-
-@pytest.mark.parametrize("count", [1, 499, 500, 501, 1297])
-def test_a_perfect_model_scores_one_hundred_and_one_mistake_counts_once(count):
-    """Also where the last batch is incomplete: a mean of batch means would be off there."""
-    images, labels = labelled(count)
-    model = LabelReader()
-    logits = predict(model, images, mean=MEAN, std=STD)
-    assert logits.shape == (count, 10)
-    assert sum(model.batch_sizes) == count and max(model.batch_sizes) <= 100
-    assert accuracy_percent(logits, labels) == 100.0
-    labels[-1] = (labels[-1] + 1) % 10
-    assert accuracy_percent(logits, labels) == 100.0 * (count - 1) / count
-
-
 def small_network() -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
