@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core.lab.cache import CachedModel, ModelCache
-from smallnet_core.lab.publish import put_into_zoo
+from smallnet_core.lab.cache import ModelCache
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench
 from smallnet_core.models.layer_table import count_parameters
@@ -158,15 +157,3 @@ def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
     # A fifth of the bytes: packed, or without the channels.
     size = (tmp_path / "cache" / f"{result.recipe.name}.safetensors").stat().st_size
     assert size < 0.33 * 4 * SIZE
-
-
-def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path):
-    result = trained(pruned(structure="channels"))
-    bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))
-    bench.cache.zoo = tmp_path / "zoo"
-    bench._datasets["cifar10"] = DATA
-    bench.cache.store(result, ENVIRONMENT, {}, None)
-    accuracy = put_into_zoo(bench, bench.model(result.recipe), with_weights=True)
-    found = ModelCache(tmp_path / "empty", zoo=tmp_path / "zoo").load(result.recipe)
-    assert isinstance(found, CachedModel) and found.origin == "zoo"
-    assert found.record["shipped_accuracy_percent"] == accuracy

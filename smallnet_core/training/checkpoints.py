@@ -51,10 +51,6 @@ class Interruption:
     lost_seconds: float  # of work after the checkpoint, by the file's modification time
 
 
-class UnusableCheckpoint(Exception):  # noqa: N818 - says what the file is
-    """A checkpoint that is damaged or belongs to another training; the message says which."""
-
-
 def write_checkpoint(
     path: Path, identity: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
 ) -> None:
@@ -72,8 +68,8 @@ def _read_checkpoint(
 ) -> tuple[dict[str, Tensor], dict[str, Any], float] | None:
     """Read tensors, facts, and the seconds of work lost after them; None where there is no file.
 
-    Raises UnusableCheckpoint where it is damaged or belongs to another training, and OSError where
-    it cannot be read.
+    Raises ValueError where it is damaged or belongs to another training, and OSError where it
+    cannot be read.
     """
     try:
         with open(path, "rb") as file:
@@ -82,12 +78,12 @@ def _read_checkpoint(
     except FileNotFoundError:
         return None
     if digest != hashlib.sha256(content).hexdigest().encode() + b"\n":
-        raise UnusableCheckpoint(f"{path}: damaged, its checksum does not match")
+        raise ValueError(f"{path}: damaged, its checksum does not match")
     whole = _metadata(content)
     for key, value in identity.items():
         found = whole["identity"].get(key)
         if found != value:
-            raise UnusableCheckpoint(
+            raise ValueError(
                 f"{path}: belongs to another training: {key} is {found!r}, not {value!r}"
             )
     lost_seconds = max(0.0, modified - whole["facts"]["time"])
@@ -258,7 +254,7 @@ class Checkpoint:
         remove_leftovers(self.path)
         try:
             found = _read_checkpoint(self.path, self.identity)
-        except (UnusableCheckpoint, OSError) as reason:
+        except (ValueError, OSError) as reason:
             self.note(f"not resumed: {reason}")
             found = None
         if found is not None:
