@@ -213,7 +213,7 @@ class Recipe:
         return side
 
     def is_evaluated(self, epoch: int) -> bool:
-        """Tell whether the network is evaluated after ``epoch`` (from 0) even if it succeeds."""
+        """Tell whether ``epoch`` (from 0) ends with an evaluation; one that diverged always does."""
         return (
             self.selection == "best_test_epoch"
             or (epoch + 1) % EVALUATED_EPOCHS == 0
