@@ -213,7 +213,7 @@ class Recipe:
         return side
 
     def is_evaluated(self, epoch: int) -> bool:
-        """Tell whether ``epoch`` (from 0) ends with an evaluation; one that diverged always does."""
+        """Tell whether ``epoch`` (from 0) ends with an evaluation, even without divergence."""
         return (
             self.selection == "best_test_epoch"
             or (epoch + 1) % EVALUATED_EPOCHS == 0
