@@ -48,12 +48,13 @@ def estimate(recipe: Recipe = RECIPE) -> float:
 def test_an_estimate_scales_with_epochs_and_pixels(clock):
     clock += [0.9, 0.3, 0.2, 0.4]
     assert estimate() == pytest.approx(STEPS * 0.2), "the fastest step counts"
-    expected = {30: 30 * EPOCH + 6 * EVALUATION, 3: 2 * EPOCH + EVALUATION}
-    for epochs, steps in expected.items():
-        recipe = replace(RECIPE, epochs=epochs, first_epoch=1 if epochs == 3 else 0)
-        assert estimate(recipe) == pytest.approx(steps * 0.2)
-    halved = replace(RECIPE, resolutions=((0.0, 16),))
-    assert estimate(halved) == pytest.approx((3 * EPOCH / 4 + EVALUATION) * 0.2)
+    for changes, steps in (
+        ({"epochs": 30}, 30 * EPOCH + 6 * EVALUATION),
+        ({"first_epoch": 1}, 2 * EPOCH + EVALUATION),
+        ({"stop_epoch": 1}, EPOCH + EVALUATION),
+        ({"resolutions": ((0.0, 16),)}, 3 * EPOCH / 4 + EVALUATION),
+    ):
+        assert estimate(replace(RECIPE, **changes)) == pytest.approx(steps * 0.2)
     assert clock == []
 
 
