@@ -29,7 +29,7 @@ from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
-from smallnet_core.training.checkpoints import CheckpointFile
+from smallnet_core.training.checkpoints import write_checkpoint
 from smallnet_core.training.progress import LiveTable, LogLines
 from tests.queueable import RECIPES
 
@@ -272,7 +272,7 @@ def test_states(tmp_path):
     assert state_of(cache, recipe).text == "nothing"
     cache.folder.mkdir()
     facts = {"done": 7 * (50_000 // recipe.batch_size) + 3, "time": 0.0}
-    CheckpointFile(cache.checkpoint(recipe), recipe, {}).write({"a": torch.zeros(9)}, facts)
+    write_checkpoint(cache.checkpoint(recipe), {}, {"a": torch.zeros(9)}, facts)
     assert state_of(cache, recipe).text == "checkpoint at epoch 7 of 22"
 
 
