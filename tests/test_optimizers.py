@@ -169,6 +169,12 @@ def test_adabound_agrees_with_the_package(capturable, weight_decay, gamma, dtype
     assert all((p - start).abs().max() > 1e-3 for p, start in zip(ours, draw(), strict=True))
 
 
+def test_a_state_of_the_package_is_refused_when_it_is_loaded():
+    theirs = adabound.AdaBound(draw()).state_dict()
+    with pytest.raises(ValueError, match=r"no base_lr, capturable: .*package adabound"):
+        AdaBound(draw()).load_state_dict(theirs)
+
+
 def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr():
     params, gradients = draw(), Gradients(4)
     final_lr, gamma = 0.05, 0.1

@@ -56,6 +56,16 @@ class AdaBound(torch.optim.Optimizer):
         base_lr = float(param_group.get("lr", self.defaults["lr"]))
         super().add_param_group({"base_lr": base_lr, **param_group})
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a ``state_dict()`` of this class; ValueError for one of the authors' package."""
+        for group in state_dict["param_groups"]:
+            if missing := {"base_lr", *self.defaults} - group.keys():
+                raise ValueError(
+                    f"a parameter group has no {', '.join(sorted(missing))}: expected a state dict "
+                    "of this class, not of the package adabound"
+                )
+        super().load_state_dict(state_dict)
+
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every parameter that has a gradient."""
