@@ -341,11 +341,12 @@ class Session:
 
     def report(self) -> list[str]:
         """The report at the end, in lines."""
-        extras: Any = {"complaints": self.complaints, "known_misses": KNOWN_MISSES}
         if self.config.option.tables == "short":
-            return report.short_lines(self.rows, CLAIMS, GOALS, **extras)
+            return report.short_lines(self.rows, KNOWN_MISSES, complaints=self.complaints)
         verbose = self.config.get_verbosity() > 0
-        return report.terminal_lines(self.rows, CLAIMS, GOALS, verbose=verbose, **extras)
+        return report.terminal_lines(
+            self.rows, KNOWN_MISSES, verbose=verbose, complaints=self.complaints
+        )
 
     def timing_groups(
         self, benchmarks: Sequence[dict[str, Any]], group_by: str
