@@ -58,7 +58,8 @@ def all_tables(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pytestconfig.option, "tables", "all")
     found = session.Session(pytestconfig, settings_of(pytestconfig))
     row = ("smallnet", {"claim": None, "kind": "latency"})
-    found.add(SimpleNamespace(user_properties=[row], nodeid="a"))
+    report = SimpleNamespace(user_properties=[row], nodeid="a", when="call")
+    found.pytest_runtest_logreport(report)
     return found
 
 
@@ -68,9 +69,13 @@ def benchmark(name: str, group: str | None) -> dict[str, str | None]:
 
 def test_counted_claims_stay_out_of_the_tables_of_times(all_tables):
     found = [benchmark("b", "evaluation"), benchmark("c", "counting"), benchmark("a", "evaluation")]
-    assert all_tables.timing_groups(found, "group") == [("evaluation", [found[2], found[0]])]
-    assert all_tables.timing_groups(found, "func") is None  # left to pytest-benchmark
-    assert all_tables.timing_groups(found[::2], "group") is None
+    assert all_tables.pytest_benchmark_group_stats(found, "group") == [
+        ("evaluation", [found[2], found[0]])
+    ]
+    assert (
+        all_tables.pytest_benchmark_group_stats(found, "func") is None
+    )  # left to pytest-benchmark
+    assert all_tables.pytest_benchmark_group_stats(found[::2], "group") is None
 
 
 # Progress
