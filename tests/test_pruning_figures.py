@@ -256,10 +256,18 @@ def test_the_command_reads_curves_and_records_and_names_bad_files(tmp_path, caps
     folder, out = tmp_path / "in", tmp_path / "out"
     write_curve(folder, curve("l1_structured"))
     write_curve(folder / "curves", curve(network="vgg16_s", optimizer="sgdm"))
-    (folder / "record.json").write_text(json.dumps(pruned("vgg16-1m-channels", 90.0)), "utf-8")
-    (folder / "curves" / "list.json").write_text("[1]", "utf-8")
-    (folder / "curves" / "half.json").write_text('{"technique":', "utf-8")
-    (folder / "curves" / "README.md").write_text("words", "utf-8")
+    small = pruned("vgg16-1m-channels", 90.0)
+    for name, content in {
+        "record.json": json.dumps(small).encode(),
+        "held.json": json.dumps(small | {"recipe": small["recipe"] | {"holdout": 5000}}).encode(),
+        "bytes.json": b"\xff\xfe\x00",
+        "deep.json": b"[" * 100_000,
+        "curves/list.json": b"[1]",
+        "curves/half.json": b'{"technique":',
+        "curves/README.md": b"words",
+    }.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.json").mkdir()
     assert main([str(out), str(folder)]) == 0
     shown = capsys.readouterr()
     names = {"figure-17", "figure-17-small", "figure-accuracy-parameters"}
@@ -268,5 +276,6 @@ def test_the_command_reads_curves_and_records_and_names_bad_files(tmp_path, caps
     size = (out / "figure-accuracy-parameters.svg").read_text("utf-8")
     assert "VGG16 (ours, channels removed): 90.00 %, 1,000,000 parameters." in size
     warnings = shown.err.splitlines()
-    assert [Path(text.split(": ")[1]).stem for text in warnings] == ["half", "list"]
-    assert all(text.startswith("warning: ") and "skipped, " in text for text in warnings)
+    named = [Path(text.split(": ")[1]).stem for text in warnings]
+    assert named == ["bytes", "deep", "folder", "held", "half", "list"]
+    assert all(text.startswith("warning: ") for text in warnings)

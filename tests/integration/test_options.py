@@ -37,6 +37,7 @@ def test_defaults_and_what_takes_their_place(suite):
 @pytest.mark.parametrize(
     ("option", "values", "expected"),
     [
+        ("--tables", ["some"], "expected one of short, all"),
         ("--recipe", ["best", "Tuned", "tuned,paper", ""], ONE_OF),
         ("--device", ["tpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cpu:0", ""], DEVICES),
         ("--seeds", ["0", "-1", "x", "1.5", "nan", "inf", "", "1e3", "3 4"], WHOLE),
