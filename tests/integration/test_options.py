@@ -163,7 +163,7 @@ def test_wrong_data_are_refused_by_name(suite, monkeypatch, tree, by, folder, co
     before = tree(suite.pytester.path)
     option = [f"--data-dir={place}"] if by == "option" else []
     monkeypatch.setenv("SMALLNET_DATA", "/nowhere" if option else str(place))
-    line = suite.refusal(suite.benchmarks(CIFAR, *option))
+    line = suite.refusal(suite.benchmarks(CIFAR, *option, "--benchmark-json=run.json"))
     assert line.startswith(str(place / folder / "data_batch_1")) and expected in line
     assert tree(suite.pytester.path) == before
     assert suite.benchmarks(CIFAR, *option, "--collect-only", "-q").ret == 0
