@@ -130,6 +130,12 @@ def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **loo
         axes.plot(*zip(*points, strict=True), markevery=(start, step), **look)
 
 
+def write_beside(axes: Axes, text: str, point: Point, offset: int, *, size: int) -> None:
+    """Write text at the right of a point or, if ``offset`` is negative, at its left."""
+    look: dict[str, Any] = {"ha": "right" if offset < 0 else "left", "va": "center"}
+    axes.annotate(text, point, (offset, 0), textcoords="offset points", size=size, **look)
+
+
 def svg(rows: Sequence[Sequence[Panel]], *, title: str, description: str, note: str) -> str:
     """Draw a title, a legend of all lines, rows of panels, and a note; return the file's text.
 
