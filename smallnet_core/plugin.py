@@ -92,7 +92,7 @@ def workbench(pytestconfig: pytest.Config) -> Workbench:
 
 @pytest.fixture
 def judge(
-    request: pytest.FixtureRequest, benchmark: Any
+    request: pytest.FixtureRequest, record_row: Callable[[dict[str, Any]], None]
 ) -> Callable[[Claim, Measurement], Verdict]:
     """Judge a measurement, record the row, and pass, fail or skip accordingly.
 
@@ -104,8 +104,7 @@ def judge(
         if claim.rule is Rule.FAILS and (found := recorded(request.node)):
             status = Status(found["verdict"])
             verdict = judging.held_to_record(verdict, status, found["measured"])
-        benchmark.extra_info["smallnet"] = row = verdict.as_row()
-        request.node.user_properties.append(("smallnet", row))
+        record_row(verdict.as_row())
         if verdict.status is Status.MISSED:
             if verdict.expected_miss:
                 pytest.xfail(KNOWN_MISSES[claim.id])
@@ -119,7 +118,7 @@ def judge(
 
 @pytest.fixture
 def record_row(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[dict[str, Any]], None]:
-    """Record a row that judges no claim, such as a latency or a training speed."""
+    """Record a row, by default one that judges no claim, such as a latency."""
 
     def record_row(row: dict[str, Any]) -> None:
         benchmark.extra_info["smallnet"] = row = {"claim": None, **row}

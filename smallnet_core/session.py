@@ -8,7 +8,6 @@ import os
 import platform
 import warnings
 from collections.abc import Generator, Iterable, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.lab.reports import check_folder, write_report
 from smallnet_core.lab.settings import Settings
 from smallnet_core.records import Claim, NotMeasured
+from smallnet_core.report.table import grouped
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
 from smallnet_core.runs.find import STORAGE, find_run, runs_in
 from smallnet_core.runs.policy import fail_on_default, fails, read_thresholds, unused_patterns
@@ -458,8 +458,8 @@ class Session:
         shown = [bench for bench in benchmarks if bench["group"] in TIMED]
         if len(shown) == len(benchmarks) or group_by != "group":
             return None
-        shown.sort(key=lambda bench: (bench["group"], bench["name"]))
-        return [(name, list(of)) for name, of in groupby(shown, lambda bench: bench["group"])]
+        shown.sort(key=lambda bench: bench["name"])
+        return sorted(grouped(shown, lambda bench: bench["group"]).items())
 
 
 def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:

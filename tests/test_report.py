@@ -15,12 +15,7 @@ from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.judging import judge, not_measured
 from smallnet_core.records import Measurement, Status
-from smallnet_core.report import (
-    WIDTH,
-    Table,
-    format_value,
-    markdown_lines,
-)
+from smallnet_core.report import WIDTH, Table, format_value, markdown_lines
 from smallnet_core.report.table import format_change
 from tests.rows import (
     BY_SOURCE,
@@ -49,33 +44,23 @@ from tests.rows import (
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "shown"),
+    ("form", "value", "unit", "shown"),
     [
-        (94.13, "%", "94.13"),
-        (-4.199, "points", "-4.20"),
-        (0.8966, "", "0.897"),
-        (1.0, "", "1"),
-        (701_466.0, "parameters", "701,466"),
-        (0.5, "images", "0.5"),
-        (None, "%", "-"),
+        (format_value, 94.13, "%", "94.13"),
+        (format_value, -4.199, "points", "-4.20"),
+        (format_value, 0.8966, "", "0.897"),
+        (format_value, 1.0, "", "1"),
+        (format_value, 701_466.0, "parameters", "701,466"),
+        (format_value, 0.5, "images", "0.5"),
+        (format_change, -8968.0, "parameters", "-8,968"),
+        (format_change, 0.0, "images", "+0"),
+        (format_change, 1.5, "%", "+1.50"),
+        (format_change, -0.0296, "", "-0.030"),
+        (format_change, None, "%", "-"),
     ],
 )
-def test_numbers_as_the_tables_show_them(value, unit, shown):
-    assert format_value(value, unit) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "unit", "shown"),
-    [
-        (-8968.0, "parameters", "-8,968"),
-        (0.0, "images", "+0"),
-        (1.5, "%", "+1.50"),
-        (-0.0296, "", "-0.030"),
-        (None, "%", "-"),
-    ],
-)
-def test_differences_have_a_sign_and_of_counts_no_decimals(value, unit, shown):
-    assert format_change(value, unit) == shown
+def test_numbers_are_shown_by_unit_and_differences_with_a_sign(form, value, unit, shown):
+    assert form(value, unit) == shown
 
 
 @given(

@@ -11,14 +11,7 @@ from smallnet_core.claims import CLAIMS
 from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.names import GOAL_SOURCES, NETWORK_NAMES
 from smallnet_core.records import Claim, Status
-from smallnet_core.report.table import (
-    Cell,
-    Row,
-    Table,
-    format_change,
-    format_value,
-    grouped,
-)
+from smallnet_core.report.table import Cell, Row, Table, format_change, format_value, grouped
 from smallnet_core.runs.file import RunFile
 
 # Where the value of a result comes from.

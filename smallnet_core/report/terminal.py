@@ -21,14 +21,7 @@ from smallnet_core.report.results import (
     Run,
     provenance,
 )
-from smallnet_core.report.table import (
-    WIDTH,
-    Row,
-    Table,
-    grouped,
-    shorten,
-    wrapped,
-)
+from smallnet_core.report.table import WIDTH, Row, Table, grouped, shorten, wrapped
 
 MAX_ROWS = 16  # a source with more lists only misses and refuted claims
 MAX_REASON_LINES = 8  # on misses and unmeasured claims together, on one screen
@@ -221,13 +214,13 @@ def _complaints_lines(complaints: Sequence[str]) -> list[str]:
 # Misses, and what is not measured
 
 
-def _why_lines(run: Run, room: int | None = None) -> list[str]:
+def _why_lines(run: Run, room: int = sys.maxsize) -> list[str]:
     """Say why claims are missed, new misses first, and why others were not measured.
 
-    With ``room``, the number of lines: groups of claims are counted, not named, a reason has two
+    With ``room``, a number of lines: groups of claims are counted, not named, a reason has two
     lines at most, reasons that differ only in numbers count as one, and the rest is counted.
     """
-    brief = room is not None
+    brief = room < sys.maxsize
 
     def some(own: Sequence[Result]) -> str:
         names = ", ".join(result.claim.id for result in own[:2]) + ", ..." * (len(own) > 2)
@@ -259,11 +252,10 @@ def _why_lines(run: Run, room: int | None = None) -> list[str]:
         (1, wrapped(f"no longer missed: {name}: remove from known_misses", "  "))
         for name in run.no_longer_missed()
     ]
-    total = room or sys.maxsize
-    below = _fitting("no longer missed", met, total // 4)
-    needed = min(total // 2, sum(len(lines) for _, lines in missed))
-    below = _fitting("not measured", unmeasured, total - needed - len(below)) + below
-    return _fitting("missed", missed, total - len(below)) + below
+    below = _fitting("no longer missed", met, room // 4)
+    needed = min(room // 2, sum(len(lines) for _, lines in missed))
+    below = _fitting("not measured", unmeasured, room - needed - len(below)) + below
+    return _fitting("missed", missed, room - len(below)) + below
 
 
 def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> list[str]:
