@@ -21,7 +21,7 @@ from smallnet_core.figures.__main__ import main
 from smallnet_core.figures.records import read_run
 from smallnet_core.figures.style import COLOURS, Panel
 from smallnet_core.recipes import find_recipe
-from tests.drawn import SVG, lines, said, texts
+from tests.drawn import SVG, lines, record_of, said, texts
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "smallnet_core" / "zoo"
@@ -48,15 +48,10 @@ def record(
     test: Sequence[float | None] = (40.0, 60.0, 80.0),
     **fields: Any,
 ) -> dict[str, Any]:
-    """A record as the model cache writes it, of the suite's own recipe unless ``fields`` differ."""
-    time = fields.pop("time", "2026-01-01T00:00:00Z")
-    recipe = replace(find_recipe(kind, dataset, network, optimizer), seed=seed).canonical()
-    names = ("epoch", "train_loss", "train_accuracy_percent", "test_accuracy_percent")
-    curve = [
-        dict(zip(names, (epoch, 2 / epoch, 50.0 + epoch, value), strict=True))
-        for epoch, value in enumerate(test, 1)
-    ]
-    return {"recipe": {**recipe, **fields}, "curve": curve, "time": time}
+    """A record of the suite's own recipe unless ``fields`` differ."""
+    found = record_of(replace(find_recipe(kind, dataset, network, optimizer), seed=seed), test)
+    found["recipe"] |= fields
+    return found
 
 
 def records_of_table(table: int, **fields: Any) -> list[dict[str, Any]]:
