@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smallnet_core import judging, report
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.options import add_options, joined_arguments, settings_of
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
-from smallnet_core.session import Session, claim_of, recorded, uncaptured
+from smallnet_core.session import Session, uncaptured
 
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
@@ -101,7 +103,7 @@ def judge(
 
     def judge(claim: Claim, measurement: Measurement) -> Verdict:
         verdict = judging.judge(claim, measurement)
-        if claim.rule is Rule.FAILS and (found := recorded(request.node)):
+        if claim.rule is Rule.FAILS and (found := _recorded(request.node)):
             status = Status(found["verdict"])
             verdict = judging.held_to_record(verdict, status, found["measured"])
         record_row(verdict.as_row())
@@ -133,7 +135,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
     A test that is neither of a claim nor a benchmark fails instead: there NotMeasured is a defect.
     """
-    claim = claim_of(pyfuncitem)
+    callspec = getattr(pyfuncitem, "callspec", None)
+    claim_id = callspec.params.get("claim_id", "") if callspec else ""
+    claim = CLAIMS.get(claim_id) or GOALS.get(claim_id)
     try:
         return (yield)
     except NotMeasured as reason:
@@ -141,7 +145,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         if claim is not None:
             row = judging.not_measured(claim, text).as_row()
             own = pyfuncitem.config.stash[_own]
-            if own.settings.recorded and (found := recorded(pyfuncitem)):
+            if own.settings.recorded and (found := _recorded(pyfuncitem)):
                 row["recorded"] = found
                 value = report.format_value(found["measured"], row["unit"])
                 text = (
@@ -158,3 +162,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
             row = judging.not_measured(claim, broken).as_row()
             pyfuncitem.user_properties.append(("smallnet", row))
         raise
+
+
+def _recorded(item: pytest.Function) -> dict[str, Any] | None:
+    """Return what the zoo's records say of a test's claim; None where they are silent."""
+    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
+    if not arguments.keys() >= {"workbench", "judge"}:
+        return None
+    from smallnet_core.lab.recorded import judged_by_test
+
+    return judged_by_test(item.obj, arguments)

@@ -15,12 +15,10 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from smallnet_core import report
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.lab.reports import check_folder, write_report
 from smallnet_core.lab.settings import Settings
-from smallnet_core.records import Claim, NotMeasured
+from smallnet_core.records import NotMeasured
 from smallnet_core.report.table import grouped
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
 from smallnet_core.runs.find import STORAGE, find_run, runs_in
@@ -469,20 +467,3 @@ def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]
         return contextlib.nullcontext()
     found: contextlib.AbstractContextManager[None] = capture.global_and_fixture_disabled()
     return found
-
-
-def claim_of(item: pytest.Item) -> Claim | None:
-    """The claim that a test is parametrized with."""
-    callspec = getattr(item, "callspec", None)
-    claim_id = "" if callspec is None else callspec.params.get("claim_id", "")
-    return CLAIMS.get(claim_id) or GOALS.get(claim_id)
-
-
-def recorded(item: pytest.Function) -> dict[str, Any] | None:
-    """Return what the zoo's records say of a test's claim; None where they are silent."""
-    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
-    if not arguments.keys() >= {"workbench", "judge"}:
-        return None
-    from smallnet_core.lab.recorded import judged_by_test
-
-    return judged_by_test(item.obj, arguments)

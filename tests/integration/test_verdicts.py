@@ -174,7 +174,7 @@ def test_an_undecided_comparison_is_a_skip_that_keeps_its_numbers(suite, monkeyp
         unit="%",
         rule=Rule.ABOVE,
     )
-    monkeypatch.setattr(session, "CLAIMS", {claim.id: claim})
+    monkeypatch.setattr(plugin, "CLAIMS", {claim.id: claim})
     monkeypatch.setattr("smallnet_core.claims.CLAIMS", {claim.id: claim})
     suite.pytester.makepyfile(inner({claim.id: 90.1}))
     result = suite.run("-rs")
