@@ -61,8 +61,9 @@ def test_a_column_of_which_no_loop_tells_anything_is_left_out():
     assert "J/1000" not in flat(full(rows[:1])) and "aug %" not in flat(full(rows))
     assert [x.split()[-1] for x in after(full(rows), "network ")[2:4]] == ["-", "12.3"]
     pair = {"name": "ours : package", "ours": 12.0, "other": 24.0, "unit": "ms", "ratio": 0.5}
-    both = full([*rows, {"claim": None, "kind": "training_speed", "device": "cpu", **pair}])
-    assert "ours : package 12.0 24.0 ms 0.50" in flat(both)
+    pair |= {"claim": None, "kind": "training_speed", "device": "cpu"}
+    assert "ours : package 12.0 24.0 ms 0.50" in flat(full([*rows, pair]))
+    assert "ours : package: 0.50" in flat(short([pair]))
 
 
 def test_curves_are_a_table_a_network_and_the_mean_over_seeds():
