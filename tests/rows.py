@@ -66,11 +66,11 @@ def pruned(claim: Claim, status: Status, percent: float) -> Row:
 
 
 def full(rows: Sequence[Any], **options: Any) -> list[str]:
-    return terminal_lines(rows, CLAIMS, GOALS, **options)
+    return terminal_lines(rows, **{"known_misses": {}, **options})
 
 
 def short(rows: Sequence[Any], **options: Any) -> list[str]:
-    return short_lines(rows, CLAIMS, GOALS, **options)
+    return short_lines(rows, **{"known_misses": {}, **options})
 
 
 def flat(lines: Sequence[str] | str) -> str:
