@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.rows import available, evaluated, is_one_shot, side_of
+from benchmarks.rows import best_of_several, evaluated, is_one_shot
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, by_source
-from smallnet_core.claims.goals import PRUNING_GOALS
-from smallnet_core.lab.judged import curve_measurement, measurement
-from smallnet_core.lab.needs import Side
+from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement
+from smallnet_core.lab.needs import Side, sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.pruning.curve import TECHNIQUES, lost_at
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
@@ -89,15 +88,14 @@ def on_curve(workbench: Workbench, side: Side, curve: Curve) -> Measurement:
         if is_one_shot(claim) and "recipes" not in claim.details and "points" not in claim.details
     ),
 )
-def test_one_shot(claim_id, workbench, judge, benchmark):
+def test_one_shot(claim, workbench, judge, benchmark):
     """Tables 6 and 7, the order of the techniques, and what Section 6 says about them."""
-    claim = CLAIMS[claim_id]
     if claim.metric == "accuracy_percent":
-        side = {**side_of(claim), **claim.details}
+        side = {**sides_of(claim)[0], **claim.details}
         [curve] = curves(workbench, benchmark, side, [side["technique"]])
         judge(claim, on_curve(workbench, side, curve))
         return
-    sides = [claim.details["minuend"], claim.details["subtrahend"]]
+    sides = sides_of(claim)
     names = list(dict.fromkeys(side["technique"] for side in sides if "technique" in side))
     found = dict(zip(names, curves(workbench, benchmark, sides[0], names), strict=True))
     first = found[names[0]]
@@ -109,10 +107,9 @@ def test_one_shot(claim_id, workbench, judge, benchmark):
 @pytest.mark.parametrize(
     "claim_id", claim_params(by_source("Figure 17", metric="lost_at_proportion"))
 )
-def test_lost_at(claim_id, workbench, judge, benchmark):
+def test_lost_at(claim, workbench, judge, benchmark):
     """The proportion at which one or five points are lost, with an interval."""
-    claim = CLAIMS[claim_id]
-    side = side_of(claim)
+    [side] = sides_of(claim)
     [curve] = curves(workbench, benchmark, side, [claim.details["technique"]])
     dense = on_curve(workbench, side, curve)
     drops = [
@@ -240,24 +237,21 @@ def halved(network: Any, technique: str) -> Any:
 # Pruned and fine-tuned
 
 
-@pytest.mark.parametrize("claim_id", claim_params(PRUNING_GOALS.values()))
-def test_goal(claim_id, workbench, judge, benchmark):
-    claim = PRUNING_GOALS[claim_id]
+@pytest.mark.parametrize("claim_id", claim_params(by_source("Pruning")))
+def test_goal(claim, workbench, judge, benchmark):
     judge(claim, compared(claim, workbench, benchmark))
 
 
 @pytest.mark.parametrize(
     "claim_id", claim_params(by_source("Section 1", metric="accuracy_difference_points"))
 )
-def test_lottery_ticket(claim_id, workbench, judge, benchmark):
-    claim = CLAIMS[claim_id]
+def test_lottery_ticket(claim, workbench, judge, benchmark):
     judge(claim, compared(claim, workbench, benchmark))
 
 
 def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
     """Measure the first side minus the second, with the parameters that the first has left."""
-    sides = [claim.details["minuend"], claim.details["subtrahend"]]
-    results = evaluated(workbench, benchmark, sides)
+    results = evaluated(workbench, benchmark, sides_of(claim))
     a, b = map(measurement, results)
     pruned_from_it = all(
         dense.recipe in pruned.recipe.ancestors() for pruned, dense in zip(*results, strict=True)
@@ -274,16 +268,13 @@ def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
 @pytest.mark.parametrize(
     "claim_id", claim_params(claim for claim in CLAIMS.values() if "recipes" in claim.details)
 )
-def test_under_a_million(claim_id, workbench, judge, benchmark):
+def test_under_a_million(claim, workbench, judge, benchmark):
     """The paper's failure, compared with the best of the available pruned networks."""
-    claim = CLAIMS[claim_id]
-    sides = [{**side_of(claim), "recipe": name} for name in claim.details["recipes"]]
-    some = available(workbench, sides)
-    found = [
-        measurement(results, num_params=[one.num_nonzeros for one in results])
-        for results in evaluated(workbench, benchmark, some)
-    ]
-    best = judging.best_of(claim, found, unmeasured=len(sides) - len(some))
+
+    def with_sizes(results: Sequence[Evaluated]) -> Measurement:
+        return measurement(results, num_params=[one.num_nonzeros for one in results])
+
+    best = best_of_several(claim, workbench, benchmark, with_sizes)
     sizes = best.details["num_params"]
     assert max(sizes) <= claim.details["max_num_params"], sizes
     judge(claim, best)

@@ -15,8 +15,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from smallnet_core import report
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.lab.reports import check_folder, write_report
 from smallnet_core.lab.settings import Settings

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from smallnet_core.claims import CLAIMS, NETWORK_NAMES, assemble, by_source, tables
-from smallnet_core.claims.goals import GOAL_SOURCES, GOALS
+from smallnet_core.claims import CLAIMS, GOALS, NETWORK_NAMES, assemble, by_source, tables
 from smallnet_core.claims.known_misses import KNOWN_MISSES, MEASURED, is_known
 from smallnet_core.claims.load import load_claims, load_tables
+from smallnet_core.claims.names import GOAL_SOURCES
 from smallnet_core.models import MODEL_NAMES, OWN_MODEL_NAMES
 from smallnet_core.recipes.pruned import PRUNED_NAMES
 from smallnet_core.records import Rule
@@ -59,14 +59,11 @@ def test_claims_come_once_each_in_the_papers_order():
         assemble([late], [late])
 
 
-def test_claims_are_chosen_by_source_with_its_subsections_and_by_field():
+def test_claims_and_goals_are_chosen_by_source_with_its_subsections_and_by_metric():
     inner = {"Section 3.2.1", "Section 3.2.2", "Section 3.2.3"}
     assert {claim.source for claim in by_source("Section 3")} == {"Section 3.1", *inner}
-    assert by_source() == list(CLAIMS.values())
-    chosen = by_source("Table 2", "Table 3", network="resnet18_s", dataset="cifar100")
-    assert [c.id for c in chosen] == [
-        f"table3/resnet18_s-{o}" for o in ("sgdm", "adam", "adabound")
-    ]
+    chosen = by_source("Table 2", "Beyond the paper", metric="num_params")
+    assert [claim.id for claim in chosen] == ["beyond/speednet-num_params"]
     with pytest.raises(ValueError, match="Table 7"):
         by_source("Table 8")
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import (
     ASSUMED_DEGREES,
     ASSUMED_SEED_DEVIATION,

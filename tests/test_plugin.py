@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from smallnet_core import plugin, session
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.options import settings_of
 from smallnet_core.recipes import find_recipe
 from smallnet_core.training.checkpoints import Epoch

@@ -7,8 +7,7 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.report import markdown_lines
 

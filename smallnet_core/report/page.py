@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.report import compare as compare_report

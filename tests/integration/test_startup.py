@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASETS = {"digits", "cifar10", "cifar100"}
