@@ -10,7 +10,7 @@ import copy
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,18 +87,9 @@ def prune_channels(
     over ``images``, normalised float (N, 3, 32, 32), and ``labels`` (N,). "random": drawn from
     ``seed`` alone.
 
-    Returns the plan of what was removed. Raises ValueError for a ``max_params`` above the number of
-    parameters or too small to be reached, and for an importance that the network cannot have.
+    Returns the plan of what was removed. Raises ValueError for a ``max_params`` that is too small.
     """
-    num_params = count_parameters(model)
-    if max_params > num_params:
-        raise ValueError(f"max_params is {max_params:,}, the network has only {num_params:,}")
-    if max_params == num_params:
-        return []
-
     groups, scores = _importances(model, importance, images, labels, seed)
-    if not groups:
-        raise ValueError("the network has no layer whose channels could be removed")
     ranked: list[Tensor] = []  # (heads, channels of each), the least important first
     order: list[tuple[float, float, int]] = []
     for index, (group, score) in enumerate(zip(groups, scores, strict=True)):
@@ -141,53 +132,34 @@ def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
     """Remove from ``model``, in place, the channels that ``plan`` names, and return it.
 
     ``model`` has the architecture before the plan's first round, with any weights, on any device,
-    including meta. Raises ValueError, and leaves it unchanged, for a plan of another network.
+    including meta.
     """
     groups = [group for group, _ in _trace(copy.deepcopy(model).to("meta"))]
-    _remove(model, groups, _compose(plan, {group.root: group for group in groups}))
+    kept = {group.root: list(range(group.channels)) for group in groups}
+    for channels in plan:
+        for root, indices in channels.items():
+            gone = set(indices)
+            kept[root] = [channel for i, channel in enumerate(kept[root]) if i not in gone]
+    _remove(
+        model,
+        groups,
+        {group.root: sorted({*range(group.channels)} - {*kept[group.root]}) for group in groups},
+    )
     return model
-
-
-def _compose(plan: Plan, groups: Mapping[str, _Group]) -> dict[str, list[int]]:
-    """Collect the channels that a plan removes, as numbered before its first round."""
-    left: dict[str, list[int]] = {}
-    try:
-        for root, indices in (item for channels in plan for item in channels.items()):
-            group = groups[root]
-            before = left.get(root, list(range(group.channels)))
-            gone, head_size = set(indices), len(before) // group.heads
-            of_heads = [sum(i // head_size == head for i in gone) for head in range(group.heads)]
-            if not (
-                all(type(i) is int and 0 <= i < len(before) for i in indices)
-                and len(gone) == len(indices) < len(before)
-                and len(set(of_heads)) == 1
-            ):
-                raise ValueError(f"{root} has {len(before)} channels in {group.heads} heads")
-            left[root] = [channel for i, channel in enumerate(before) if i not in gone]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not a plan of this network: {str(error)[:100]!r}") from error
-    return {
-        root: sorted(set(range(groups[root].channels)).difference(channels))
-        for root, channels in left.items()
-    }
 
 
 def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
     """Find the groups of coupled channels, each with torch-pruning's group, by their roots' order.
 
     The group of the classifier's outputs is omitted. ``twin`` is changed: it is put into evaluation
-    mode, and all parameters become trainable, as torch-pruning follows autograd's graph. Raises
-    ValueError for layers that are not supported.
+    mode, and all parameters become trainable, as torch-pruning follows autograd's graph. The
+    channels of grouped convolutions are not supported.
     """
     import torch_pruning as tp
 
     twin.eval().requires_grad_(True)
     names = {module: name for name, module in twin.named_modules()}
     linears = [module for module in names if isinstance(module, nn.Linear)]
-    if not linears:
-        raise ValueError("the network has no Linear layer to be its classifier")
-    if any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in names):
-        raise ValueError("the channels of grouped convolutions cannot be removed")
     parameter_names = {p: name for name, p in twin.named_parameters()}
     own = [  # along the last dimension with more than one entry
         (p, max(dim for dim, size in enumerate(p.shape) if size > 1))
@@ -214,16 +186,21 @@ def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
             by_channel: list[list[int]] = [[] for _ in range(channels)]
             for place, channel in zip(item.idxs, item.root_idxs, strict=True):
                 by_channel[channel].append(place)
+            where = []  # nowhere in an operation without parameters
             if isinstance(module, nn.Parameter):
                 where = [(parameter_names[module], item.dep.target.pruning_dim)]
             elif module in names:
                 cut_outputs = graph.get_pruner_of_module(module).prune_out_channels
-                is_output = item.dep.handler == cut_outputs
-                where = list(_where(module, names[module], is_output))
-                if is_output and isinstance(module, _LAYERS):
-                    roots.append(module)
-            else:
-                continue  # an operation without parameters
+                if item.dep.handler == cut_outputs:
+                    where = [
+                        (f"{names[module]}.{tensor}", 0)
+                        for tensor in ("weight", "bias", "running_mean", "running_var")
+                        if getattr(module, tensor, None) is not None
+                    ]
+                    if isinstance(module, _LAYERS):
+                        roots.append(module)
+                else:
+                    where = [(f"{names[module]}.weight", 1)]
             places = tuple(map(tuple, by_channel))
             cuts += [_Cut(tensor, dim, places) for tensor, dim in where]
         root = min(roots, key=list(names).index)
@@ -239,33 +216,17 @@ def _headed(
     Seen from there, a channel is one of q, one of k and one of v. Any other group is returned as it
     is, with one head.
     """
-    modules = [item.dep.target.module for item in coupled]
-    for module, item in zip(modules, coupled, strict=True):
+    for item in coupled:
+        module = item.dep.target.module
         pruner = graph.get_pruner_of_module(module)
-        name = names.get(module, "") if isinstance(module, nn.Linear) else ""
-        if not name.endswith("to_qkv") or item.dep.handler != pruner.prune_out_channels:
-            continue
-        heads: int = getattr(twin.get_submodule(name.rpartition(".")[0]), "heads", 1)
-        for behind, other in zip(modules, coupled, strict=True):
-            if isinstance(behind, nn.Linear) and other.dep.handler == pruner.prune_in_channels:
-                indices = list(range(behind.in_features))
-                group = graph.get_pruning_group(behind, pruner.prune_in_channels, indices)
-                return heads, group
+        name = names.get(module, "")
+        if name.endswith(".to_qkv") and item.dep.handler == pruner.prune_out_channels:
+            attention: Any = twin.get_submodule(name.removesuffix(".to_qkv"))
+            projection = attention.to_out[0]
+            channels = list(range(projection.in_features))
+            group = graph.get_pruning_group(projection, pruner.prune_in_channels, channels)
+            return attention.heads, group
     return 1, coupled
-
-
-def _where(module: nn.Module, name: str, is_output: bool) -> Iterator[tuple[str, int]]:
-    """Yield tensors and dimensions of a layer's channels; ValueError for an unsupported one."""
-    if isinstance(module, _LAYERS) and not is_output:
-        yield f"{name}.weight", 1
-    elif isinstance(module, _LAYERS) or (
-        isinstance(module, _NORMS) and module.weight is not None and module.weight.ndim == 1
-    ):
-        for tensor in ("weight", "bias", "running_mean", "running_var"):
-            if getattr(module, tensor, None) is not None:
-                yield f"{name}.{tensor}", 0
-    else:
-        raise ValueError(f"the channels of a {type(module).__name__} ({name}) cannot be removed")
 
 
 def _remove(model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, list[int]]) -> None:
@@ -273,11 +234,9 @@ def _remove(model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, l
     model.zero_grad(set_to_none=True)
     gone: dict[tuple[str, int], set[int]] = {}
     for group in groups:
-        if group.root in channels:
+        for channel in channels.get(group.root, ()):
             for cut in group.cuts:
-                places = gone.setdefault((cut.tensor, cut.dim), set())
-                for channel in channels[group.root]:
-                    places.update(cut.places[channel])
+                gone.setdefault((cut.tensor, cut.dim), set()).update(cut.places[channel])
     for (name, dim), places in gone.items():
         owner_name, _, leaf = name.rpartition(".")
         owner = model.get_submodule(owner_name)
@@ -312,17 +271,7 @@ def _importances(
     if importance == "taylor":
         assert images is not None and labels is not None
         _backward(twin, images, labels)
-    tensors = [t for p in twin.parameters() for t in (p, p.grad) if t is not None]
-    if not all(tensor.isfinite().all() for tensor in tensors):
-        raise ValueError("the network's weights or gradients are not finite")
-    trainable = {name: p.requires_grad for name, p in model.named_parameters()}
-    if importance == "bn_scale" and not any(
-        isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and trainable.get(f"{name}.weight")
-        for name, module in model.named_modules()
-    ):
-        raise ValueError("bn_scale importance needs batch norms with learned factors")
-
-    weight_dims = {name: p.ndim for name, p in model.named_parameters()}
+    frozen = {n for n, p in model.named_parameters() if p.ndim > 1 and not p.requires_grad}
     generator = torch.Generator("cpu").manual_seed(seed)
 
     def random(group: Any) -> Tensor:
@@ -337,9 +286,8 @@ def _importances(
     }[importance]()
     groups, scores = [], []
     for group, coupled in _trace(twin.cpu()):
-        outputs = (cut.tensor for cut in group.cuts if cut.dim == 0)
-        if not all(trainable[name] for name in outputs if weight_dims.get(name, 0) > 1):
-            continue  # outputs of a frozen layer
+        if any(cut.dim == 0 and cut.tensor in frozen for cut in group.cuts):
+            continue
         score = estimate(coupled)
         if score is not None:
             groups.append(group)
