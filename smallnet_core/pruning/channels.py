@@ -39,22 +39,15 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """Where one tensor holds a group's channels."""
-
-    tensor: str  # a name of the state dict
-    dim: int
-    places: tuple[tuple[int, ...], ...]  # indices along ``dim``, equally many for each channel
-
-
-@dataclass(frozen=True)
 class _Group:
     """Coupled channels: of layers' outputs, of norms, and of the next layers' inputs."""
 
     root: str
-    channels: int
     heads: int  # each a run of channels / heads; all keep the same size
-    cuts: tuple[_Cut, ...]
+    channels: int
+    # By a tensor's name in the state dict and its dimension: the indices that hold each channel.
+    places: Mapping[tuple[str, int], list[list[int]]]
+    coupled: Any  # torch-pruning's group
 
 
 def prune_channels(
@@ -89,10 +82,11 @@ def prune_channels(
 
     Returns the plan of what was removed. Raises ValueError for a ``max_params`` that is too small.
     """
-    groups, scores = _importances(model, importance, images, labels, seed)
+    scores = _importances(model, importance, images, labels, seed)
+    groups = [group for group, _ in scores]
     ranked: list[Tensor] = []  # (heads, channels of each), the least important first
     order: list[tuple[float, float, int]] = []
-    for index, (group, score) in enumerate(zip(groups, scores, strict=True)):
+    for index, (group, score) in enumerate(scores):
         values, positions = score.view(group.heads, -1).sort(dim=1, stable=True)
         size = positions.shape[1]
         ranked.append(positions + size * torch.arange(group.heads, device="cpu").unsqueeze(1))
@@ -134,22 +128,19 @@ def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
     ``model`` has the architecture before the plan's first round, with any weights, on any device,
     including meta.
     """
-    groups = [group for group, _ in _trace(copy.deepcopy(model).to("meta"))]
+    groups = _trace(copy.deepcopy(model).to("meta"))
     kept = {group.root: list(range(group.channels)) for group in groups}
     for channels in plan:
         for root, indices in channels.items():
             gone = set(indices)
             kept[root] = [channel for i, channel in enumerate(kept[root]) if i not in gone]
-    _remove(
-        model,
-        groups,
-        {group.root: sorted({*range(group.channels)} - {*kept[group.root]}) for group in groups},
-    )
+    removed = {group.root: {*range(group.channels)} - {*kept[group.root]} for group in groups}
+    _remove(model, groups, removed)
     return model
 
 
-def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
-    """Find the groups of coupled channels, each with torch-pruning's group, by their roots' order.
+def _trace(twin: nn.Module) -> list[_Group]:
+    """Find the groups of coupled channels, in the order of their roots.
 
     The group of the classifier's outputs is omitted. ``twin`` is changed: it is put into evaluation
     mode, and all parameters become trainable, as torch-pruning follows autograd's graph. The
@@ -175,17 +166,14 @@ def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
             twin, (images,), unwrapped_parameters=own, verbose=False
         )
 
-    found = []
+    found, order = [], list(names.values())
     for coupled in graph.get_all_groups(ignored_layers=linears[-1:], root_module_types=_LAYERS):
         heads, coupled = _headed(twin, names, graph, coupled)
-        cuts: list[_Cut] = []
-        roots: list[nn.Module] = []
         channels = len(coupled[0].idxs)
+        places: dict[tuple[str, int], list[list[int]]] = {}
+        roots: list[str] = []
         for item in coupled:
             module = item.dep.target.module
-            by_channel: list[list[int]] = [[] for _ in range(channels)]
-            for place, channel in zip(item.idxs, item.root_idxs, strict=True):
-                by_channel[channel].append(place)
             where = []  # nowhere in an operation without parameters
             if isinstance(module, nn.Parameter):
                 where = [(parameter_names[module], item.dep.target.pruning_dim)]
@@ -198,14 +186,15 @@ def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
                         if getattr(module, tensor, None) is not None
                     ]
                     if isinstance(module, _LAYERS):
-                        roots.append(module)
+                        roots.append(names[module])
                 else:
                     where = [(f"{names[module]}.weight", 1)]
-            places = tuple(map(tuple, by_channel))
-            cuts += [_Cut(tensor, dim, places) for tensor, dim in where]
-        root = min(roots, key=list(names).index)
-        found.append((_Group(names[root], channels, heads, tuple(cuts)), coupled))
-    return sorted(found, key=lambda pair: list(names.values()).index(pair[0].root))
+            for one in where:
+                by_channel = places.setdefault(one, [[] for _ in range(channels)])
+                for place, channel in zip(item.idxs, item.root_idxs, strict=True):
+                    by_channel[channel].append(place)
+        found.append(_Group(min(roots, key=order.index), heads, channels, places, coupled))
+    return sorted(found, key=lambda group: order.index(group.root))
 
 
 def _headed(
@@ -229,19 +218,21 @@ def _headed(
     return 1, coupled
 
 
-def _remove(model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, list[int]]) -> None:
+def _remove(
+    model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, Iterable[int]]
+) -> None:
     """Remove the channels, given by their group's root, from every tensor that holds them."""
     model.zero_grad(set_to_none=True)
     gone: dict[tuple[str, int], set[int]] = {}
     for group in groups:
         for channel in channels.get(group.root, ()):
-            for cut in group.cuts:
-                gone.setdefault((cut.tensor, cut.dim), set()).update(cut.places[channel])
-    for (name, dim), places in gone.items():
+            for where, places in group.places.items():
+                gone.setdefault(where, set()).update(places[channel])
+    for (name, dim), indices in gone.items():
         owner_name, _, leaf = name.rpartition(".")
         owner = model.get_submodule(owner_name)
         tensor: Tensor = getattr(owner, leaf)
-        kept = [place for place in range(tensor.shape[dim]) if place not in places]
+        kept = [place for place in range(tensor.shape[dim]) if place not in indices]
         # The same object with new contents: it stays trainable or frozen, and an optimizer with
         # state for it fails instead of updating a tensor that the network no longer uses.
         tensor.data = tensor.detach().index_select(dim, torch.tensor(kept, device=tensor.device))
@@ -262,8 +253,8 @@ def _resize(module: nn.Module) -> None:
 
 def _importances(
     model: nn.Module, importance: str, images: Tensor | None, labels: Tensor | None, seed: int
-) -> tuple[list[_Group], list[Tensor]]:
-    """Return the groups that may be pruned, and each one's importances: (channels,) float64."""
+) -> list[tuple[_Group, Tensor]]:
+    """Return the groups that may be pruned, each with its importances: (channels,) float64."""
     import torch_pruning as tp
 
     twin = copy.deepcopy(model).eval().requires_grad_(True)
@@ -284,16 +275,15 @@ def _importances(
         "taylor": lambda: tp.importance.GroupTaylorImportance(),
         "random": lambda: random,
     }[importance]()
-    groups, scores = [], []
-    for group, coupled in _trace(twin.cpu()):
-        if any(cut.dim == 0 and cut.tensor in frozen for cut in group.cuts):
+    found = []
+    for group in _trace(twin.cpu()):
+        if any((name, 0) in group.places for name in frozen):
             continue
-        score = estimate(coupled)
+        score = estimate(group.coupled)
         if score is not None:
-            groups.append(group)
             # 0 / 0 where all channels of a group have importance 0.
-            scores.append(score.double().nan_to_num(nan=0.0))
-    return groups, scores
+            found.append((group, score.double().nan_to_num(nan=0.0)))
+    return found
 
 
 def _backward(twin: nn.Module, images: Tensor, labels: Tensor) -> None:
