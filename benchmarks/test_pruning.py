@@ -28,6 +28,7 @@ from smallnet_core.records import Claim, Measurement, NotMeasured
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
     from smallnet_core.pruning.curve import Curve
+    from smallnet_core.recipes import Recipe
 
 pytestmark = pytest.mark.pruning
 
@@ -38,9 +39,15 @@ NUM_SEEDS = {"resnet18": 1}
 SMALL_NUM_SEEDS = 3
 
 
-def of_network(side: Side) -> Side:
-    """Return the row of a side's network, without what is pruned from it."""
-    return {name: side[name] for name in ("dataset", "network", "optimizer")}
+def recipe_of(workbench: Workbench, side: Side) -> Recipe:
+    """Return the recipe of a side's dense network, with this run's first seed."""
+    row = {name: side[name] for name in ("dataset", "network", "optimizer")}
+    return workbench.recipes_of(row)[0]
+
+
+def curve_side(network: str) -> Side:
+    """Return the row of a network in CURVES."""
+    return {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
 
 
 def curves(
@@ -50,12 +57,12 @@ def curves(
     techniques: Sequence[str],
     seeds: Sequence[int] = (0,),
 ) -> list[Curve]:
-    """Obtain a curve for each technique and seed, of the network with this run's first seed.
+    """Obtain a curve of a side's dense network for each technique and seed.
 
     Missing curves are measured and timed. Raises NotMeasured where network or data are missing or
     a measurement exceeds the budget.
     """
-    [recipe, *_] = workbench.recipes_of(of_network(side))
+    recipe = recipe_of(workbench, side)
     wanted = [(recipe, technique, seed) for technique in techniques for seed in seeds]
     known = not workbench.missing([recipe]) and all(workbench.curve(*one) for one in wanted)
     if not known:
@@ -74,10 +81,9 @@ def curves(
 
 def on_curve(workbench: Workbench, side: Side, curve: Curve) -> Measurement:
     """Read the accuracy of a claim's side off a curve; without a proportion the dense one."""
-    [recipe, *_] = workbench.recipes_of(of_network(side))
     proportion = side.get("proportion", 0.0)
     accuracy = mean(curve.accuracy_percent) if proportion == "mean" else curve.at(proportion)
-    return curve_measurement(workbench.model(recipe), curve, accuracy)
+    return curve_measurement(workbench.model(recipe_of(workbench, side)), curve, accuracy)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,7 @@ def test_lost_at(claim, workbench, judge, benchmark):
 @pytest.mark.parametrize("network", CURVES)
 def test_curve(network, technique, workbench, record_row, benchmark):
     """Each technique on each network, random pruning with several seeds."""
-    side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
+    side = curve_side(network)
     num_seeds = NUM_SEEDS.get(network, SMALL_NUM_SEEDS) if "random" in technique else 1
     source = workbench
     try:
@@ -156,7 +162,6 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             raise
         source = workbench.records
         found = curves(source, benchmark, side, [technique], range(num_seeds))
-    [recipe, *_] = source.recipes_of(of_network(side))
     points = list(zip(*(curve.accuracy_percent for curve in found), strict=True))
     record_row(
         {
@@ -173,7 +178,7 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             "seeds": [curve.seed for curve in found],
             "weights_sha256": found[0].weights_sha256,
             "recorded": source is not workbench,
-            "origin": source.model(recipe).origin,
+            "origin": source.model(recipe_of(source, side)).origin,
             "measured_on": found[0].environment["device_name"],
             "device": found[0].environment["device"],
             "seconds": sum(curve.seconds for curve in found),
@@ -194,8 +199,7 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
 
     from smallnet_core.training.evaluation import accuracy_percent, predict
 
-    side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
-    [recipe, *_] = workbench.recipes_of(side)
+    recipe = recipe_of(workbench, curve_side(network))
     if workbench.missing([recipe]):
         raise NotMeasured(f"{recipe} is not trained")
     curve = workbench.curve(recipe, technique) or workbench.records.curve(recipe, technique)
@@ -260,8 +264,7 @@ def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
     sizes = [result.num_nonzeros for result in results[0]]
     most = claim.details.get("max_num_params")
     assert most is None or max(sizes) <= most, f"{max(sizes):,} parameters are left"
-    origins = [*a.details["origins"], *b.details["origins"]]
-    details = {**a.details, **difference.details, "num_params": sizes, "origins": origins}
+    details = {**a.details, **difference.details, "num_params": sizes}
     return replace(difference, recipe=a.recipe, details=details)
 
 
