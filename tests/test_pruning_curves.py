@@ -257,13 +257,6 @@ def test_a_curve_of_other_weights_is_not_this_networks(tmp_path):
     with pytest.raises(ValueError, match=r"not a l1_unst.* curve of cifar10-net.*sha256") as e:
         read(tmp_path, found, weights_sha256="cd" * 32)
     assert str(path) in str(e.value)
-    path.rename(curve_path(tmp_path, "other", found.technique))
-    with pytest.raises(ValueError, match="network, technique or seed"):
-        read_curve(tmp_path, "other", found.technique, weights_sha256=SHA256)
-    drawn = curve(technique="random_unstructured", seed=2)
-    write_curve(tmp_path, drawn).rename(curve_path(tmp_path, drawn.network, drawn.technique, 1))
-    with pytest.raises(ValueError, match="seed differ from the file"):
-        read(tmp_path, drawn, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -94,10 +94,6 @@ def read_curve(
         return None
     try:
         found = parse(Curve, text)
-        if curve_path(folder, found.network, found.technique, found.seed) != path:
-            raise ValueError(
-                f"network, technique or seed differ from the file's name: {found.network}"
-            )
         if found.weights_sha256 != weights_sha256:
             raise ValueError(
                 f"weights_sha256 is {found.weights_sha256[:12]}, expected {weights_sha256[:12]}"
