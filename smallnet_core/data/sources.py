@@ -69,7 +69,7 @@ class Spec:
         return " or ".join(f"{folder}/" for folder in self.folders.values())
 
     def files(self, layout: str, split: str) -> list[str]:
-        """List the file names of a split in a layout."""
+        """List the names of a split's files."""
         return [name if layout == "python" else f"{name}.bin" for name in self.md5[split]]
 
 
@@ -139,8 +139,7 @@ def download(spec: Spec, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         with _locked(spec, root):
             if locate(spec, root) is None:
-                _download(spec, root)
-                _unpack(spec, root)
+                _fetch(spec, root)
     except (OSError, http.client.HTTPException) as error:
         raise DatasetNotFound(
             f"the download of {spec.title} from {spec.url} to {root} failed "
@@ -184,7 +183,8 @@ def _locked(spec: Spec, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _download(spec: Spec, root: Path) -> None:
+def _fetch(spec: Spec, root: Path) -> None:
+    """Download the archive unless it is there, and unpack it."""
     # Imported here, as it takes 1.5 s. Not CIFAR10(download=True): that also unpickles the files
     # without checking their MD5s.
     from torchvision.datasets.utils import download_url
@@ -196,8 +196,6 @@ def _download(spec: Spec, root: Path) -> None:
     finally:
         socket.setdefaulttimeout(before)
 
-
-def _unpack(spec: Spec, root: Path) -> None:
     # Unpacked in a temporary folder, so that an interruption leaves none that looks complete.
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{spec.name}-") as temporary:
         with tarfile.open(root / spec.archive) as tar:
