@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from smallnet_core import judging, report
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.options import add_options, joined_arguments, settings_of
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict

@@ -19,7 +19,7 @@ from smallnet_core.lab.listing import state_of, to_do
 from smallnet_core.lab.publish import publish, put_into_zoo
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench, WrongWeights
-from smallnet_core.pruning.curve import Curve, find_curve, write_curve
+from smallnet_core.pruning.curve import Curve, read_curve, write_curve
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.system.machine import environment
@@ -127,8 +127,8 @@ def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop
     path = write_curve(shop.cache.folder, measured)
     assert shop.publish(SMALL) == 0
     assert f"{path.name}: published" in shop.lines
-    found = find_curve(
-        (shop.cache.zoo / "curves",),
+    found = read_curve(
+        shop.cache.zoo / "curves",
         SMALL.name,
         "l1_unstructured",
         weights_sha256=record["weights_sha256"],

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import judge, not_measured
 from smallnet_core.records import Measurement, Status
 from smallnet_core.report import WIDTH, Table, format_value, markdown_lines

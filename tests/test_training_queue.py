@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.cli import main
 from smallnet_core.lab import listing
 from smallnet_core.lab import queue as training_queue

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.claims.names import GOAL_SOURCES, NETWORK_NAMES
 from smallnet_core.records import Claim, Status
 from smallnet_core.report.table import Cell, Row, Table, format_change, format_value, grouped

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.session import DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]
