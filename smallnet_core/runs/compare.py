@@ -26,7 +26,6 @@ explain it: the deviation of seeds, or how fast the machine was at the time.
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -110,14 +109,12 @@ def compare(
             continue
         row = _compared(a, b, thresholds, same_machine=same_machine, partial=partial)
         if row.change is Change.SIMILAR and a and b:
-            row = tested(
-                row,
-                a,
-                b,
-                known.get(a.pool),
-                functools.partial(process_variance, pairs, known, b),
-                "same" if same_machine else found,
-            )
+            row = tested(row, a, b, known.get(a.pool), process_variance(pairs, known, b))
+            if row.kind == "rounds" and not same_machine:
+                note = joined(row.note, f"{found} machine")
+                row = replace(
+                    row, change=Change.NOT_JUDGED, test=None, narrow_p=None, note=note
+                )
         rows.append(_flipped(row, a, b))
     return Comparison(
         old=old,
@@ -135,15 +132,15 @@ def check_same_data(old: RunFile, new: RunFile) -> None:
     digests: list[dict[str, str]] = [
         {run["recipe"]["dataset"]: run["test_digest"] for run in file.runs} for file in (old, new)
     ]
-    for name in digests[0].keys() & digests[1].keys():
-        if digests[0][name] != digests[1][name]:
+    for name, digest in digests[0].items():
+        if digests[1].get(name, digest) != digest:
             raise ComparisonError(
                 f"{old.path} and {new.path} were judged on different test images of {name}: "
                 "their accuracies cannot be compared"
             )
     sizes = [{r.key: r.num_images for r in readings(f) if r.kind == "accuracy"} for f in (old, new)]
-    for key in sizes[0].keys() & sizes[1].keys():
-        before, after = (size[key] for size in sizes)
+    for key, before in sizes[0].items():
+        after = sizes[1].get(key)
         if before and after and before != after:
             raise ComparisonError(
                 f"{key[1]} was judged on {before} images in {old.path} and on {after} in "

@@ -7,17 +7,14 @@ import enum
 import fnmatch
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
-from smallnet_core.runs.file import Row
 from smallnet_core.runs.machines import BUSY
 from smallnet_core.runs.readings import Process, Reading
 from smallnet_core.runs.reference import Learnt
@@ -121,14 +118,12 @@ def joined(*notes: str) -> str:
 
 
 def tested(
-    row: RowComparison,
-    old: Reading,
-    new: Reading,
-    learnt: Learnt | None,
-    process: Callable[[], Variance],
-    found: str,
+    row: RowComparison, old: Reading, new: Reading, learnt: Learnt | None, process: Variance
 ) -> RowComparison:
-    """Return the row with the test of its kind, or already decided if it has none."""
+    """Return the row with the test of its kind, or already decided if it has none.
+
+    ``process`` is the variance of a log time between processes.
+    """
     kinds = {old.kind, new.kind}
     if kinds == {"accuracy"}:
         return _accuracy(row, old, new, learnt)
@@ -137,11 +132,7 @@ def tested(
     if kinds == {"curve"}:
         return _curve(row, old, new)
     if kinds == {"rounds"}:
-        row = _time(row, old, new, learnt, process())
-        if found == "same":
-            return row
-        note = joined(row.note, f"{found} machine")
-        return replace(row, change=Change.NOT_JUDGED, test=None, narrow_p=None, note=note)
+        return _time(row, old, new, learnt, process)
     if kinds <= {"interval", "accuracy"} and old.interval and new.interval:
         return _intervals(row, old, new)
     return replace(row, change=Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
@@ -153,12 +144,11 @@ def _accuracy(
     note = row.note
     if old.fingerprints != new.fingerprints:
         note = joined(note, "the recipe changed")
-    pairs = _same_seeds(old, new)
-    if pairs and all(_same_weights(a, b) for a, b in pairs):
-        lost, gained = map(sum, zip(*(_discordant(*p) for p in pairs), strict=True))
+    if answers := _other_answers(old, new):
+        lost, gained = answers
         if lost == gained == 0:
             return replace(row, change=Change.UNCHANGED, note=note)
-        images = sum(int(a["num_images"]) for a, _ in pairs)
+        images = sum(run["num_images"] for run in old.runs)
         low, high = significance.paired_interval(lost, gained, images)
         return replace(
             row,
@@ -208,14 +198,13 @@ def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     Two runs of the same weights vary less than two draws, by the share of images whose answer
     changed.
     """
-    pairs = _same_seeds(old, new)
     sampling = (old.sampling + new.sampling) / 2
-    if pairs and all(_same_weights(a, b) for a, b in pairs):
-        changed = sum(sum(_discordant(a, b)) for a, b in pairs)
+    if answers := _other_answers(old, new):
+        changed = sum(answers)
         if changed == 0 and old.value == new.value:
             return replace(row, change=Change.UNCHANGED)
-        images = sum(a["num_images"] for a, _ in pairs)
-        right = sum(a["num_images"] * a["accuracy_percent"] / 100 for a, _ in pairs)
+        images = sum(run["num_images"] for run in old.runs)
+        right = sum(run["num_images"] * run["accuracy_percent"] / 100 for run in old.runs)
         drawn = 2 * significance.share_variance(round(right), images) * images
         sampling *= min(1.0, max(changed, 1) / images / drawn)
     elif max(len(old.values), len(new.values)) >= 3:
@@ -223,29 +212,16 @@ def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     return _by_seeds(row, old.values, new.values, 0.0, (sampling, 1e9), "confusion matrices")
 
 
-def _same_seeds(old: Reading, new: Reading) -> list[tuple[Row, Row]]:
-    """Pair the runs of both sides by seed; empty if their seeds differ."""
-    before, after = ({run["recipe"].get("seed", 0): run for run in r.runs} for r in (old, new))
-    if not before or before.keys() != after.keys():
-        return []
-    return [(before[seed], after[seed]) for seed in before]
-
-
-def _same_weights(a: Row, b: Row) -> bool:
-    return a["weights_sha256"] is not None and a["weights_sha256"] == b["weights_sha256"]
-
-
-def _bits(run: Row) -> npt.NDArray[np.bool_]:
-    raw = np.frombuffer(base64.b64decode(run["right"]), np.uint8)
-    return np.unpackbits(raw, count=run["num_images"]).astype(bool)
-
-
-def _discordant(a: Row, b: Row) -> tuple[int, int]:
-    """Count the images that only the first classifies correctly, and only the second."""
-    before, after = _bits(a), _bits(b)
-    if len(before) != len(after):
-        raise ComparisonError(f"{a['name']} was judged on {len(before)} and {len(after)} images")
-    return int((before & ~after).sum()), int((after & ~before).sum())
+def _other_answers(old: Reading, new: Reading) -> tuple[int, int] | None:
+    """Count the images that became wrong and right; None unless both sides have the same weights."""
+    before, after = ({run["weights_sha256"]: run["right"] for run in r.runs} for r in (old, new))
+    if not before or None in before or before.keys() != after.keys():
+        return None
+    lost = gained = 0
+    for weights in before:
+        a, b = (int.from_bytes(base64.b64decode(bits[weights])) for bits in (before, after))
+        lost, gained = lost + (a & ~b).bit_count(), gained + (b & ~a).bit_count()
+    return lost, gained
 
 
 def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
