@@ -112,9 +112,7 @@ def compare(
             row = tested(row, a, b, known.get(a.pool), process_variance(pairs, known, b))
             if row.kind == "rounds" and not same_machine:
                 note = joined(row.note, f"{found} machine")
-                row = replace(
-                    row, change=Change.NOT_JUDGED, test=None, narrow_p=None, note=note
-                )
+                row = replace(row, change=Change.NOT_JUDGED, test=None, narrow_p=None, note=note)
         rows.append(_flipped(row, a, b))
     return Comparison(
         old=old,

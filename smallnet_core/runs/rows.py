@@ -213,7 +213,7 @@ def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
 
 
 def _other_answers(old: Reading, new: Reading) -> tuple[int, int] | None:
-    """Count the images that became wrong and right; None unless both sides have the same weights."""
+    """Count images that became wrong and right; None unless both sides have the same weights."""
     before, after = ({run["weights_sha256"]: run["right"] for run in r.runs} for r in (old, new))
     if not before or None in before or before.keys() != after.keys():
         return None
