@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smallnet_core.runs.compare import compare
-from smallnet_core.runs.history import bisect_status, history
+from smallnet_core.runs.history import history
 from smallnet_core.runs.rows import Change, ComparisonError
 from smallnet_core.studies.compare_power import (
     Accuracy,
@@ -37,12 +36,6 @@ def test_a_long_history_learns_what_runs_differ_by() -> None:
 def test_a_history_refuses_a_file_of_another_size() -> None:
     with pytest.raises(ComparisonError, match="10000 images"):
         history([one((92.0,), 0), document([[np.ones(500, bool)]], [], 1)])
-
-
-@pytest.mark.parametrize(("new", "status"), [(92.0, 0), (80.0, 1), (90.5, 125)])
-def test_bisect_skips_what_cannot_be_judged(new: float, status: int) -> None:
-    comparison = compare(one((92.0,), 0), one((new,), 10))
-    assert bisect_status(comparison, "simulated/net0") == status
 
 
 # The simulation, short: the full one is in reports/

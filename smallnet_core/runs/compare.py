@@ -111,8 +111,7 @@ def compare(
         if row.change is Change.SIMILAR and a and b:
             row = tested(row, a, b, known.get(a.pool), process_variance(pairs, known, b))
             if row.kind == "rounds" and not same_machine:
-                note = joined(row.note, f"{found} machine")
-                row = replace(row, change=Change.NOT_JUDGED, test=None, narrow_p=None, note=note)
+                row = row.decided(Change.NOT_JUDGED, f"{found} machine")
         rows.append(_flipped(row, a, b))
     return Comparison(
         old=old,
@@ -201,37 +200,32 @@ def _compared(
         lower_is_better=some.lower_is_better,
     )
     if old is None:
-        return replace(row, change=Change.NEW)
+        return row.decided(Change.NEW)
     if new is None:
         fails = same_machine and not partial and old.kind != "none"
-        return replace(row, change=Change.REGRESSION if fails else Change.GONE, note="gone")
+        return row.decided(Change.REGRESSION if fails else Change.GONE, "gone")
     if new.kind == "none":
         if old.kind == "none":
-            return replace(row, change=Change.UNCHANGED, note="not measured in both")
+            return row.decided(Change.UNCHANGED, "not measured in both")
         change = Change.REGRESSION if same_machine else Change.NOT_MEASURED
-        return replace(row, change=change, note=joined("no longer measured", new.reason))
+        return row.decided(change, "no longer measured", new.reason)
     if old.kind == "none":
-        return replace(row, change=Change.NOT_MEASURED)
+        return row.decided(Change.NOT_MEASURED)
     verdicts = "" if old.verdict == new.verdict else f"{old.verdict}, now {new.verdict}"
-    effect = None if old.value is None or new.value is None else new.value - old.value
-    row = replace(row, note=verdicts, threshold=thresholds.of(new), effect=effect)
-    if effect is None:
+    row = replace(row, note=verdicts, threshold=thresholds.of(new))
+    if old.value is None or new.value is None:
         if old.value == new.value:
-            return replace(row, change=Change.UNCHANGED)
-        diverged = new.value is None and bool(new.verdict)
-        note = "diverged" if diverged else "has a number on one side only"
-        change = Change.REGRESSION if diverged else Change.NOT_JUDGED
-        return replace(row, change=change, note=joined(row.note, note))
+            return row.decided(Change.UNCHANGED)
+        if new.value is None and new.verdict:
+            return row.decided(Change.REGRESSION, "diverged")
+        return row.decided(Change.NOT_JUDGED, "has a number on one side only")
+    row = replace(row, effect=new.value - old.value)
     if old.precision != new.precision:
-        note = f"computed in {old.precision} and {new.precision}"
-        return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))
+        return row.decided(Change.NOT_JUDGED, f"computed in {old.precision} and {new.precision}")
     if old.recipe != new.recipe:
-        note = f"recipes differ: {old.recipe} and {new.recipe}"
-        return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))
+        return row.decided(Change.NOT_JUDGED, f"recipes differ: {old.recipe} and {new.recipe}")
     if {old.kind, new.kind} == {"count"}:
-        return replace(row, change=_of_count(row))
-    if "number" in (old.kind, new.kind):
-        return replace(row, change=Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
+        return row.decided(_of_count(row))
     return row
 
 
@@ -251,7 +245,7 @@ def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> Ro
     kept = old.minuend is not None and new.minuend is not None and new.minuend >= old.minuend
     if kept or row.change is Change.NOT_JUDGED:
         return row
-    return replace(row, change=Change.REGRESSION, test=None, narrow_p=None)
+    return row.decided(Change.REGRESSION)
 
 
 def _decided(rows: Sequence[RowComparison], thresholds: Thresholds) -> list[RowComparison]:

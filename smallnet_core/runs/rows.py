@@ -111,6 +111,11 @@ class RowComparison:
     note: str = ""
     lower_is_better: bool = False
 
+    def decided(self, change: Change, *notes: str) -> RowComparison:
+        """Return it as decided without a test, with further notes."""
+        note = joined(self.note, *notes)
+        return replace(self, change=change, note=note, test=None, narrow_p=None)
+
 
 def joined(*notes: str) -> str:
     """Join the notes that are not empty."""
@@ -135,24 +140,23 @@ def tested(
         return _time(row, old, new, learnt, process)
     if kinds <= {"interval", "accuracy"} and old.interval and new.interval:
         return _intervals(row, old, new)
-    return replace(row, change=Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
+    return row.decided(Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
 
 
 def _accuracy(
     row: RowComparison, old: Reading, new: Reading, learnt: Learnt | None
 ) -> RowComparison:
-    note = row.note
     if old.fingerprints != new.fingerprints:
-        note = joined(note, "the recipe changed")
+        row = replace(row, note=joined(row.note, "the recipe changed"))
     if answers := _other_answers(old, new):
         lost, gained = answers
         if lost == gained == 0:
-            return replace(row, change=Change.UNCHANGED, note=note)
+            return row.decided(Change.UNCHANGED)
         images = sum(run["num_images"] for run in old.runs)
         low, high = significance.paired_interval(lost, gained, images)
         return replace(
             row,
-            note=joined(note, "the same weights with other answers"),
+            note=joined(row.note, "the same weights with other answers"),
             test=significance.mcnemar(lost, gained),
             interval=(100 * low, 100 * high),
         )
@@ -163,7 +167,7 @@ def _accuracy(
     hits = min(images, max(0, round(statistics.fmean(before) / 100 * images)))
     least = 1e4 * significance.share_variance(hits, images) / 4
     if max(len(before), len(new.values)) >= 3:
-        return _by_seeds(replace(row, note=note), before, new.values, least)
+        return _by_seeds(row, before, new.values, least)
     wide, narrow = (
         _by_seeds(row, before, new.values, least, (deviation**2, _ASSUMED_DEGREES), method)
         for deviation, method in (
@@ -171,7 +175,7 @@ def _accuracy(
             (ASSUMED_SEED_DEVIATION, ""),
         )
     )
-    note = joined(note, "fewer than three seeds: their deviation is assumed")
+    note = joined(row.note, "fewer than three seeds: their deviation is assumed")
     return replace(wide, note=note, narrow_p=narrow.test.p if narrow.test else None)
 
 
@@ -202,7 +206,7 @@ def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     if answers := _other_answers(old, new):
         changed = sum(answers)
         if changed == 0 and old.value == new.value:
-            return replace(row, change=Change.UNCHANGED)
+            return row.decided(Change.UNCHANGED)
         images = sum(run["num_images"] for run in old.runs)
         right = sum(run["num_images"] * run["accuracy_percent"] / 100 for run in old.runs)
         drawn = 2 * significance.share_variance(round(right), images) * images
@@ -227,9 +231,9 @@ def _other_answers(old: Reading, new: Reading) -> tuple[int, int] | None:
 def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     """Test by the point that differs most; with other weights a curve may be a point ahead."""
     if old.values == new.values:
-        return replace(row, change=Change.UNCHANGED)
+        return row.decided(Change.UNCHANGED)
     if len(old.values) != len(new.values):
-        return replace(row, change=Change.NOT_JUDGED, note="other proportions")
+        return row.decided(Change.NOT_JUDGED, "other proportions")
     same = old.weights is not None and old.weights == new.weights
     points = len(old.values)
     found = []
@@ -260,20 +264,19 @@ def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
 def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     """Test by the halves of both intervals that face each other: they may be asymmetric."""
     assert old.interval and new.interval and old.value is not None and new.value is not None
-    effect, note = new.value - old.value, row.note
+    effect = new.value - old.value
     if old.minuend is not None and new.minuend is not None:
         effect = new.minuend - old.minuend
-        note = joined(note, "judged by the first network's own accuracy")
+        note = joined(row.note, "judged by the first network's own accuracy")
+        row = replace(row, effect=effect, note=note)
     if effect == 0:
-        return replace(row, effect=effect, change=Change.UNCHANGED, note=note)
+        return row.decided(Change.UNCHANGED)
     below = math.hypot(new.value - new.interval[0], old.interval[1] - old.value)
     above = math.hypot(new.interval[1] - new.value, old.value - old.interval[0])
     facing = below if effect > 0 else above
     z = 1.96 * abs(effect) / facing if facing else math.inf
     return replace(
         row,
-        effect=effect,
-        note=note,
         test=Test(p=2 * statistics.NormalDist().cdf(-z), method="the intervals of both sides"),
         interval=(effect - below, effect + above),
     )

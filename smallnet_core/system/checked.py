@@ -60,7 +60,7 @@ def explain(error: pydantic.ValidationError, document: Mapping[str, Any]) -> str
     first = error.errors(include_url=False, include_context=False)[0]
     # Without what tells the halves of a union apart.
     place = [part for part in first["loc"] if not re.search(r"[<\[-]", str(part))]
-    where = ".".join(map(str, place)) or "the file"
+    where = " ".join(".".join(map(str, place)).split())[:200] or "the file"
     node: Any = document
     for part in place:  # the claim of a row says more than its number
         try:
