@@ -51,7 +51,7 @@ class RunFile:
     @property
     def runs(self) -> Sequence[Row]:
         """Return what was saved of each network that was judged."""
-        return self.document["smallnet"]["runs"]
+        return self.document["smallnet"].get("runs", ())  # schema 1 has none
 
     @property
     def learnt(self) -> Sequence[Row]:
@@ -79,7 +79,7 @@ class RunFile:
         for benchmark in self.document["benchmarks"]:
             row = benchmark["extra_info"].get("smallnet")
             if row is not None:
-                yield row, benchmark["stats"]["data"]
+                yield row, benchmark["stats"].get("data", ())  # none in those of autosave
 
     @property
     def remarks(self) -> list[str]:

@@ -138,12 +138,12 @@ def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
     fields |= {
         "value": value,
         "values": values,
-        "num_images": row["num_images"],
+        "num_images": row.get("num_images"),  # schema 1 has none
         "interval": interval,
         "runs": found,
         "minuend": row["details"].get("minuend_percent"),
     }
-    if unit == "%" and row["metric"] == "accuracy_percent" and (row["num_images"] or found):
+    if unit == "%" and row["metric"] == "accuracy_percent" and (row.get("num_images") or found):
         return Reading(kind="accuracy", **fields)
     index = None if claim is None else claim.details.get("class_index")
     if found and index is not None and row["metric"] in ("precision", "recall", "f1"):
