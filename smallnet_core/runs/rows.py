@@ -192,8 +192,20 @@ def _by_seeds(
     variance, degrees = assumed or measured
     effect = statistics.fmean(after) - statistics.fmean(before)
     share = 1 / len(before) + 1 / len(after)
-    test, interval = significance.t_test(effect, [(max(variance, least) * share, degrees)], method)
-    return replace(row, effect=effect, test=test, interval=interval)
+    return _by_t(row, effect, [(max(variance, least) * share, degrees)], [], method)
+
+
+def _by_t(
+    row: RowComparison,
+    effect: float,
+    known: Sequence[Variance],
+    unknown: Sequence[Variance],
+    method: str,
+) -> RowComparison:
+    """Test an effect by the variances of its parts, and once more without what is unknown."""
+    test, interval = significance.t_test(effect, [*known, *unknown], method)
+    narrow_p = significance.t_test(effect, known, "")[0].p if unknown else None
+    return replace(row, effect=effect, interval=interval, test=test, narrow_p=narrow_p)
 
 
 def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
@@ -243,22 +255,17 @@ def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
             1e4 * significance.share_variance(round(v / 100 * n), n)
             for v, n in ((a, old.num_images), (b, new.num_images))
         )
-        parts: list[Variance] = [(images, 1e9)]
-        narrow, _ = significance.t_test(b - a, parts, "")
-        if not same:
-            step = abs(old.values[min(k + 1, points - 1)] - old.values[max(k - 1, 0)]) / 2
-            parts.append((2 * (WIDE_SEED_DEVIATION**2 + step**2), _ASSUMED_DEGREES))
-        test, interval = significance.t_test(b - a, parts, "two shares of the images")
-        at_point = replace(
-            row,
-            effect=b - a,
-            interval=interval,
-            test=replace(test, p=min(1.0, points * test.p)),
-            narrow_p=None if same else min(1.0, points * narrow.p),
-            note=joined(row.note, "" if same else "other weights"),
-        )
-        found.append((test.p, k, at_point))
-    return min(found)[2]
+        step = abs(old.values[min(k + 1, points - 1)] - old.values[max(k - 1, 0)]) / 2
+        unknown = [(2 * (WIDE_SEED_DEVIATION**2 + step**2), _ASSUMED_DEGREES)] * (not same)
+        found.append(_by_t(row, b - a, [(images, 1e9)], unknown, "two shares of the images"))
+    surest = min(found, key=lambda at_point: at_point.test.p if at_point.test else 1.0)
+    assert surest.test is not None
+    return replace(
+        surest,
+        test=replace(surest.test, p=min(1.0, points * surest.test.p)),
+        narrow_p=None if surest.narrow_p is None else min(1.0, points * surest.narrow_p),
+        note=joined(row.note, "" if same else "other weights"),
+    )
 
 
 def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
@@ -326,30 +333,23 @@ def _time(
         difference = b.log - (b.mood or 0.0) - statistics.fmean(learnt.values)
     # The variance between medians already includes that within: count the larger one.
     variance, degrees = max(process, a.within)
-    parts = [(variance / num_old, degrees), max(process, b.within)]
-    narrow, _ = significance.t_test(difference, parts, "")
+    known = [(variance / num_old, degrees), max(process, b.within)]
     if shift is not None:
-        parts.append(((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES))
+        unknown = [((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES)]
         method = "t between processes, against the reference timing"
         note = f"the reference timing changed by {100 * math.expm1(abs(shift)):.0f} %"
         note = note if abs(shift) > 0.1 else ""
     else:
-        parts.append((ASSUMED_MOOD_DEVIATION**2 * (1 + 1 / num_old), _ASSUMED_DEGREES))
+        unknown = [(ASSUMED_MOOD_DEVIATION**2 * (1 + 1 / num_old), _ASSUMED_DEGREES)]
         method, note = "t between processes", "no reference timing"
     if log_load := math.hypot(a.log_load, b.log_load):
-        parts.append(((LOAD_DEVIATION * log_load) ** 2, _ASSUMED_DEGREES))
+        unknown.append(((LOAD_DEVIATION * log_load) ** 2, _ASSUMED_DEGREES))
         note = joined(note, "the machine was busy") if log_load > math.log(BUSY) else note
     # A reference of several runs has learnt how much such a row differs by.
     if num_old == 1 and row.unit == "ms" and min(a.log, b.log) < math.log(SHORT_MS):
-        parts.append((2 * SHORT_DEVIATION**2, _ASSUMED_DEGREES))
+        unknown.append((2 * SHORT_DEVIATION**2, _ASSUMED_DEGREES))
         note = joined(note, f"under {SHORT_MS:g} ms")
-    test, (low, high) = significance.t_test(difference, parts, method)
-    effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, low, high))
-    return replace(
-        row,
-        effect=effect,
-        interval=(ends[0], ends[1]),
-        test=test,
-        narrow_p=narrow.p,
-        note=joined(row.note, note),
-    )
+    row = _by_t(replace(row, note=joined(row.note, note)), difference, known, unknown, method)
+    assert row.interval is not None
+    effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, *row.interval))
+    return replace(row, effect=effect, interval=(ends[0], ends[1]))
