@@ -26,12 +26,8 @@ def git(folder, *args):
 
 def saved_at(path, percent, commit, run):
     """A run of three seeds at a commit."""
-
-    def at_commit(found):
-        found["smallnet"]["rows"][0]["claim"] = CLAIM
-        found["commit_info"]["id"] = commit
-
-    return saved(changed(one((percent, percent + 0.05, percent + 0.1), run), at_commit), path)
+    places = {"smallnet.rows.0.claim": CLAIM, "commit_info.id": commit}
+    return saved(changed(one((percent, percent + 0.05, percent + 0.1), run), places), path)
 
 
 @pytest.fixture
@@ -83,20 +79,13 @@ def test_it_is_that_change_alone_and_nothing_worse(project, capsys):
 
 def test_what_is_gone_stays_accepted_when_later_runs_join_the_reference(project, tmp_path):
     """A reference keeps its row, and is of a later commit than the entry then."""
-    commits, runs = project
-
-    def with_another_claim(percent, missing=False):
-        def change(found):
-            rows = found["smallnet"]["rows"]
-            rows.append({**rows[0], "claim": "table2/resnet18_s-adam"})
-            if missing:
-                del rows[0]
-            found["commit_info"]["id"] = commits[2]
-
-        path = tmp_path / f"{missing}.json"
-        return saved(changed(read_run_file(Path(runs[2])), change), path)
-
-    old, new = with_another_claim(90.0), with_another_claim(90.0, missing=True)
+    _, runs = project
+    run = read_run_file(Path(runs[2]))
+    rows = [*run.rows, {**run.rows[0], "claim": "table2/resnet18_s-adam"}]
+    old, new = (
+        saved(changed(run, {"smallnet.rows": some}), tmp_path / f"{len(some)}.json")
+        for some in (rows, rows[1:])
+    )
     assert compare(old, new) == 1
     assert accept("HEAD~2") == 0
     assert compare(old, new) == 0

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from smallnet_core.cli import main
 from smallnet_core.runs import file as module
 from smallnet_core.runs.file import SCHEMA, RunFileError, check_document, read_run_file
+from tests.saved import DROP, put
 
 FILES = Path(__file__).parent / "files"
 OLD, CURRENT = FILES / "run-schema-1.json", FILES / "run-schema-2.json"
@@ -29,21 +30,6 @@ REPORTS = sorted(FILES.parents[1].glob("reports/*/bench*.json"))
 GOOD = json.loads(CURRENT.read_text())
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """The good document with another value at "smallnet.runs.0.right", say; DROP takes it out."""
-    document = copy.deepcopy(GOOD)
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    node: Any = document
-    for part in parents:
-        node = node[part]
-    if value is DROP:
-        del node[last]
-    else:
-        node[last] = value
-    return document
-
-
-DROP = object()
 ROWS, RUNS = GOOD["smallnet"]["rows"], GOOD["smallnet"]["runs"]
 CLAIM = next(k for k, row in enumerate(ROWS) if row.get("unit") == "%")
 JUDGED = next(k for k, row in enumerate(ROWS) if row.get("fingerprints"))
@@ -150,7 +136,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_wrong_is_named_with_its_place(name: str, tmp_path: Path) -> None:
     where, value, expected = REFUSED[name]
-    path = write(tmp_path, json.dumps(changed(where, value)))
+    path = write(tmp_path, json.dumps(put(GOOD, {where: value})))
     assert expected in refusal(path)
 
 
@@ -248,7 +234,7 @@ HOSTILE = "\x1b[2J\x07\x9b31m\u202eevil\u2066<script>alert(1)</script>\r\x00\ud8
 
 
 def test_what_a_terminal_would_obey_is_taken_out(tmp_path: Path) -> None:
-    document = changed(f"{ROW}.reason", HOSTILE)
+    document = put(GOOD, {f"{ROW}.reason": HOSTILE})
     document["commit_info"][HOSTILE] = HOSTILE
     file = read_run_file(write(tmp_path, json.dumps(document)))
     clean = "[2J31mevil<script>alert(1)</script>?"
