@@ -311,7 +311,7 @@ class Session:
             *compare_report.confirmed_lines(comparison, self.slower),
             *compare_report.terminal_lines(comparison, verbose=self.config.get_verbosity() > 0),
         ]
-        return fails(comparison, self.config.option.fail_on or fail_on_default())
+        return fails(comparison.counts, self.config.option.fail_on or fail_on_default())
 
     def write_report(self) -> None:
         """Writes what --report asks for; what keeps it from that is a line at the end."""

@@ -145,7 +145,7 @@ def _compare(args: argparse.Namespace) -> int:
     for path, text in outputs.items():
         if path is not None:
             replace_file(path, text().encode())
-    return int(fails(comparison, args.fail_on))
+    return int(fails(comparison.counts, args.fail_on))
 
 
 def _history(
@@ -158,7 +158,6 @@ def _history(
     from smallnet_core.report import compare as compare_report
     from smallnet_core.runs.accepted import accept_steps
     from smallnet_core.runs.history import history
-    from smallnet_core.runs.rows import Change
     from smallnet_core.system.files import replace_file
 
     if args.json or args.html:
@@ -170,10 +169,8 @@ def _history(
         lines = compare_report.history_markdown(found)
         replace_file(args.markdown, "\n".join((*lines, "")).encode())
     # The last step of a row decides: an earlier regression may have been undone.
-    ends = {line.changes[-1] for line in found.lines if line.changes} - {Change.ACCEPTED}
-    if args.fail_on == "change":
-        return int(bool(ends))
-    return int(args.fail_on == "regression" and Change.REGRESSION in ends)
+    ends = {line.changes[-1] for line in found.lines if line.changes}
+    return int(fails(ends, args.fail_on))
 
 
 def _bisect(args: argparse.Namespace) -> int:

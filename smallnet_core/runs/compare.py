@@ -224,17 +224,14 @@ def _compared(
         return row.decided(Change.NOT_JUDGED, f"computed in {old.precision} and {new.precision}")
     if old.recipe != new.recipe:
         return row.decided(Change.NOT_JUDGED, f"recipes differ: {old.recipe} and {new.recipe}")
-    if {old.kind, new.kind} == {"count"}:
-        return row.decided(_of_count(row))
-    return row
-
-
-def _of_count(row: RowComparison) -> Change:
+    if {old.kind, new.kind} != {"count"}:
+        return row
     if not row.effect:
-        return Change.UNCHANGED
+        return row.decided(Change.UNCHANGED)
     if not row.lower_is_better:
-        return Change.CHANGED
-    return Change.REGRESSION if row.effect > (row.threshold or 0.0) else Change.IMPROVEMENT
+        return row.decided(Change.CHANGED)
+    worse = row.effect > thresholds.of(new)
+    return row.decided(Change.REGRESSION if worse else Change.IMPROVEMENT)
 
 
 def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> RowComparison:
