@@ -97,11 +97,10 @@ def add(entry: dict[str, Any], path: Path) -> None:
     replace_file(path, before, b"\n" * bool(before), text.encode())
 
 
-def resolved(commit: str, folder: Path) -> str:
+def resolved(commit: str) -> str:
     """Return the full id of a commit; ValueError if git doesn't know it and it is no id."""
-    done = _git(
-        folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"
-    )
+    options = ("--verify", "--quiet", "--end-of-options")
+    done = _git(Path(), "rev-parse", *options, f"{commit}^{{commit}}")
     found = done.stdout.strip() if done and done.returncode == 0 else commit
     if not _HEX.fullmatch(found):
         raise ValueError(f"--commit {commit}: git knows no such commit, and it is not a commit id")
