@@ -41,11 +41,11 @@ def read_thresholds(path: Path | None) -> Thresholds:
     return parse_toml(Thresholds, path.read_bytes(), path, "tool", "smallnet", "compare")
 
 
-def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]:
+def unused_patterns(comparison: Comparison) -> list[str]:
     """Return a line for each threshold whose pattern matches no row."""
     return [
         f"[tool.smallnet.compare.claims]: {pattern!r} matches no row"
-        for pattern in thresholds.claims
+        for pattern in comparison.thresholds.claims
         if not fnmatch.filter((row.label for row in comparison.rows), pattern)
     ]
 
