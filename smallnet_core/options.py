@@ -123,7 +123,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--fail-on",
-        **_choice("--fail-on", FAIL_ON),
+        **_choice("--fail-on", tuple(FAIL_ON)),
         help="with --compare: what fails the run. Default: regression where CI is set, else "
         "nothing",
     )

@@ -368,7 +368,7 @@ class Session:
         """Keeps what changed since the old run, in lines; returns whether that fails the run."""
         from smallnet_core.report import compare as compare_report
 
-        assert self.old is not None and self.thresholds is not None, "--compare was given"
+        assert self.old is not None, "--compare was given"
         try:
             comparison = self.comparison = self._comparison()
         except ValueError as error:
@@ -377,11 +377,11 @@ class Session:
         self.compared = [
             *self.left_out,
             *self.old.remarks,
-            *unused_patterns(self.thresholds, comparison),
+            *unused_patterns(comparison),
             *compare_report.confirmed_lines(comparison, self.slower),
             *compare_report.terminal_lines(comparison, verbose=self.config.get_verbosity() > 0),
         ]
-        return fails(comparison, self.config.option.fail_on or fail_on_default())
+        return fails(comparison.counts, self.config.option.fail_on or fail_on_default())
 
     def _write_report(self) -> None:
         """Writes what --report asks for; what keeps it from that is a line at the end."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
-from collections.abc import Callable
+import operator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,27 +57,30 @@ def one(percents: tuple[float, ...], run: int) -> RunFile:
     return document([[right(p, run + k, 3.0) for k, p in enumerate(percents)]], [], run)
 
 
-def changed(run: RunFile, change: Callable[[dict[str, Any]], Any]) -> RunFile:
-    """The run with what ``change`` does to its document."""
-    found = copy.deepcopy(dict(run.document))
-    change(found)
-    return RunFile(path=Path("changed.json"), document=check_document(found))
+DROP = object()
+
+
+def put(document: Mapping[str, Any], places: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy with other values at "smallnet.runs.0.right", say; DROP takes one out."""
+    found = copy.deepcopy(dict(document))
+    for place, value in places.items():
+        *parents, last = (int(part) if part.isdigit() else part for part in place.split("."))
+        node = functools.reduce(operator.getitem, parents, found)
+        if value is DROP:
+            del node[last]
+        else:
+            node[last] = value
+    return found
+
+
+def changed(run: RunFile, places: Mapping[str, Any]) -> RunFile:
+    return RunFile(path=Path("changed.json"), document=check_document(put(run.document, places)))
 
 
 def saved(run: RunFile, path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(run.document))
     return str(path)
-
-
-def on(run: RunFile, **facts: Any) -> RunFile:
-    """The run as it would be from another machine; ``host``, or what the environment has."""
-
-    def move(found: dict[str, Any]) -> None:
-        found["machine_info"]["node"] = facts.pop("host", found["machine_info"].get("node"))
-        found["machine_info"]["smallnet"].update(facts)
-
-    return changed(run, move)
 
 
 def timed(*factors: float, run: int = 0, rounds: int = 50, mood: float = 1.0) -> RunFile:

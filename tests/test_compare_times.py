@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from smallnet_core.runs.file import RunFile, read_run_file
 from smallnet_core.runs.reference import learn
 from smallnet_core.runs.rows import Change
 from smallnet_core.studies.compare_power import document
-from tests.saved import by_label, changed, file, on, only, timed
+from tests.saved import by_label, changed, file, only, timed
 
 
 def test_a_time_that_doubled_is_a_regression_and_the_other_way_an_improvement() -> None:
@@ -29,18 +28,18 @@ def test_a_time_that_doubled_is_a_regression_and_the_other_way_an_improvement() 
 
 
 @pytest.mark.parametrize(
-    ("facts", "found"),
+    ("place", "value", "found"),
     [
-        ({"device_name": "another"}, "another"),
-        ({"host": "another"}, "another"),
-        ({"host": ""}, "unknown"),
-        ({"memory_gib": None}, "unknown"),
+        ("smallnet.device_name", "another", "another"),
+        ("node", "another", "another"),
+        ("node", "", "unknown"),
+        ("smallnet.memory_gib", None, "unknown"),
     ],
 )
 def test_times_of_another_or_an_unknown_machine_are_shown_and_not_judged(
-    facts: dict[str, Any], found: str
+    place: str, value: str | None, found: str
 ) -> None:
-    new = on(timed(2, run=1), **facts)
+    new = changed(timed(2, run=1), {f"machine_info.{place}": value})
     comparison = compare(timed(1), new)
     assert comparison.machines == found and not comparison.same_machine
     assert compare(new, new).machines == ("same" if found == "another" else "unknown")
@@ -52,10 +51,12 @@ def test_times_of_another_or_an_unknown_machine_are_shown_and_not_judged(
 
 def test_a_comparison_names_what_differs_of_the_environment() -> None:
     """In the header and in the JSON."""
-    versions = {"torch": "2.15.0", "cuda": "13.2", "driver": "570.1"}
-    new = on(timed(1, run=1), versions=versions, num_threads=4)
-    new = changed(new, lambda d: d["machine_info"]["cpu"].update(brand_raw="another"))
-    comparison = compare(timed(1), new)
+    places = {
+        "machine_info.smallnet.versions": {"torch": "2.15.0", "cuda": "13.2", "driver": "570.1"},
+        "machine_info.smallnet.num_threads": 4,
+        "machine_info.cpu.brand_raw": "another",
+    }
+    comparison = compare(timed(1), changed(timed(1, run=1), places))
     header = " ".join(" ".join(compare_report.terminal_lines(comparison)).split())
     for text in (
         "commits 000000000000..000000000000",
@@ -72,16 +73,12 @@ def test_a_comparison_names_what_differs_of_the_environment() -> None:
     assert {difference["name"] for difference in listed} == names
 
 
-def test_a_busy_machine_is_warned_of() -> None:
-    def beside(**facts: float) -> RunFile:
-        return changed(timed(1, run=1), lambda d: d["smallnet"]["rows"][0].update(facts))
-
-    comparison = compare(timed(1), beside(load_average=7.5))
-    [warning] = comparison.warnings
-    assert "the new run's machine was busy: load average 7.5" in warning
-    assert f"warning: {warning[:40]}" in "\n".join(compare_report.terminal_lines(comparison))
-    pair = beside(clock_mhz=3000), beside(clock_mhz=2000)
-    assert "the clock changed from 3000 to 2000 MHz" in compare(*pair).warnings
+def test_a_clock_that_changed_is_warned_of() -> None:
+    old, new = (changed(timed(1), {"smallnet.rows.0.clock_mhz": mhz}) for mhz in (3000, 2000))
+    comparison = compare(old, new)
+    assert comparison.warnings == ("the clock changed from 3000 to 2000 MHz",)
+    lines = compare_report.terminal_lines(comparison)
+    assert f"warning: {comparison.warnings[0]}" in lines
 
 
 @pytest.mark.parametrize("size", [1, 101, 500])
@@ -111,8 +108,7 @@ def test_without_a_reference_timing_the_mood_may_be_behind_it() -> None:
 def test_a_pruned_network_that_is_ten_times_slower_is_a_regression() -> None:
     old = file()
     k, pruned = next((k, r) for k, r in enumerate(old.rows) if r.get("kind") == "pruned network")
-    slow = {"latency_ms": 10 * pruned["latency_ms"]}
-    new = changed(old, lambda d: d["smallnet"]["rows"][k].update(slow))
+    new = changed(old, {f"smallnet.rows.{k}.latency_ms": 10 * pruned["latency_ms"]})
     rows = by_label(compare(old, new, across_machines=True))
     assert rows[f"pruned network/{pruned['name']}: latency_ms"].change is Change.REGRESSION
 
@@ -125,29 +121,9 @@ def test_a_window_of_runs_finds_what_the_predecessor_alone_does_not() -> None:
     assert [row.change for row in rows] == [Change.REGRESSION, *[Change.SIMILAR] * 11]
 
 
-def test_images_a_second_are_better_when_there_are_more() -> None:
-    names = []
-
-    def faster(found: dict[str, Any]) -> None:
-        for row in found["smallnet"]["rows"]:
-            if "rounds_images_per_second" in row:
-                loops = row["rounds_images_per_second"]
-                loops["ours"] = [3 * speed for speed in loops["ours"]]
-                names.append(f"training_speed/{row['name']}")
-
-    rows = by_label(compare(file(), changed(file(), faster), across_machines=True))
-    assert {rows[name].change for name in names} == {Change.IMPROVEMENT}
-
-
 def crowded(found: RunFile, load: float) -> RunFile:
     """On a machine of two cores that had ``load`` processes to run."""
-
-    def crowd(found: dict[str, Any]) -> None:
-        found["machine_info"]["cpu"]["count"] = 2
-        for row in found["smallnet"]["rows"]:
-            row["load_average"] = load
-
-    return changed(found, crowd)
+    return changed(found, {"machine_info.cpu.count": 2, "smallnet.rows.0.load_average": load})
 
 
 @pytest.mark.parametrize(
@@ -172,20 +148,21 @@ def test_what_a_busy_machine_explains_is_undecided(
 
 
 @pytest.mark.parametrize(
-    ("precision", "change"),
-    [("float32", Change.REGRESSION), ("bfloat16", Change.NOT_JUDGED)],
+    ("factor", "precision", "change"),
+    [
+        (3, "float32", Change.IMPROVEMENT),
+        (1 / 3, "float32", Change.REGRESSION),
+        (1 / 3, "bfloat16", Change.NOT_JUDGED),  # on a CPU each run finds out which one is faster
+    ],
 )
-def test_training_in_another_precision_is_not_judged(precision, change):
-    """On a CPU each run finds out which one is faster there."""
-
-    def slower(document):
-        for row in document["smallnet"]["rows"]:
-            if rounds := row.get("rounds_images_per_second"):
-                row["precision"] = precision
-                for loop, found in rounds.items():
-                    rounds[loop] = [one / 3 for one in found]
-
-    rows = compare(file(), changed(file(), slower), across_machines=True).rows
+def test_images_a_second_are_judged_within_one_precision(factor, precision, change):
+    old, places = file(), {}
+    for k, row in enumerate(old.rows):
+        if loops := row.get("rounds_images_per_second"):
+            speeds = {loop: [factor * one for one in found] for loop, found in loops.items()}
+            places[f"smallnet.rows.{k}.precision"] = precision
+            places[f"smallnet.rows.{k}.rounds_images_per_second"] = speeds
+    rows = compare(old, changed(old, places), across_machines=True).rows
     found = [row for row in rows if row.table == "training_speed" and row.kind == "rounds"]
     assert len(found) == 3 and {row.change for row in found} == {change}
     named = "computed in float32 and bfloat16"

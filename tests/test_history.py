@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smallnet_core.report import compare as compare_report
-from smallnet_core.runs.compare import compare
-from smallnet_core.runs.history import bisect_status, history
+from smallnet_core.runs.history import history
 from smallnet_core.runs.rows import Change, ComparisonError
 from smallnet_core.studies.compare_power import (
     Accuracy,
@@ -23,10 +21,8 @@ from tests.saved import one
 def test_a_history_names_the_step() -> None:
     percents = (92.0, 92.1, 80.0, 80.1)
     files = [one((p,), k) for k, p in enumerate(percents)]
-    [line] = history(files[::-1]).lines
+    [line] = history(files[::-1]).lines  # in the order of their times
     assert line.values == percents and line.steps == (2,) and line.changes == (Change.REGRESSION,)
-    text = "\n".join(compare_report.history_lines(history(files)))
-    assert "92.00 92.10 [80.00 worse] 80.10" in text
 
 
 def test_a_long_history_learns_what_runs_differ_by() -> None:
@@ -40,15 +36,6 @@ def test_a_long_history_learns_what_runs_differ_by() -> None:
 def test_a_history_refuses_a_file_of_another_size() -> None:
     with pytest.raises(ComparisonError, match="10000 images"):
         history([one((92.0,), 0), document([[np.ones(500, bool)]], [], 1)])
-
-
-@pytest.mark.parametrize(
-    ("new", "status"), [((92.0, 92.1, 91.9), 0), ((80.0, 80.1, 79.9), 1), ((90.5,), 125)]
-)
-def test_bisect_skips_what_cannot_be_judged(new: tuple[float, ...], status: int) -> None:
-    old = one((92.0, 92.05, 91.95) if len(new) > 1 else (92.0,), 0)
-    assert bisect_status(compare(old, one(new, 10)), "simulated/net0") == status
-    assert bisect_status(compare(old, one(new, 10)), "another") == 125
 
 
 # The simulation, short: the full one is in reports/

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from smallnet_core.cli import main
 from smallnet_core.runs import file as module
 from smallnet_core.runs.file import SCHEMA, RunFileError, check_document, read_run_file
+from tests.saved import DROP, put
 
 FILES = Path(__file__).parent / "files"
 OLD, CURRENT = FILES / "run-schema-1.json", FILES / "run-schema-2.json"
@@ -29,24 +30,21 @@ REPORTS = sorted(FILES.parents[1].glob("reports/*/bench*.json"))
 GOOD = json.loads(CURRENT.read_text())
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """The good document with another value at "smallnet.runs.0.right", say; DROP takes it out."""
-    document = copy.deepcopy(GOOD)
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    node: Any = document
-    for part in parents:
-        node = node[part]
-    if value is DROP:
-        del node[last]
-    else:
-        node[last] = value
-    return document
-
-
-DROP = object()
-CLAIM = next(k for k, row in enumerate(GOOD["smallnet"]["rows"]) if row.get("unit") == "%")
-TIMING = next(k for k, row in enumerate(GOOD["smallnet"]["rows"]) if not row["claim"])
+ROWS, RUNS = GOOD["smallnet"]["rows"], GOOD["smallnet"]["runs"]
+CLAIM = next(k for k, row in enumerate(ROWS) if row.get("unit") == "%")
+JUDGED = next(k for k, row in enumerate(ROWS) if row.get("fingerprints"))
+TIMING = next(k for k, row in enumerate(ROWS) if not row["claim"])
 ROW, RUN = f"smallnet.rows.{CLAIM}", "smallnet.runs.0"
+# A run whose last byte has bits to spare.
+SPARE = next(k for k, run in enumerate(RUNS) if run["num_images"] % 8)
+BEYOND = bytearray(base64.b64decode(RUNS[SPARE]["right"]))
+BEYOND[-1] |= 1
+
+
+def off(row: dict[str, Any], points: float) -> dict[str, Any]:
+    """The row of one seed with another value than its run has."""
+    value = row["measured"] + points
+    return {**row, "measured": value, "values": [value]}
 
 
 def write(folder: Path, content: str | bytes) -> Path:
@@ -77,7 +75,6 @@ def test_files_of_every_schema_stay_readable(path: Path) -> None:
     assert file.datetime.startswith("2026-11-24T")
     timed = [row["kind"] for row, seconds in file.rounds if row["claim"] is None and seconds]
     assert {"latency", "training_speed"} <= set(timed)
-    assert all("num_images" in row for row in file.rows if row["claim"])
     assert len(file.runs) >= 3 * (path == CURRENT)
 
 
@@ -113,6 +110,15 @@ REFUSED = {
     "time that runs backwards": (f"{RUN}.train_seconds", -1.0, "or equal to 0, found -1.0"),
     "bits that are no base64": (f"{RUN}.right", "€", "no base64"),
     "too few bits": (f"{RUN}.right", "AAAA", "bits of more or fewer than"),
+    "bits beyond the images": (
+        f"smallnet.runs.{SPARE}.right",
+        base64.b64encode(BEYOND).decode(),
+        "bits of more or fewer than",
+    ),
+    "a claim twice": ("smallnet.rows", [*ROWS, ROWS[CLAIM]], "is in it twice"),
+    "a run twice": ("smallnet.runs", [*RUNS, RUNS[0]], "a fingerprint is there twice"),
+    "a row far from its run": (f"smallnet.rows.{JUDGED}", off(ROWS[JUDGED], -30), "where its run"),
+    "a row near its run": (f"smallnet.rows.{JUDGED}", off(ROWS[JUDGED], -0.5), "where its run"),
     "another accuracy": (f"{RUN}.accuracy_percent", 50.0, "its bits are not those of 50.0 %"),
     "an accuracy of no image": (f"{RUN}.accuracy_percent", 50.01, "is no share of"),
     "a negative count": (f"{RUN}.confusion.0.0", -1, f"{RUN}.confusion.0.0: "),
@@ -130,35 +136,15 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_wrong_is_named_with_its_place(name: str, tmp_path: Path) -> None:
     where, value, expected = REFUSED[name]
-    path = write(tmp_path, json.dumps(changed(where, value)))
+    path = write(tmp_path, json.dumps(put(GOOD, {where: value})))
     assert expected in refusal(path)
-
-
-@pytest.mark.parametrize(
-    ("part", "index", "expected"),
-    [("rows", CLAIM, "is in it twice"), ("runs", 0, "a fingerprint is there twice")],
-)
-def test_what_is_there_twice_is_refused(part, index, expected, tmp_path) -> None:
-    document = copy.deepcopy(GOOD)
-    document["smallnet"][part].append(document["smallnet"][part][index])
-    assert expected in refusal(write(tmp_path, json.dumps(document)))
-
-
-def test_bits_beyond_the_images_are_refused() -> None:
-    run = next(run for run in GOOD["smallnet"]["runs"] if run["num_images"] % 8)
-    document = copy.deepcopy(GOOD)
-    index = GOOD["smallnet"]["runs"].index(run)
-    raw = bytearray(base64.b64decode(run["right"]))
-    raw[-1] |= 1
-    document["smallnet"]["runs"][index]["right"] = base64.b64encode(raw).decode()
-    with pytest.raises(ValueError, match="bits of more or fewer than"):
-        check_document(document)
 
 
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"", "broken JSON at line 1"),
+        (CURRENT.read_bytes()[:-2], "was it cut off?"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b"[]", "is a list, expected a JSON object"),
         (b"null", "is a NoneType, expected a JSON object"),
@@ -221,33 +207,11 @@ def test_pipes_and_standard_input_are_read(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-# Agreement
-
-
-@pytest.mark.parametrize("points", [-30, 0.5])
-def test_a_row_agrees_with_its_run(points: float) -> None:
-    document = copy.deepcopy(GOOD)
-    row = next(row for row in document["smallnet"]["rows"] if row["fingerprints"])
-    row["values"] = [row["values"][0] + points]
-    row["measured"] = row["values"][0]
-    with pytest.raises(ValueError, match=r"where its run .* has"):
-        check_document(document)
-
-
 def test_a_pruning_curve_of_an_older_file_says_what_it_was_measured_on() -> None:
     rows = read_run_file(CURRENT).rows
     curve = next(row for row in rows if row.get("kind") == "pruning curve")
     assert (curve["measured_on"], curve["seeds"]) == ("Intel(R) Xeon(R) Processor", [0])
     assert "origin" not in curve and "seed" not in curve
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, len(CURRENT.read_bytes()) - 1))
-def test_a_file_that_was_cut_off_is_refused(
-    tmp_path_factory: pytest.TempPathFactory, size: int
-) -> None:
-    path = write(tmp_path_factory.mktemp("cut"), CURRENT.read_bytes()[:size])
-    refusal(path)
 
 
 def nodes(value: Any, where: tuple[Any, ...] = ()) -> Any:
@@ -266,47 +230,16 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=200)
-@given(st.sampled_from(NODES), ANYTHING)
-@example(("smallnet", "rows", TIMING, "recipe"), [])
-def test_anything_anywhere_is_read_or_refused_and_nothing_else(
-    where: tuple[Any, ...], value: Any
-) -> None:
-    document = copy.deepcopy(GOOD)
-    node: Any = document
-    for part in where[:-1]:
-        node = node[part]
-    node[where[-1]] = value
-    try:
-        found = check_document(document)
-    except ValueError as error:
-        refused = str(error)
-    else:
-        assert check_document(found) == found
-        return
-    assert "\n" not in refused
-
-
-HOSTILE = "\x1b[2J\x07\x9b31m\u202eevil\u2066<script>alert(1)</script>\r\x00"
+HOSTILE = "\x1b[2J\x07\x9b31m\u202eevil\u2066<script>alert(1)</script>\r\x00\ud800"
 
 
 def test_what_a_terminal_would_obey_is_taken_out(tmp_path: Path) -> None:
-    document = changed(f"{ROW}.reason", HOSTILE)
+    document = put(GOOD, {f"{ROW}.reason": HOSTILE})
     document["commit_info"][HOSTILE] = HOSTILE
     file = read_run_file(write(tmp_path, json.dumps(document)))
-    clean = "[2J31mevil<script>alert(1)</script>"
+    clean = "[2J31mevil<script>alert(1)</script>?"
     assert file.rows[CLAIM]["reason"] == clean
     assert file.commit[clean] == clean
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.text(alphabet=st.characters(), max_size=30))
-def test_any_text_comes_through_printable(text: str) -> None:
-    document = check_document(changed(f"{ROW}.reason", text))
-    found = document["smallnet"]["rows"][CLAIM]["reason"]
-    found.encode()  # no half surrogates
-    assert all(sign in "\n\t" or ord(sign) >= 32 for sign in found)
-    assert "\x1b" not in found and "\x9b" not in found
 
 
 # Whatever is done to a file: an exit status, and no traceback
@@ -316,7 +249,8 @@ SHOWN = ANYTHING | st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=80)
+@example([(("smallnet", "rows", TIMING, "recipe"), [])], None, None)
 @given(
     st.lists(st.tuples(st.sampled_from(NODES), SHOWN), min_size=1, max_size=3),
     st.none() | st.sampled_from(["rows", "runs"]),

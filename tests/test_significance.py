@@ -34,19 +34,8 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_images(lost: int, gained
     assert mcnemar(gained, lost).p == found.p
 
 
-def test_five_images_cannot_be_significant_and_six_can() -> None:
-    assert mcnemar(5, 0).p == mcnemar(5, 0).least_p == 0.0625
-    assert mcnemar(0, 6).p == mcnemar(3, 3).least_p == 0.03125
-    assert mcnemar(0, 0).p == mcnemar(0, 0).least_p == 1.0
-
-
-@given(counts, counts, st.integers(600, 20_000))
-def test_the_paired_interval_is_around_the_difference_and_mirrors(
-    lost: int, gained: int, n: int
-) -> None:
-    low, high = paired_interval(lost, gained, n)
-    assert low <= (gained - lost) / n * (n / (n + 2)) <= high
-    assert paired_interval(gained, lost, n) == pytest.approx((-high, -low))
+def test_six_images_can_be_significant_at_the_least() -> None:
+    assert [mcnemar(0, n).least_p for n in (0, 5, 6)] == [1.0, 0.0625, 0.03125]
 
 
 def test_the_paired_interval_covers_as_often_as_it_says() -> None:
@@ -83,16 +72,6 @@ def test_qn_is_near_the_deviation_and_half_of_the_values_do_not_move_it() -> Non
     assert statistics.fmean(np.sqrt(draws)) == pytest.approx(2, rel=0.05)
     outlying = (*generator.normal(0, 1, 12).tolist(), *(100.0 * k for k in range(5)))
     assert spread(outlying) < 25
-
-
-@given(st.lists(st.floats(0, 1), max_size=12))
-def test_holm_keeps_the_order_and_never_lowers(ps: list[float]) -> None:
-    adjusted = holm(ps)
-    assert all(p <= q <= 1 for p, q in zip(ps, adjusted, strict=True))
-    pairs = sorted(zip(ps, adjusted, strict=True))
-    assert [q for _, q in pairs] == sorted(q for _, q in pairs)
-    if ps:
-        assert min(adjusted) == min(1.0, len(ps) * min(ps))
 
 
 def test_holm_as_in_the_textbooks() -> None:

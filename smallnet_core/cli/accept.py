@@ -43,7 +43,7 @@ def _accept(args: argparse.Namespace) -> int:
     from smallnet_core.runs.accepted import add, contains, resolved
     from smallnet_core.runs.readings import readings
 
-    commit = resolved(args.commit, Path())
+    commit = resolved(args.commit)
     entry = {"claim": args.claim, "commit": commit, "reason": " ".join(args.reason.split())}
     if args.until is not None:
         entry["until"] = args.until

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from smallnet_core.runs.file import RunFile
 from smallnet_core.runs.find import STORAGE, find_runs, runs_in
 from smallnet_core.runs.policy import (
     FAIL_ON,
@@ -16,13 +17,6 @@ from smallnet_core.runs.policy import (
     read_thresholds,
     unused_patterns,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from smallnet_core.runs.accepted import Accepted
-    from smallnet_core.runs.file import RunFile
-    from smallnet_core.runs.rows import Thresholds
 
 _HELP = """\
 Say what changed between two saved runs, and whether it could be chance. More than two runs give a
@@ -112,8 +106,9 @@ def _check_outputs(args: argparse.Namespace, files: Sequence[RunFile]) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from smallnet_core.report import compare as compare_report
-    from smallnet_core.runs.accepted import accept, read_accepted
+    from smallnet_core.runs.accepted import accept, accept_steps, read_accepted
     from smallnet_core.runs.compare import compare
+    from smallnet_core.runs.history import history
     from smallnet_core.system.files import replace_file
 
     if args.bisect is not None:
@@ -129,51 +124,33 @@ def _compare(args: argparse.Namespace) -> int:
         alone = f"{args.runs[0]}: only one run: name another to compare it with"
         raise ValueError("; ".join([alone, *remarks[:1]]))
     _check_outputs(args, files)
+    settings = {"thresholds": thresholds, "across_machines": args.across_machines}
+    outputs: dict[str, Callable[[], str]]
     if len(files) > 2:
-        return _history(args, files, thresholds, entries, remarks)
-    comparison = compare(*files, thresholds=thresholds, across_machines=args.across_machines)
-    comparison = accept(comparison, entries, earlier=lambda: runs_in(args.storage)[0])
-    remarks += [line for file in files for line in file.remarks]
-    remarks += unused_patterns(thresholds, comparison)
-    lines = [*remarks, *compare_report.terminal_lines(comparison, verbose=args.verbose)]
-    print("\n".join(lines))  # noqa: T201
-    outputs = {
-        args.markdown: lambda: "\n".join((*compare_report.markdown_lines(comparison), "")),
-        args.json: lambda: compare_report.as_json(comparison) + "\n",
-        args.html: lambda: compare_report.html_page(comparison),
-    }
-    for path, text in outputs.items():
-        if path is not None:
+        if args.json or args.html:
+            raise ValueError("--json and --html need two runs; --markdown writes a history too")
+        found = accept_steps(history(files, **settings), entries)
+        lines = compare_report.history_lines(found)
+        outputs = {"markdown": lambda: "\n".join((*compare_report.history_markdown(found), ""))}
+        # The last step of a row decides: an earlier regression may have been undone.
+        changes = {line.changes[-1] for line in found.lines if line.changes}
+    else:
+        comparison = compare(*files, **settings)
+        comparison = accept(comparison, entries, earlier=lambda: runs_in(args.storage)[0])
+        remarks += [line for file in files for line in file.remarks]
+        remarks += unused_patterns(comparison)
+        lines = compare_report.terminal_lines(comparison, verbose=args.verbose)
+        outputs = {
+            "markdown": lambda: "\n".join((*compare_report.markdown_lines(comparison), "")),
+            "json": lambda: compare_report.as_json(comparison) + "\n",
+            "html": lambda: compare_report.html_page(comparison),
+        }
+        changes = set(comparison.counts)
+    print("\n".join([*remarks, *lines]))  # noqa: T201
+    for option, text in outputs.items():
+        if path := getattr(args, option):
             replace_file(path, text().encode())
-    return int(fails(comparison, args.fail_on))
-
-
-def _history(
-    args: argparse.Namespace,
-    files: Sequence[RunFile],
-    thresholds: Thresholds,
-    entries: Sequence[Accepted],
-    remarks: Sequence[str],
-) -> int:
-    from smallnet_core.report import compare as compare_report
-    from smallnet_core.runs.accepted import accept_steps
-    from smallnet_core.runs.history import history
-    from smallnet_core.runs.rows import Change
-    from smallnet_core.system.files import replace_file
-
-    if args.json or args.html:
-        raise ValueError("--json and --html need two runs; --markdown writes a history too")
-    found = history(files, thresholds=thresholds, across_machines=args.across_machines)
-    found = accept_steps(found, entries)
-    print("\n".join([*remarks, *compare_report.history_lines(found)]))  # noqa: T201
-    if args.markdown:
-        lines = compare_report.history_markdown(found)
-        replace_file(args.markdown, "\n".join((*lines, "")).encode())
-    # The last step of a row decides: an earlier regression may have been undone.
-    ends = {line.changes[-1] for line in found.lines if line.changes} - {Change.ACCEPTED}
-    if args.fail_on == "change":
-        return int(bool(ends))
-    return int(args.fail_on == "regression" and Change.REGRESSION in ends)
+    return int(fails(changes, args.fail_on))
 
 
 def _bisect(args: argparse.Namespace) -> int:

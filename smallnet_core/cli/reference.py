@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from smallnet_core.runs.file import RunFile, read_run_file
 from smallnet_core.runs.find import STORAGE, find_run
-
-if TYPE_CHECKING:
-    from smallnet_core.runs.file import RunFile
 
 _HELP = """\
 The reference of a machine collects what its good runs found. pytest benchmarks --compare reference
@@ -47,7 +44,6 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _update(args: argparse.Namespace) -> int:
-    from smallnet_core.runs.file import read_run_file
     from smallnet_core.runs.reference import path_of, update
 
     of_machine: dict[Path, list[RunFile]] = {}
@@ -66,7 +62,6 @@ def _update(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from smallnet_core.runs.file import read_run_file
     from smallnet_core.runs.reference import reference_lines
 
     paths = sorted(args.folder.glob("*.json"))

@@ -16,14 +16,13 @@ import json
 import math
 import re
 import subprocess
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.runs.compare import Comparison
@@ -31,7 +30,7 @@ from smallnet_core.runs.file import RunFile, cleaned
 from smallnet_core.runs.history import History
 from smallnet_core.runs.readings import readings
 from smallnet_core.runs.rows import Change, RowComparison, joined
-from smallnet_core.system.checked import explain
+from smallnet_core.system.checked import explain, parse_toml
 from smallnet_core.system.files import replace_file
 
 FILE = Path("reports/accepted.toml")
@@ -45,6 +44,7 @@ class Accepted(pydantic.BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    _clean = model_validator(mode="before")(lambda entry: cleaned(entry, "the entry"))
     claim: str
     commit: Annotated[str, Field(pattern=rf"^{_HEX.pattern}$")]
     reason: Annotated[str, Field(min_length=1)]
@@ -82,38 +82,24 @@ class _Document(pydantic.BaseModel):
 
 def read_accepted(path: Path) -> list[Accepted]:
     """Read the file, empty if it is missing; one-line ValueError if it is invalid."""
-    return _parsed(path.read_bytes() if path.exists() else b"", path)
-
-
-def _parsed(content: bytes, path: Path) -> list[Accepted]:
-    found: Any = {}
-    try:
-        found = cleaned(tomllib.loads(content.decode("utf-8-sig")), "the file")
-        return _Document.model_validate(found).accepted
-    except pydantic.ValidationError as error:
-        raise ValueError(f"{path}: {explain(error, found)}") from error
-    except RecursionError:
-        raise ValueError(f"{path}: nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+    return parse_toml(_Document, path.read_bytes() if path.exists() else b"", path).accepted
 
 
 def add(entry: dict[str, Any], path: Path) -> None:
     """Append an entry to the file; one-line ValueError if the entry or the file is invalid."""
     try:
-        text = Accepted.model_validate(cleaned(entry, "the entry")).toml()
+        text = Accepted.model_validate(entry).toml()
     except pydantic.ValidationError as error:
         raise ValueError(explain(error, entry)) from error
+    read_accepted(path)
     before = path.read_bytes() if path.exists() else b""
-    _parsed(before, path)
     replace_file(path, before, b"\n" * bool(before), text.encode())
 
 
-def resolved(commit: str, folder: Path) -> str:
+def resolved(commit: str) -> str:
     """Return the full id of a commit; ValueError if git doesn't know it and it is no id."""
-    done = _git(
-        folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"
-    )
+    options = ("--verify", "--quiet", "--end-of-options")
+    done = _git(Path(), "rev-parse", *options, f"{commit}^{{commit}}")
     found = done.stdout.strip() if done and done.returncode == 0 else commit
     if not _HEX.fullmatch(found):
         raise ValueError(f"--commit {commit}: git knows no such commit, and it is not a commit id")

@@ -26,7 +26,6 @@ explain it: the deviation of seeds, or how fast the machine was at the time.
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -110,14 +109,9 @@ def compare(
             continue
         row = _compared(a, b, thresholds, same_machine=same_machine, partial=partial)
         if row.change is Change.SIMILAR and a and b:
-            row = tested(
-                row,
-                a,
-                b,
-                known.get(a.pool),
-                functools.partial(process_variance, pairs, known, b),
-                "same" if same_machine else found,
-            )
+            row = tested(row, a, b, known.get(a.pool), process_variance(pairs, known, b))
+            if row.kind == "rounds" and not same_machine:
+                row = row.decided(Change.NOT_JUDGED, f"{found} machine")
         rows.append(_flipped(row, a, b))
     return Comparison(
         old=old,
@@ -135,15 +129,15 @@ def check_same_data(old: RunFile, new: RunFile) -> None:
     digests: list[dict[str, str]] = [
         {run["recipe"]["dataset"]: run["test_digest"] for run in file.runs} for file in (old, new)
     ]
-    for name in digests[0].keys() & digests[1].keys():
-        if digests[0][name] != digests[1][name]:
+    for name, digest in digests[0].items():
+        if digests[1].get(name, digest) != digest:
             raise ComparisonError(
                 f"{old.path} and {new.path} were judged on different test images of {name}: "
                 "their accuracies cannot be compared"
             )
     sizes = [{r.key: r.num_images for r in readings(f) if r.kind == "accuracy"} for f in (old, new)]
-    for key in sizes[0].keys() & sizes[1].keys():
-        before, after = (size[key] for size in sizes)
+    for key, before in sizes[0].items():
+        after = sizes[1].get(key)
         if before and after and before != after:
             raise ComparisonError(
                 f"{key[1]} was judged on {before} images in {old.path} and on {after} in "
@@ -206,46 +200,38 @@ def _compared(
         lower_is_better=some.lower_is_better,
     )
     if old is None:
-        return replace(row, change=Change.NEW)
+        return row.decided(Change.NEW)
     if new is None:
         fails = same_machine and not partial and old.kind != "none"
-        return replace(row, change=Change.REGRESSION if fails else Change.GONE, note="gone")
+        return row.decided(Change.REGRESSION if fails else Change.GONE, "gone")
     if new.kind == "none":
         if old.kind == "none":
-            return replace(row, change=Change.UNCHANGED, note="not measured in both")
+            return row.decided(Change.UNCHANGED, "not measured in both")
         change = Change.REGRESSION if same_machine else Change.NOT_MEASURED
-        return replace(row, change=change, note=joined("no longer measured", new.reason))
+        return row.decided(change, "no longer measured", new.reason)
     if old.kind == "none":
-        return replace(row, change=Change.NOT_MEASURED)
+        return row.decided(Change.NOT_MEASURED)
     verdicts = "" if old.verdict == new.verdict else f"{old.verdict}, now {new.verdict}"
-    effect = None if old.value is None or new.value is None else new.value - old.value
-    row = replace(row, note=verdicts, threshold=thresholds.of(new), effect=effect)
-    if effect is None:
+    row = replace(row, note=verdicts, threshold=thresholds.of(new))
+    if old.value is None or new.value is None:
         if old.value == new.value:
-            return replace(row, change=Change.UNCHANGED)
-        diverged = new.value is None and bool(new.verdict)
-        note = "diverged" if diverged else "has a number on one side only"
-        change = Change.REGRESSION if diverged else Change.NOT_JUDGED
-        return replace(row, change=change, note=joined(row.note, note))
+            return row.decided(Change.UNCHANGED)
+        if new.value is None and new.verdict:
+            return row.decided(Change.REGRESSION, "diverged")
+        return row.decided(Change.NOT_JUDGED, "has a number on one side only")
+    row = replace(row, effect=new.value - old.value)
     if old.precision != new.precision:
-        note = f"computed in {old.precision} and {new.precision}"
-        return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))
+        return row.decided(Change.NOT_JUDGED, f"computed in {old.precision} and {new.precision}")
     if old.recipe != new.recipe:
-        note = f"recipes differ: {old.recipe} and {new.recipe}"
-        return replace(row, change=Change.NOT_JUDGED, note=joined(row.note, note))
-    if {old.kind, new.kind} == {"count"}:
-        return replace(row, change=_of_count(row))
-    if "number" in (old.kind, new.kind):
-        return replace(row, change=Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
-    return row
-
-
-def _of_count(row: RowComparison) -> Change:
+        return row.decided(Change.NOT_JUDGED, f"recipes differ: {old.recipe} and {new.recipe}")
+    if {old.kind, new.kind} != {"count"}:
+        return row
     if not row.effect:
-        return Change.UNCHANGED
+        return row.decided(Change.UNCHANGED)
     if not row.lower_is_better:
-        return Change.CHANGED
-    return Change.REGRESSION if row.effect > (row.threshold or 0.0) else Change.IMPROVEMENT
+        return row.decided(Change.CHANGED)
+    worse = row.effect > thresholds.of(new)
+    return row.decided(Change.REGRESSION if worse else Change.IMPROVEMENT)
 
 
 def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> RowComparison:
@@ -256,7 +242,7 @@ def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> Ro
     kept = old.minuend is not None and new.minuend is not None and new.minuend >= old.minuend
     if kept or row.change is Change.NOT_JUDGED:
         return row
-    return replace(row, change=Change.REGRESSION, test=None, narrow_p=None)
+    return row.decided(Change.REGRESSION)
 
 
 def _decided(rows: Sequence[RowComparison], thresholds: Thresholds) -> list[RowComparison]:

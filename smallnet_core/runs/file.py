@@ -36,13 +36,6 @@ class RunFileError(ValueError):
     """A file is not a saved run; the message says which, what is wrong and what was expected."""
 
 
-class _DocumentError(ValueError):
-    """What is wrong with a document, without its path, in one line even if it quotes more."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(" ".join(text.split())[:500])
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunFile:
     """A saved run whose document has been checked."""
@@ -58,7 +51,7 @@ class RunFile:
     @property
     def runs(self) -> Sequence[Row]:
         """Return what was saved of each network that was judged."""
-        return self.document["smallnet"]["runs"]
+        return self.document["smallnet"].get("runs", ())  # schema 1 has none
 
     @property
     def learnt(self) -> Sequence[Row]:
@@ -86,7 +79,7 @@ class RunFile:
         for benchmark in self.document["benchmarks"]:
             row = benchmark["extra_info"].get("smallnet")
             if row is not None:
-                yield row, benchmark["stats"]["data"]
+                yield row, benchmark["stats"].get("data", ())  # none in those of autosave
 
     @property
     def remarks(self) -> list[str]:
@@ -122,15 +115,15 @@ def read_run_file(path: Path) -> RunFile:
         raise RunFileError(f"{name}: broken JSON at {where}: was it cut off?") from error
     except RecursionError:
         raise RunFileError(f"{name}: nested too deeply for a saved run") from None
-    except ValueError as error:  # _DocumentError, or an integer of thousands of digits
-        raise RunFileError(f"{name}: {error}") from error
+    except ValueError as error:
+        raise RunFileError(f"{name}: {' '.join(str(error).split())[:500]}") from error
 
 
 def _content(path: Path) -> bytes:
     if str(path) == "-":
         content = _limited(sys.stdin.buffer)
     elif path.is_dir():
-        raise _DocumentError("is a folder: name the JSON file that --benchmark-json wrote")
+        raise ValueError("is a folder: name the JSON file that --benchmark-json wrote")
     else:
         with path.open("rb") as file:  # works for pipes too
             content = _limited(file)
@@ -140,13 +133,13 @@ def _content(path: Path) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as unpacked:
             return _limited(unpacked)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise _DocumentError("broken gzip: was it cut off?") from error
+        raise ValueError("broken gzip: was it cut off?") from error
 
 
 def _limited(file: Any) -> bytes:
     content: bytes = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise _DocumentError(f"larger than the {MAX_BYTES:,} bytes that a run may have")
+        raise ValueError(f"larger than the {MAX_BYTES:,} bytes that a run may have")
     return content
 
 
@@ -157,10 +150,10 @@ def check_document(document: Any) -> dict[str, Any]:
     """
     document = cleaned(document, "the file")
     if not isinstance(document, dict):
-        raise _DocumentError(f"is a {type(document).__name__}, expected a JSON object")
+        raise ValueError(f"is a {type(document).__name__}, expected a JSON object")
     if "smallnet" not in document:
         expected = "a file that --benchmark-json of smallnet's benchmarks wrote"
-        raise _DocumentError(f"has nothing from smallnet in it: expected {expected}")
+        raise ValueError(f"has nothing from smallnet in it: expected {expected}")
     from smallnet_core.runs.schema import Document
 
     found = _checked(Document, document)
@@ -175,7 +168,7 @@ def check_run(run: Any, where: str) -> dict[str, Any]:
     try:
         return _checked(Run, run)
     except ValueError as error:
-        raise _DocumentError(f"{where}: {error}") from error
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _checked(model: Any, value: Any) -> dict[str, Any]:
@@ -188,19 +181,19 @@ def _checked(model: Any, value: Any) -> dict[str, Any]:
             exclude_unset=True, by_alias=True
         )
     except ValidationError as error:
-        raise _DocumentError(explain(error, value)) from error
+        raise ValueError(explain(error, value)) from error
     return found
 
 
 def _no_number(text: str) -> None:
-    raise _DocumentError(f"{text} is not a JSON number: was it written by something else?")
+    raise ValueError(f"{text} is not a JSON number: was it written by something else?")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise _DocumentError(f"{twice[:40]!r} appears twice in one object")
+        raise ValueError(f"{twice[:40]!r} appears twice in one object")
     return found
 
 
@@ -208,7 +201,7 @@ def cleaned(value: Any, where: str) -> Any:
     """Return a JSON value without control characters; ValueError for absurd texts and numbers."""
     if isinstance(value, str):
         if len(value) > MAX_TEXT:
-            raise _DocumentError(f"{where}: a text of {len(value):,} characters")
+            raise ValueError(f"{where}: a text of {len(value):,} characters")
         # A lone surrogate cannot be encoded.
         return _CONTROL.sub("", value).encode(errors="replace").decode()
     if isinstance(value, dict):
@@ -216,7 +209,7 @@ def cleaned(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [cleaned(item, where) for item in value]
     if isinstance(value, float) and not math.isfinite(value):  # 1e999
-        raise _DocumentError(f"{where}: a number that is not finite")
+        raise ValueError(f"{where}: a number that is not finite")
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise _DocumentError(f"{where}: an integer of {value.bit_length()} bits")
+        raise ValueError(f"{where}: an integer of {value.bit_length()} bits")
     return value

@@ -39,8 +39,7 @@ AFTER = 3
 _LEAST_RUNS = 10
 
 _STEPS = (Change.REGRESSION, Change.IMPROVEMENT, Change.CHANGED)
-# Exit codes that `git bisect run` expects.
-GOOD, BAD, SKIP = 0, 1, 125
+SKIP = 125  # the exit code with which `git bisect run` skips a commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ def history(
     first = {key: next(filter(None, row)) for key, row in rows.items()}
     families = Counter(reading.table for reading in first.values())
     same_machine = [across_machines or machines(ordered[0], file) == "same" for file in ordered]
-    steps_in_pairs = _in_pairs(ordered, thresholds, across_machines)
+    changes = _in_pairs(ordered, thresholds, across_machines)
     lines = []
     for key, row in rows.items():
         label, table, kind = first[key].label, first[key].table, first[key].kind
@@ -99,7 +98,11 @@ def history(
             changed = _steps(list(judged.values()), alpha, thresholds)
             steps = {places[at]: change for at, change in changed.items()}
         else:
-            steps = steps_in_pairs(label, list(judged))
+            steps, last = {}, next(iter(judged), 0)
+            for at in list(judged)[1:]:
+                change = changes(last, at).get(label)
+                if change in _STEPS:
+                    steps[at], last = change, at
         lines.append(
             Line(
                 label=label,
@@ -115,33 +118,22 @@ def history(
 
 def _in_pairs(
     files: Sequence[RunFile], thresholds: Thresholds, across_machines: bool
-) -> Callable[[str, Sequence[int]], dict[int, Change]]:
-    """Find steps by comparing two files at a time; the level is shared by a history's steps."""
+) -> Callable[[int, int], Mapping[str, Change]]:
+    """Return what compares two files by index; the level is shared by a history's steps."""
     shared = thresholds.model_copy(update={"alpha": thresholds.alpha / (len(files) - 1)})
 
     @functools.cache
     def changes(reference: int, at: int) -> Mapping[str, Change]:
+        old, new = files[reference], files[at]
         try:
             found = compare(
-                files[reference],
-                files[at],
-                thresholds=shared,
-                across_machines=across_machines,
-                partial=True,
+                old, new, thresholds=shared, across_machines=across_machines, partial=True
             )
         except ComparisonError:  # nothing was measured in both
             return {}
         return {row.label: row.change for row in found.rows}
 
-    def steps(label: str, judged: Sequence[int]) -> dict[int, Change]:
-        steps: dict[int, Change] = {}
-        for at in judged[1:]:
-            change = changes(next(reversed(steps), judged[0]), at).get(label)
-            if change in _STEPS:
-                steps[at] = change
-        return steps
-
-    return steps
+    return changes
 
 
 def _steps(row: Sequence[Reading], alpha: float, thresholds: Thresholds) -> dict[int, Change]:
@@ -216,4 +208,4 @@ def bisect_status(comparison: Comparison, label: str) -> int:
     unjudged = (Change.NOT_JUDGED, Change.NOT_MEASURED, Change.UNDECIDED, Change.NEW, Change.GONE)
     if not rows or rows[0].change in unjudged:
         return SKIP
-    return BAD if rows[0].change is Change.REGRESSION else GOOD
+    return int(rows[0].change is Change.REGRESSION)

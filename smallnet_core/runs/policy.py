@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import reprlib
-import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smallnet_core.runs.compare import Comparison
-    from smallnet_core.runs.rows import Thresholds
+    from smallnet_core.runs.rows import Change, Thresholds
 
-FAIL_ON = ("regression", "change", "nothing")
+# What the choices of --fail-on fail on, by Change.
+FAIL_ON: Mapping[str, frozenset[str]] = {
+    "regression": frozenset({"regression"}),
+    "change": frozenset({"regression", "improvement", "changed", "new", "gone"}),
+    "nothing": frozenset(),
+}
 
 
 def fail_on_default() -> str:
@@ -27,55 +31,25 @@ def read_thresholds(path: Path | None) -> Thresholds:
 
     ValueError, with the file, for invalid TOML or thresholds; OSError if ``path`` cannot be read.
     """
-    from pydantic import ValidationError
-
     from smallnet_core.runs.rows import Thresholds
-    from smallnet_core.system.checked import explain
+    from smallnet_core.system.checked import parse_toml
 
     if path is None:
         path = Path("pyproject.toml")
         if not path.is_file():
             return Thresholds()
-    table: Any = {}
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        for name in ("tool", "smallnet", "compare"):
-            table = table.get(name, {})
-            if not isinstance(table, dict):
-                raise ValueError(f"{name} is {reprlib.repr(table)}, expected a table")
-        return Thresholds.model_validate(table)
-    except RecursionError:
-        raise ValueError(f"{path}: nested too deeply") from None
-    except ValidationError as error:
-        text = explain(error, table)
-        raise ValueError(f"{path}: [tool.smallnet.compare]: {text}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: [tool.smallnet.compare]: {error}") from error
+    return parse_toml(Thresholds, path.read_bytes(), path, "tool", "smallnet", "compare")
 
 
-def unused_patterns(thresholds: Thresholds, comparison: Comparison) -> list[str]:
+def unused_patterns(comparison: Comparison) -> list[str]:
     """Return a line for each threshold whose pattern matches no row."""
     return [
         f"[tool.smallnet.compare.claims]: {pattern!r} matches no row"
-        for pattern in thresholds.claims
+        for pattern in comparison.thresholds.claims
         if not fnmatch.filter((row.label for row in comparison.rows), pattern)
     ]
 
 
-def fails(comparison: Comparison, fail_on: str) -> bool:
-    """Tell whether any change is of the kind that ``fail_on`` names."""
-    from smallnet_core.runs.rows import Change
-
-    quiet = {
-        Change.ACCEPTED,
-        Change.UNCHANGED,
-        Change.SIMILAR,
-        Change.UNDECIDED,
-        Change.NOT_JUDGED,
-        Change.NOT_MEASURED,
-    }
-    if fail_on == "nothing":
-        return False
-    if fail_on == "change":
-        return any(row.change not in quiet for row in comparison.rows)
-    return bool(comparison.of(Change.REGRESSION))
+def fails(changes: Iterable[Change], fail_on: str) -> bool:
+    """Tell whether any of these changes is of the kind that ``fail_on`` names."""
+    return not FAIL_ON[fail_on].isdisjoint(changes)

@@ -116,46 +116,48 @@ def _readings(file: RunFile) -> Iterator[Reading]:
 def _of_claim(row: Row, runs: Mapping[str, Row]) -> Reading:
     claim = CLAIMS.get(row["claim"])
     unit, value, values = row["unit"], row["measured"], tuple(row["values"])
-    fields: dict[str, Any] = {
-        "key": ("claim", row["claim"], row["device"] or ""),
-        "label": row["claim"],
-        "table": row["source"],
-        "unit": unit,
-        "verdict": row["verdict"],
-        "reason": row["reason"],
-        "recipe": row["recipe"],
-        "lower_is_better": claim is not None and claim.rule is Rule.BELOW,
-        "fingerprints": tuple(row["fingerprints"]),
-    }
-    if value is None and row["verdict"] == Status.NOT_MEASURED.value:
-        return Reading(kind="none", **fields)
+    reading = Reading(
+        key=("claim", row["claim"], row["device"] or ""),
+        label=row["claim"],
+        table=row["source"],
+        kind="none",
+        unit=unit,
+        verdict=row["verdict"],
+        reason=row["reason"],
+        recipe=row["recipe"],
+        lower_is_better=claim is not None and claim.rule is Rule.BELOW,
+        fingerprints=tuple(row["fingerprints"]),
+    )
+    if value is None and row["verdict"] == Status.NOT_MEASURED:
+        return reading
     if value is None or None in values:  # it diverged
-        return Reading(kind="number", **fields)
+        return replace(reading, kind="number")
     found = tuple(runs[one] for one in row["fingerprints"] if one in runs)
     if not len(found) == len(row["fingerprints"]) == len(values):
         found = ()
-    interval = row["interval"] and tuple(row["interval"])
-    fields |= {
-        "value": value,
-        "values": values,
-        "num_images": row["num_images"],
-        "interval": interval,
-        "runs": found,
-        "minuend": row["details"].get("minuend_percent"),
-    }
-    if unit == "%" and row["metric"] == "accuracy_percent" and (row["num_images"] or found):
-        return Reading(kind="accuracy", **fields)
+    interval, num_images = row["interval"], row.get("num_images")  # schema 1 has no images
+    reading = replace(
+        reading,
+        kind="number",
+        value=value,
+        values=values,
+        num_images=num_images,
+        interval=interval and (interval[0], interval[1]),
+        runs=found,
+        minuend=row["details"].get("minuend_percent"),
+    )
+    if unit == "%" and row["metric"] == "accuracy_percent" and (num_images or found):
+        return replace(reading, kind="accuracy")
     index = None if claim is None else claim.details.get("class_index")
     if found and index is not None and row["metric"] in ("precision", "recall", "f1"):
         matrices = [run["confusion"] for run in found]
         if all(index < len(matrix) for matrix in matrices):
             sampling = statistics.fmean(_sampling(m, index, row["metric"]) for m in matrices)
             family = f"{row['source']}, {row['metric']}"
-            return Reading(kind="class", sampling=sampling, family=family, **fields)
-    if unit in ("%", "points", ""):
-        wide = interval and interval[0] < interval[1]
-        return Reading(kind="interval" if wide else "number", **fields)
-    return Reading(kind="count", **fields | {"lower_is_better": unit in BIGGER_IS_WORSE})
+            return replace(reading, kind="class", sampling=sampling, family=family)
+    if unit not in ("%", "points", ""):
+        return replace(reading, kind="count", lower_is_better=unit in BIGGER_IS_WORSE)
+    return replace(reading, kind="interval") if interval and interval[0] < interval[1] else reading
 
 
 def _sampling(confusion: Sequence[Sequence[int]], index: int, metric: str) -> float:

@@ -119,8 +119,8 @@ def update(files: Sequence[RunFile], path: Path) -> RunFile:
             row = benchmark["extra_info"].get("smallnet")
             if row is not None and row.get("kind") == "latency":
                 timed.setdefault(timing_key(row), benchmark)
-    measured = {row["claim"] for row in rows.values() if not _is_empty(row)}
-    kept = [row for row in rows.values() if not _is_empty(row) or row["claim"] not in measured]
+    measured = {row["claim"] for row in rows.values() if _is_measured(row)}
+    kept = [row for row in rows.values() if _is_measured(row) or row["claim"] not in measured]
     ours = {"schema": SCHEMA, "rows": kept, "runs": list(runs.values())}
     benchmarks = list(timed.values())
     document = {**newest_first[0].document, "benchmarks": benchmarks, "smallnet": ours}
@@ -138,8 +138,8 @@ def _key(row: Row) -> tuple[Any, ...]:
     return timing_key(row) if row["claim"] is None else (row["claim"], row["recipe"], row["device"])
 
 
-def _is_empty(row: Row) -> bool:
-    return row.get("verdict") == Status.NOT_MEASURED.value
+def _is_measured(row: Row) -> bool:
+    return row.get("verdict") != Status.NOT_MEASURED
 
 
 def _learnt_row(reading: Reading, learnt: Learnt) -> Row:

@@ -7,17 +7,14 @@ import enum
 import fnmatch
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.runs import significance
-from smallnet_core.runs.file import Row
 from smallnet_core.runs.machines import BUSY
 from smallnet_core.runs.readings import Process, Reading
 from smallnet_core.runs.reference import Learnt
@@ -114,6 +111,11 @@ class RowComparison:
     note: str = ""
     lower_is_better: bool = False
 
+    def decided(self, change: Change, *notes: str) -> RowComparison:
+        """Return it as decided without a test, with further notes."""
+        note = joined(self.note, *notes)
+        return replace(self, change=change, note=note, test=None, narrow_p=None)
+
 
 def joined(*notes: str) -> str:
     """Join the notes that are not empty."""
@@ -121,14 +123,12 @@ def joined(*notes: str) -> str:
 
 
 def tested(
-    row: RowComparison,
-    old: Reading,
-    new: Reading,
-    learnt: Learnt | None,
-    process: Callable[[], Variance],
-    found: str,
+    row: RowComparison, old: Reading, new: Reading, learnt: Learnt | None, process: Variance
 ) -> RowComparison:
-    """Return the row with the test of its kind, or already decided if it has none."""
+    """Return the row with the test of its kind, or already decided if it has none.
+
+    ``process`` is the variance of a log time between processes.
+    """
     kinds = {old.kind, new.kind}
     if kinds == {"accuracy"}:
         return _accuracy(row, old, new, learnt)
@@ -137,32 +137,26 @@ def tested(
     if kinds == {"curve"}:
         return _curve(row, old, new)
     if kinds == {"rounds"}:
-        row = _time(row, old, new, learnt, process())
-        if found == "same":
-            return row
-        note = joined(row.note, f"{found} machine")
-        return replace(row, change=Change.NOT_JUDGED, test=None, narrow_p=None, note=note)
+        return _time(row, old, new, learnt, process)
     if kinds <= {"interval", "accuracy"} and old.interval and new.interval:
         return _intervals(row, old, new)
-    return replace(row, change=Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
+    return row.decided(Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
 
 
 def _accuracy(
     row: RowComparison, old: Reading, new: Reading, learnt: Learnt | None
 ) -> RowComparison:
-    note = row.note
     if old.fingerprints != new.fingerprints:
-        note = joined(note, "the recipe changed")
-    pairs = _same_seeds(old, new)
-    if pairs and all(_same_weights(a, b) for a, b in pairs):
-        lost, gained = map(sum, zip(*(_discordant(*p) for p in pairs), strict=True))
+        row = replace(row, note=joined(row.note, "the recipe changed"))
+    if answers := _other_answers(old, new):
+        lost, gained = answers
         if lost == gained == 0:
-            return replace(row, change=Change.UNCHANGED, note=note)
-        images = sum(int(a["num_images"]) for a, _ in pairs)
+            return row.decided(Change.UNCHANGED)
+        images = sum(run["num_images"] for run in old.runs)
         low, high = significance.paired_interval(lost, gained, images)
         return replace(
             row,
-            note=joined(note, "the same weights with other answers"),
+            note=joined(row.note, "the same weights with other answers"),
             test=significance.mcnemar(lost, gained),
             interval=(100 * low, 100 * high),
         )
@@ -173,7 +167,7 @@ def _accuracy(
     hits = min(images, max(0, round(statistics.fmean(before) / 100 * images)))
     least = 1e4 * significance.share_variance(hits, images) / 4
     if max(len(before), len(new.values)) >= 3:
-        return _by_seeds(replace(row, note=note), before, new.values, least)
+        return _by_seeds(row, before, new.values, least)
     wide, narrow = (
         _by_seeds(row, before, new.values, least, (deviation**2, _ASSUMED_DEGREES), method)
         for deviation, method in (
@@ -181,7 +175,7 @@ def _accuracy(
             (ASSUMED_SEED_DEVIATION, ""),
         )
     )
-    note = joined(note, "fewer than three seeds: their deviation is assumed")
+    note = joined(row.note, "fewer than three seeds: their deviation is assumed")
     return replace(wide, note=note, narrow_p=narrow.test.p if narrow.test else None)
 
 
@@ -198,8 +192,20 @@ def _by_seeds(
     variance, degrees = assumed or measured
     effect = statistics.fmean(after) - statistics.fmean(before)
     share = 1 / len(before) + 1 / len(after)
-    test, interval = significance.t_test(effect, [(max(variance, least) * share, degrees)], method)
-    return replace(row, effect=effect, test=test, interval=interval)
+    return _by_t(row, effect, [(max(variance, least) * share, degrees)], [], method)
+
+
+def _by_t(
+    row: RowComparison,
+    effect: float,
+    known: Sequence[Variance],
+    unknown: Sequence[Variance],
+    method: str,
+) -> RowComparison:
+    """Test an effect by the variances of its parts, and once more without what is unknown."""
+    test, interval = significance.t_test(effect, [*known, *unknown], method)
+    narrow_p = significance.t_test(effect, known, "")[0].p if unknown else None
+    return replace(row, effect=effect, interval=interval, test=test, narrow_p=narrow_p)
 
 
 def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
@@ -208,14 +214,13 @@ def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     Two runs of the same weights vary less than two draws, by the share of images whose answer
     changed.
     """
-    pairs = _same_seeds(old, new)
     sampling = (old.sampling + new.sampling) / 2
-    if pairs and all(_same_weights(a, b) for a, b in pairs):
-        changed = sum(sum(_discordant(a, b)) for a, b in pairs)
+    if answers := _other_answers(old, new):
+        changed = sum(answers)
         if changed == 0 and old.value == new.value:
-            return replace(row, change=Change.UNCHANGED)
-        images = sum(a["num_images"] for a, _ in pairs)
-        right = sum(a["num_images"] * a["accuracy_percent"] / 100 for a, _ in pairs)
+            return row.decided(Change.UNCHANGED)
+        images = sum(run["num_images"] for run in old.runs)
+        right = sum(run["num_images"] * run["accuracy_percent"] / 100 for run in old.runs)
         drawn = 2 * significance.share_variance(round(right), images) * images
         sampling *= min(1.0, max(changed, 1) / images / drawn)
     elif max(len(old.values), len(new.values)) >= 3:
@@ -223,37 +228,24 @@ def _class(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     return _by_seeds(row, old.values, new.values, 0.0, (sampling, 1e9), "confusion matrices")
 
 
-def _same_seeds(old: Reading, new: Reading) -> list[tuple[Row, Row]]:
-    """Pair the runs of both sides by seed; empty if their seeds differ."""
-    before, after = ({run["recipe"].get("seed", 0): run for run in r.runs} for r in (old, new))
-    if not before or before.keys() != after.keys():
-        return []
-    return [(before[seed], after[seed]) for seed in before]
-
-
-def _same_weights(a: Row, b: Row) -> bool:
-    return a["weights_sha256"] is not None and a["weights_sha256"] == b["weights_sha256"]
-
-
-def _bits(run: Row) -> npt.NDArray[np.bool_]:
-    raw = np.frombuffer(base64.b64decode(run["right"]), np.uint8)
-    return np.unpackbits(raw, count=run["num_images"]).astype(bool)
-
-
-def _discordant(a: Row, b: Row) -> tuple[int, int]:
-    """Count the images that only the first classifies correctly, and only the second."""
-    before, after = _bits(a), _bits(b)
-    if len(before) != len(after):
-        raise ComparisonError(f"{a['name']} was judged on {len(before)} and {len(after)} images")
-    return int((before & ~after).sum()), int((after & ~before).sum())
+def _other_answers(old: Reading, new: Reading) -> tuple[int, int] | None:
+    """Count images that became wrong and right; None unless both sides have the same weights."""
+    before, after = ({run["weights_sha256"]: run["right"] for run in r.runs} for r in (old, new))
+    if not before or None in before or before.keys() != after.keys():
+        return None
+    lost = gained = 0
+    for weights in before:
+        a, b = (int.from_bytes(base64.b64decode(bits[weights])) for bits in (before, after))
+        lost, gained = lost + (a & ~b).bit_count(), gained + (b & ~a).bit_count()
+    return lost, gained
 
 
 def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     """Test by the point that differs most; with other weights a curve may be a point ahead."""
     if old.values == new.values:
-        return replace(row, change=Change.UNCHANGED)
+        return row.decided(Change.UNCHANGED)
     if len(old.values) != len(new.values):
-        return replace(row, change=Change.NOT_JUDGED, note="other proportions")
+        return row.decided(Change.NOT_JUDGED, "other proportions")
     same = old.weights is not None and old.weights == new.weights
     points = len(old.values)
     found = []
@@ -263,41 +255,35 @@ def _curve(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
             1e4 * significance.share_variance(round(v / 100 * n), n)
             for v, n in ((a, old.num_images), (b, new.num_images))
         )
-        parts: list[Variance] = [(images, 1e9)]
-        narrow, _ = significance.t_test(b - a, parts, "")
-        if not same:
-            step = abs(old.values[min(k + 1, points - 1)] - old.values[max(k - 1, 0)]) / 2
-            parts.append((2 * (WIDE_SEED_DEVIATION**2 + step**2), _ASSUMED_DEGREES))
-        test, interval = significance.t_test(b - a, parts, "two shares of the images")
-        at_point = replace(
-            row,
-            effect=b - a,
-            interval=interval,
-            test=replace(test, p=min(1.0, points * test.p)),
-            narrow_p=None if same else min(1.0, points * narrow.p),
-            note=joined(row.note, "" if same else "other weights"),
-        )
-        found.append((test.p, k, at_point))
-    return min(found)[2]
+        step = abs(old.values[min(k + 1, points - 1)] - old.values[max(k - 1, 0)]) / 2
+        unknown = [(2 * (WIDE_SEED_DEVIATION**2 + step**2), _ASSUMED_DEGREES)] * (not same)
+        found.append(_by_t(row, b - a, [(images, 1e9)], unknown, "two shares of the images"))
+    surest = min(found, key=lambda at_point: at_point.test.p if at_point.test else 1.0)
+    assert surest.test is not None
+    return replace(
+        surest,
+        test=replace(surest.test, p=min(1.0, points * surest.test.p)),
+        narrow_p=None if surest.narrow_p is None else min(1.0, points * surest.narrow_p),
+        note=joined(row.note, "" if same else "other weights"),
+    )
 
 
 def _intervals(row: RowComparison, old: Reading, new: Reading) -> RowComparison:
     """Test by the halves of both intervals that face each other: they may be asymmetric."""
     assert old.interval and new.interval and old.value is not None and new.value is not None
-    effect, note = new.value - old.value, row.note
+    effect = new.value - old.value
     if old.minuend is not None and new.minuend is not None:
         effect = new.minuend - old.minuend
-        note = joined(note, "judged by the first network's own accuracy")
+        note = joined(row.note, "judged by the first network's own accuracy")
+        row = replace(row, effect=effect, note=note)
     if effect == 0:
-        return replace(row, effect=effect, change=Change.UNCHANGED, note=note)
+        return row.decided(Change.UNCHANGED)
     below = math.hypot(new.value - new.interval[0], old.interval[1] - old.value)
     above = math.hypot(new.interval[1] - new.value, old.value - old.interval[0])
     facing = below if effect > 0 else above
     z = 1.96 * abs(effect) / facing if facing else math.inf
     return replace(
         row,
-        effect=effect,
-        note=note,
         test=Test(p=2 * statistics.NormalDist().cdf(-z), method="the intervals of both sides"),
         interval=(effect - below, effect + above),
     )
@@ -347,30 +333,23 @@ def _time(
         difference = b.log - (b.mood or 0.0) - statistics.fmean(learnt.values)
     # The variance between medians already includes that within: count the larger one.
     variance, degrees = max(process, a.within)
-    parts = [(variance / num_old, degrees), max(process, b.within)]
-    narrow, _ = significance.t_test(difference, parts, "")
+    known = [(variance / num_old, degrees), max(process, b.within)]
     if shift is not None:
-        parts.append(((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES))
+        unknown = [((TRANSFER_DEVIATION * shift) ** 2, _ASSUMED_DEGREES)]
         method = "t between processes, against the reference timing"
         note = f"the reference timing changed by {100 * math.expm1(abs(shift)):.0f} %"
         note = note if abs(shift) > 0.1 else ""
     else:
-        parts.append((ASSUMED_MOOD_DEVIATION**2 * (1 + 1 / num_old), _ASSUMED_DEGREES))
+        unknown = [(ASSUMED_MOOD_DEVIATION**2 * (1 + 1 / num_old), _ASSUMED_DEGREES)]
         method, note = "t between processes", "no reference timing"
     if log_load := math.hypot(a.log_load, b.log_load):
-        parts.append(((LOAD_DEVIATION * log_load) ** 2, _ASSUMED_DEGREES))
+        unknown.append(((LOAD_DEVIATION * log_load) ** 2, _ASSUMED_DEGREES))
         note = joined(note, "the machine was busy") if log_load > math.log(BUSY) else note
     # A reference of several runs has learnt how much such a row differs by.
     if num_old == 1 and row.unit == "ms" and min(a.log, b.log) < math.log(SHORT_MS):
-        parts.append((2 * SHORT_DEVIATION**2, _ASSUMED_DEGREES))
+        unknown.append((2 * SHORT_DEVIATION**2, _ASSUMED_DEGREES))
         note = joined(note, f"under {SHORT_MS:g} ms")
-    test, (low, high) = significance.t_test(difference, parts, method)
-    effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, low, high))
-    return replace(
-        row,
-        effect=effect,
-        interval=(ends[0], ends[1]),
-        test=test,
-        narrow_p=narrow.p,
-        note=joined(row.note, note),
-    )
+    row = _by_t(replace(row, note=joined(row.note, note)), difference, known, unknown, method)
+    assert row.interval is not None
+    effect, *ends = (100 * math.expm1(min(x, 500.0)) for x in (difference, *row.interval))
+    return replace(row, effect=effect, interval=(ends[0], ends[1]))

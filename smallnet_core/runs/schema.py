@@ -65,15 +65,6 @@ class _Model(pydantic.BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", protected_namespaces=())
 
 
-def _default(name: str, value: Any) -> Any:
-    """A validator that sets what older or shorter files lack; a field's own default isn't saved."""
-
-    def validate(found: Any) -> Any:
-        return {name: value, **found} if isinstance(found, dict) else found
-
-    return model_validator(mode="before")(validate)
-
-
 class Details(_Model):
     """How a claim's networks came to be, a value a seed, and where a curve was measured."""
 
@@ -100,7 +91,7 @@ class _Measured(_Model):
     interval: Interval | None
     seeds: list[int]
     values: list[Number | None]
-    num_images: PositiveInt | None
+    num_images: PositiveInt | None = None
     recipe: str | None
     fingerprints: list[str]
     details: Details
@@ -135,8 +126,6 @@ class ClaimRow(_Measured):
     metric: str
     device: str | None
     recorded: Recorded | None = None
-
-    _of_schema_1 = _default("num_images", None)
 
     @model_validator(mode="after")
     def _is_in_range(self) -> ClaimRow:
@@ -319,10 +308,8 @@ class Ours(_Model):
 
     schema_: Annotated[int, AfterValidator(_known)] = Field(alias="schema")
     rows: Annotated[list[Row], FailFast()]
-    runs: Annotated[list[Run], FailFast()]
+    runs: Annotated[list[Run], FailFast()] = []
     learnt: Annotated[list[LearntRow], FailFast()] = []
-
-    _of_schema_1 = _default("runs", [])
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Ours:
@@ -366,7 +353,7 @@ class Processor(_Model):
 
 class MachineInfo(_Model):
     cpu: Processor | None = None
-    smallnet: Environment = Field(default_factory=Environment)
+    smallnet: Environment = Environment()
 
 
 class Commit(_Model):
@@ -379,9 +366,7 @@ class ExtraInfo(_Model):
 
 
 class Stats(_Model):
-    data: list[NonNegative]
-
-    _of_autosave = _default("data", [])
+    data: list[NonNegative] = []
 
 
 class Benchmark(_Model):

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smallnet_core.runs.compare import Comparison, compare
-from smallnet_core.runs.file import RunFile, check_document
+from smallnet_core.runs.file import SCHEMA, RunFile, check_document
 from smallnet_core.runs.history import WINDOW, history
 from smallnet_core.runs.reference import learn
 from smallnet_core.runs.rows import Change, Thresholds
@@ -64,28 +63,22 @@ def _run(network: str, seed: int, right: _Answers, weights: str) -> dict[str, An
         "selected_epoch": 1,
         "curve": [],
         "train_seconds": 1.0,
-        "peak_memory_mib": None,
         "computed_in": "float32",
         "trained_on": {},
-        "trained_at_commit": None,
-        "dataset_digests": None,
         "weights_sha256": weights,
+        **dict.fromkeys(("peak_memory_mib", "trained_at_commit", "dataset_digests")),
     }
 
 
 def _claim_row(network: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     values = [run["accuracy_percent"] for run in runs]
-    mean = float(np.mean(values))
     return {
         "claim": f"simulated/{network}",
         "source": "Simulated",
         "verdict": "reproduced",
         "reason": "simulated",
         "paper": 90.0,
-        "measured": mean,
-        "deviation": None,
-        "difference": mean - 90.0,
-        "interval": [mean - 1, mean + 1],
+        "measured": float(np.mean(values)),
         "unit": "%",
         "metric": "accuracy_percent",
         "seeds": list(range(len(values))),
@@ -95,6 +88,7 @@ def _claim_row(network: str, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "fingerprints": [run["fingerprint"] for run in runs],
         "device": "cpu",
         "details": {},
+        **dict.fromkeys(("deviation", "difference", "interval")),
     }
 
 
@@ -129,29 +123,20 @@ def document(
         if references:
             row["reference_seconds"] = {"product": references[k]}
         rows.append(row)
-        benchmarks.append(
-            {
-                "name": f"test_latency[timed{k}]",
-                "extra_info": {"smallnet": row},
-                "stats": {"data": list(rounds)},
-            }
-        )
+        stats = {"data": list(rounds)}
+        benchmarks.append({"name": f"{k}", "extra_info": {"smallnet": row}, "stats": stats})
+    machine = {"device": "cpu", "device_name": "simulated", "num_threads": 2, "memory_gib": 8.0}
     found = check_document(
         {
             "machine_info": {
                 "node": "simulated",
                 "cpu": {"brand_raw": "simulated"},
-                "smallnet": {
-                    "device": "cpu",
-                    "device_name": "simulated",
-                    "num_threads": 2,
-                    "memory_gib": 8.0,
-                },
+                "smallnet": machine,
             },
             "commit_info": {"id": f"{run:040x}", "dirty": False},
             "datetime": f"2026-01-01T00:{run // 60 % 60:02}:{run % 60:02}",
             "benchmarks": benchmarks,
-            "smallnet": {"schema": 2, "rows": rows, "runs": runs},
+            "smallnet": {"schema": SCHEMA, "rows": rows, "runs": runs},
         }
     )
     return RunFile(path=Path(f"simulated-{run}.json"), document=found)
@@ -246,7 +231,7 @@ def _alarm(comparison: Comparison, worse_by: float) -> bool:
     return bool(comparison.of(Change.REGRESSION, Change.IMPROVEMENT))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Setting:
     """A row of the table: a truth, what became worse in it, and what is to be reached."""
 
@@ -256,30 +241,28 @@ class Setting:
     worse_by: float = 0.0  # points of accuracy, percent of time
     limit: float | None = None  # at most for nulls, at least for effects
 
-
-def rate(setting: Setting, num: int, seconds: float, seed: int) -> tuple[int, int]:
-    """Count alarms and draws: ``num`` of them, or as many as the time allows, at least one."""
-    generator = np.random.default_rng(seed)
-    end = time.perf_counter() + seconds
-    alarms = drawn = 0
-    while drawn < num and (drawn == 0 or time.perf_counter() < end):
-        alarms += setting.draw(setting.truth, setting.worse_by, generator)
-        drawn += 1
-    return alarms, drawn
+    def line(self, num: int, seconds: float, seed: int) -> str:
+        """Draw ``num`` times, or as often as the time allows, at least once; return the row."""
+        generator = np.random.default_rng(seed)
+        end = time.perf_counter() + seconds
+        alarms = drawn = 0
+        while drawn < num and (drawn == 0 or time.perf_counter() < end):
+            alarms += self.draw(self.truth, self.worse_by, generator)
+            drawn += 1
+        share, goal, reached = alarms / drawn, "", ""
+        if self.limit is not None:
+            goal = f"{'at least' if self.worse_by else 'at most'} {100 * self.limit:g} %"
+            met = share >= self.limit if self.worse_by else share <= self.limit
+            reached = "yes" if met else "no"
+        error = 100 * np.sqrt(max(share * (1 - share), 0.5 / drawn) / drawn)
+        return (
+            f"| {self.what} | {100 * share:.1f} % ± {error:.1f} | {goal} | {reached} "
+            f"| {drawn} | {seed} |"
+        )
 
 
 def _settings() -> list[Setting]:
-    pair = partial(Setting, draw=alarms_of_pair)
-    night = partial(Setting, draw=alarms_of_history)
-    found = [
-        pair(
-            what=f"accuracy, {n} seeds, deviation {deviation:g}",
-            truth=Accuracy(deviation=deviation, num_seeds=n),
-            limit=0.08 if n >= 3 else None,
-        )
-        for n in (1, 3, 5)
-        for deviation in (0.1, 0.3, 0.5, 0.8)
-    ]
+    pair, window, night = alarms_of_pair, alarms_of_window, alarms_of_history
     times = {
         "process 2 %": Times(process=0.01),
         "process 4 %": Times(),
@@ -293,51 +276,40 @@ def _settings() -> list[Setting]:
         "no reference, neighbours": Times(neighbour=1.0, referred=False),
         "one round": Times(num_rounds=1),
     }
-    found += [pair(what=f"times, {name}", truth=t, limit=0.08) for name, t in times.items()]
+    common, bare = Times(common=0.05), Times(common=0.05, referred=False)
     both = Times(common=0.05, neighbour=0.3)
-    five = Accuracy(num_seeds=5)
-    window = partial(Setting, draw=alarms_of_window)
-    one = Times(num_rounds=1, num_timings=101)
-    found += [
-        window(what="window of 7, times, process 4 %", truth=Times(), limit=0.08),
-        window(what="window of 7, times, common and neighbours", truth=both, limit=0.08),
-        night(what="30 nights, times, process 4 %", truth=Times(), limit=0.1),
-        night(what="30 nights, times, common and neighbours", truth=both, limit=0.1),
-        night(what="30 nights, accuracy, 1 seed, 0.3", truth=Accuracy(num_seeds=1), limit=0.1),
-        night(
-            what="30 nights, accuracy, 1 seed, 0.8",
-            truth=Accuracy(num_seeds=1, deviation=0.8),
-            limit=0.1,
+    long = Times(num_rounds=1, num_timings=101)
+    one, five = Accuracy(num_seeds=1), Accuracy(num_seeds=5)
+    wide = Accuracy(num_seeds=1, deviation=0.8)
+    return [
+        *(
+            Setting(
+                f"accuracy, {n} seeds, deviation {deviation:g}",
+                pair,
+                Accuracy(deviation=deviation, num_seeds=n),
+                limit=0.08 if n >= 3 else None,
+            )
+            for n in (1, 3, 5)
+            for deviation in (0.1, 0.3, 0.5, 0.8)
         ),
-        pair(what="1 point, 5 seeds, deviation 0.3", truth=five, worse_by=1.0, limit=0.9),
-        pair(what="0.5 points, 5 seeds, deviation 0.3", truth=five, worse_by=0.5),
-        pair(what="30 % slower, process 4 %", truth=Times(), worse_by=30, limit=0.9),
-        pair(what="30 % slower, common factor 5 %", truth=Times(common=0.05), worse_by=30),
-        pair(
-            what="30 % slower, no reference",
-            truth=Times(common=0.05, referred=False),
-            worse_by=30,
-        ),
-        window(what="20 % slower, window of 7, process 4 %", truth=Times(), worse_by=20, limit=0.9),
-        window(what="20 % slower, window of 7, common 5 %", truth=Times(common=0.05), worse_by=20),
-        pair(what="tenfold, one round, 101 timings", truth=one, worse_by=900, limit=1.0),
-        night(what="20 % slower for ten of 30 nights", truth=both, worse_by=20),
-        night(what="1 point for ten of 30 nights", truth=Accuracy(num_seeds=1), worse_by=1.0),
+        *(Setting(f"times, {name}", pair, truth, limit=0.08) for name, truth in times.items()),
+        Setting("window of 7, times, process 4 %", window, Times(), limit=0.08),
+        Setting("window of 7, times, common and neighbours", window, both, limit=0.08),
+        Setting("30 nights, times, process 4 %", night, Times(), limit=0.1),
+        Setting("30 nights, times, common and neighbours", night, both, limit=0.1),
+        Setting("30 nights, accuracy, 1 seed, 0.3", night, one, limit=0.1),
+        Setting("30 nights, accuracy, 1 seed, 0.8", night, wide, limit=0.1),
+        Setting("1 point, 5 seeds, deviation 0.3", pair, five, 1.0, 0.9),
+        Setting("0.5 points, 5 seeds, deviation 0.3", pair, five, 0.5),
+        Setting("30 % slower, process 4 %", pair, Times(), 30, 0.9),
+        Setting("30 % slower, common factor 5 %", pair, common, 30),
+        Setting("30 % slower, no reference", pair, bare, 30),
+        Setting("20 % slower, window of 7, process 4 %", window, Times(), 20, 0.9),
+        Setting("20 % slower, window of 7, common 5 %", window, common, 20),
+        Setting("tenfold, one round, 101 timings", pair, long, 900, 1.0),
+        Setting("20 % slower for ten of 30 nights", night, both, 20),
+        Setting("1 point for ten of 30 nights", night, one, 1.0),
     ]
-    return found
-
-
-def _line(setting: Setting, alarms: int, drawn: int, seed: int) -> str:
-    share, goal, reached = alarms / drawn, "", ""
-    if setting.limit is not None:
-        null = not setting.worse_by
-        goal = f"{'at most' if null else 'at least'} {100 * setting.limit:g} %"
-        reached = "yes" if (share <= setting.limit if null else share >= setting.limit) else "no"
-    error = 100 * np.sqrt(max(share * (1 - share), 0.5 / drawn) / drawn)
-    return (
-        f"| {setting.what} | {100 * share:.1f} % ± {error:.1f} | {goal} | {reached} "
-        f"| {drawn} | {seed} |"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -374,7 +346,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     end = time.perf_counter() + 60 * args.minutes
     for k, (seed, setting) in enumerate(settings):
         share = (end - time.perf_counter()) / (len(settings) - k)
-        lines.append(_line(setting, *rate(setting, args.pairs, share, seed), seed))
+        lines.append(setting.line(args.pairs, share, seed))
         print(lines[-1], flush=True)  # noqa: T201 - a command
     replace_file(args.folder / "power.md", ("\n".join(lines) + "\n").encode())
     return 0

@@ -74,12 +74,6 @@ def test_what_did_not_change_is_silent(run, old):
     result.stdout.fnmatch_lines(["1 rows: 1 no difference shown"])
 
 
-def test_an_improvement_asks_to_renew_the_reference(run, old):
-    result = run(93.4, 93.5, 93.6, options=("--compare", old, "--fail-on=regression"))
-    assert result.ret == pytest.ExitCode.OK
-    result.stdout.fnmatch_lines(["Improvements: 1", "improved: renew the reference*"])
-
-
 def test_a_run_that_shares_nothing_with_the_old_one_says_so_and_fails(run, old, suite):
     document = json.loads(old.read_text())
     document["smallnet"]["rows"][0]["claim"] = "table2/other"
