@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 DATASETS = ("digits", "cifar10", "cifar100")
 CACHED = ("accuracy", "pruning", "failures")  # markers of what writes to the model cache
-# Groups of pytest-benchmark's tables: the hundreds of counted and looked-up claims have others.
+# Groups of claims whose times are of interest: hundreds are only counted or looked up.
 TIMED = ("training", "evaluation", "inference", "training speed")
 # Whoever gives one of these wants pytest-benchmark's own tables.
 TIMING_OPTIONS = (
@@ -50,9 +50,9 @@ TIMING_OPTIONS = (
 
 
 class Session:
-    """What a run of pytest has of smallnet: a plugin itself, with the hooks of the run.
+    """Everything that smallnet knows of a run of pytest: a plugin itself, with the run's hooks.
 
-    Raises pytest.UsageError for options that can't be.
+    Raises pytest.UsageError for options that cannot be met.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
@@ -77,7 +77,7 @@ class Session:
         self._workbench: Workbench | None = None
 
     def _old_run(self) -> RunFile | None:
-        """The file of ``--compare`` and its thresholds, read before anything is measured."""
+        """Read the run and the thresholds of ``--compare``, before anything is measured."""
         name, fail_on = self.config.option.compare, self.config.option.fail_on
         confirm = self.config.option.confirm
         if name is None:
@@ -122,7 +122,7 @@ class Session:
         return read_run_file(path)
 
     def _report_folder(self) -> Path | None:
-        """Where --report writes; pytest.UsageError, before anything is measured, if it can't."""
+        """Return where --report writes; pytest.UsageError, in time, for a folder where it can't."""
         given = self.config.option.report
         if given is None or self.is_worker:
             return None
@@ -147,7 +147,7 @@ class Session:
 
     @property
     def workbench(self) -> Workbench:
-        """Datasets, trained models and judged logits, made when it is asked for first."""
+        """Return the source of datasets, trained networks and results; made on first use."""
         if self._workbench is None:
             from smallnet_core.lab.workbench import Workbench
 
@@ -158,7 +158,7 @@ class Session:
         return self._workbench
 
     def _progress(self) -> Any:
-        """A progress bar on the real standard error; a few notes where that is no terminal."""
+        """Return a progress bar on the real standard error; notes where that is no terminal."""
         from smallnet_core.training.progress import Notes, ProgressBar
 
         with uncaptured(self.config):
@@ -189,7 +189,7 @@ class Session:
         return result
 
     def _check_start(self, items: Iterable[pytest.Item]) -> None:
-        """Raises pytest.UsageError, in a line, for what is wrong with device, cache or data."""
+        """Raise pytest.UsageError, in a line, for what is wrong with device, cache or data."""
         items = [item for item in items if "workbench" in getattr(item, "fixturenames", ())]
         if not items and not self.settings.device.startswith("cuda"):
             return
@@ -219,7 +219,7 @@ class Session:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a claim and a timing, in the order of the tests."""
+        """Return a row for each claim and timing, in the order of the tests."""
         return list(self._rows.values())
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -246,14 +246,14 @@ class Session:
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """All networks that were judged, here or by workers, each once."""
+        """Return the networks that were judged, here or by workers, each once."""
         found = [] if self._workbench is None else self._workbench.run_records()
         found += [run for worker in self.from_workers for run in worker["runs"]]
         return list({run["fingerprint"]: run for run in found}.values())
 
     @property
     def complaints(self) -> list[str]:
-        """What is wrong with the cache, and what was not tracked, a line each."""
+        """Return a line for each problem of the cache, and for what was not tracked."""
         found = [] if self._workbench is None else list(self._workbench.cache.complaints)
         found += [line for worker in self.from_workers for line in worker["complaints"]]
         return list(dict.fromkeys(found + self.untracked))
@@ -298,7 +298,7 @@ class Session:
             terminalreporter.write_line(line)
 
     def _document(self) -> dict[str, Any]:
-        """What --benchmark-json would save, whether it was asked for or not."""
+        """Return what --benchmark-json saves, whether it was asked for or not."""
         hook, session = self.config.hook, self.config._benchmarksession  # type: ignore[attr-defined]
         document: dict[str, Any] = hook.pytest_benchmark_generate_json(
             config=self.config,
@@ -318,7 +318,7 @@ class Session:
         return RunFile(path=Path("this run"), document=check_document(self._document()))
 
     def _comparison(self) -> Comparison:
-        """What changed since the old run; ValueError where nothing can be compared."""
+        """Compare with the old run; ValueError where nothing can be compared."""
         from smallnet_core.runs.accepted import accept
         from smallnet_core.runs.compare import compare
 
@@ -331,7 +331,7 @@ class Session:
         )
 
     def _confirm(self, items: Iterable[pytest.Item]) -> None:
-        """Times rows that became slower once more, each by its test; the second time counts."""
+        """Time rows that became slower once more, each by its test; the second time counts."""
         from smallnet_core.runs.readings import timing_label
         from smallnet_core.runs.rows import Change
 
@@ -352,7 +352,7 @@ class Session:
                 self._run_again(item)
 
     def _run_again(self, item: pytest.Item) -> None:
-        """Runs a test that has run, unseen; its rows and its times take the place of the first."""
+        """Run a test again, unseen; its rows and times replace those of the first time."""
         benchmarks = self.config._benchmarksession.benchmarks  # type: ignore[attr-defined]
         before = list(benchmarks)
         reports = runtestprotocol(item, log=False, nextitem=None)
@@ -365,7 +365,7 @@ class Session:
         benchmarks[:] = before
 
     def _compare(self) -> bool:
-        """Keeps what changed since the old run, in lines; returns whether that fails the run."""
+        """Keep what changed since the old run, in lines; return whether that fails the run."""
         from smallnet_core.report import compare as compare_report
 
         assert self.old is not None, "--compare was given"
@@ -384,7 +384,7 @@ class Session:
         return fails(comparison.counts, self.config.option.fail_on or fail_on_default())
 
     def _write_report(self) -> None:
-        """Writes what --report asks for; what keeps it from that is a line at the end."""
+        """Write what --report asks for; if that fails, a line at the end says why."""
         if self.report_folder is None:
             return
         try:
@@ -394,7 +394,7 @@ class Session:
             self.reported = [f"--report: {type(error).__name__}: {error}"]
 
     def _write_untimed(self) -> None:
-        """Writes --benchmark-json where pytest-xdist keeps pytest-benchmark from it."""
+        """Write --benchmark-json where pytest-xdist keeps pytest-benchmark from it."""
         from smallnet_core.system.files import replace_file
 
         path = self.config.getoption("benchmark_json", None)
@@ -402,7 +402,7 @@ class Session:
             replace_file(Path(path), json.dumps(self._document(), indent=4).encode())
 
     def _track_verdicts(self) -> None:
-        """Hands the rows to the tracker of ``--track``."""
+        """Log the rows to the tracker of ``--track``."""
         from smallnet_core.lab.track import track_verdicts
 
         if self.settings.track is not None:
@@ -453,11 +453,16 @@ class Session:
             given = [*map(str, self.config.invocation_params.args), *environment]
             if not any(arg.startswith(TIMING_OPTIONS) for arg in given):
                 return []
-        shown = [bench for bench in benchmarks if bench["group"] in TIMED]
+        shown = [
+            bench
+            for bench in benchmarks
+            if bench["group"] in TIMED or not bench["extra_info"].get("smallnet", {}).get("claim")
+        ]
         if len(shown) == len(benchmarks) or group_by != "group":
             return None
         shown.sort(key=lambda bench: bench["name"])
-        return sorted(grouped(shown, lambda bench: bench["group"]).items())
+        groups = grouped(shown, lambda bench: bench["group"])
+        return sorted(groups.items(), key=lambda item: item[0] or "")
 
 
 def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:

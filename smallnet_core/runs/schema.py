@@ -294,7 +294,7 @@ class LearntRow(_Model):
 
 
 def _judged(row: ClaimRow | TimingRow) -> Mapping[str | None, Any]:
-    """The accuracies that a row has of whole networks, by fingerprint."""
+    """Return the accuracies that a row has of whole networks, by fingerprint."""
     if isinstance(row, TimingRow):
         return {row.fingerprint: row.accuracy_percent} if row.kind == "pruned network" else {}
     whole = row.metric == "accuracy_percent" and row.unit == "%" and not row.details.technique

@@ -18,6 +18,11 @@ def test_claim(claim_id, judge, benchmark):
     benchmark.pedantic(lambda: None, rounds=1, iterations=1)
     judge(CLAIMS[claim_id], Measurement(values=(91.7,), unit="%", num_images=10_000))
 
+@pytest.mark.parametrize("claim_id", claim_params([CLAIMS["section-3.2.1/resnet18_s"]]))
+def test_count(claim_id, judge, benchmark):
+    benchmark.pedantic(lambda: None, rounds=1, iterations=1)
+    judge(CLAIMS[claim_id], Measurement(values=(701_466,), unit="parameters"))
+
 def test_moon(record_row, benchmark):
     benchmark.pedantic(lambda: None, rounds=1, iterations=1)
     record_row({"kind": "moon phase"})
@@ -45,7 +50,8 @@ def test_all_has_both(suite):
     text = printed(suite, "--tables=all")
     assert "moon phase: 1 row that cannot be shown: there is no table for it" in text
     assert REMARK.split(".")[0] in text
-    assert "benchmark 'training'" in text and "test_moon" not in text  # counts are no timings
+    assert "benchmark 'training'" in text and "test_moon" in text
+    assert "test_count" not in text  # counts are no timings
 
 
 def test_timings_are_there_for_whoever_asks_for_them(suite):
