@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core.lab.cache import CachedModel, ModelCache, in_dtype, read_entry, write_entry
+from smallnet_core.lab.cache import (
+    CachedModel,
+    ModelCache,
+    in_dtype,
+    read_entry,
+    record_of,
+    write_entry,
+)
 from smallnet_core.lab.publish import put_into_zoo
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench
@@ -152,7 +159,7 @@ def test_a_checkpoint_of_what_another_network_was_pruned_to_is_not_resumed(tmp_p
 def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
     result = trained(pruned(structure=structure, max_params=SIZE // 4))
     cache = ModelCache(tmp_path / "cache", zoo=tmp_path / "zoo")
-    cache.store(result, ENVIRONMENT, {"train": "a"}, None)
+    cache.store(result, record_of(result, ENVIRONMENT, {"train": "a"}, None))
     found = cache.load(result.recipe)
     assert found is not None and found.origin == "cache" and found.source.plan == result.plan
     bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))
@@ -167,7 +174,7 @@ def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
 def test_packed_half_precision_comes_back_whole_and_damage_is_put_aside(tmp_path):
     result = trained(pruned(max_params=SIZE // 4))
     cache = ModelCache(tmp_path, zoo=tmp_path / "zoo")
-    model = cache.store(result, ENVIRONMENT, {}, None)
+    model = cache.store(result, record_of(result, ENVIRONMENT, {}, None))
     half = in_dtype(result.state_dict, torch.float16)
     write_entry(tmp_path / "half", result.recipe, half, model.record)
     entry = read_entry(tmp_path / "half", result.recipe)
@@ -209,7 +216,7 @@ def test_a_published_pruned_network_is_judged_as_it_ships(tmp_path):
     bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))
     bench.cache.zoo = tmp_path / "zoo"
     bench._datasets["cifar10"] = DATA
-    bench.cache.store(result, ENVIRONMENT, {}, None)
+    bench.cache.store(result, record_of(result, ENVIRONMENT, {}, None))
     accuracy = put_into_zoo(bench, bench.model(result.recipe), with_weights=True)
     found = ModelCache(tmp_path / "empty", zoo=tmp_path / "zoo").load(result.recipe)
     assert isinstance(found, CachedModel) and found.origin == "zoo"

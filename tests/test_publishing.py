@@ -14,7 +14,7 @@ import torch
 
 from smallnet_core.lab import publish as module
 from smallnet_core.lab import workbench
-from smallnet_core.lab.cache import ModelCache
+from smallnet_core.lab.cache import ModelCache, record_of
 from smallnet_core.lab.listing import state_of, to_do
 from smallnet_core.lab.publish import publish, put_into_zoo
 from smallnet_core.lab.settings import Settings
@@ -47,7 +47,8 @@ class Shop:
         """As if: fresh weights."""
         trained = as_if_trained(recipe, network_of(recipe).state_dict())
         facts = environment(torch.device("cpu"))
-        self.cache.store(trained, facts, {"train": "a", "test": "b"}, commit)
+        digests = {"train": "a", "test": "b"}
+        self.cache.store(trained, record_of(trained, facts, digests, commit))
 
     def publish(self, *recipes: Recipe) -> int:
         stream = io.StringIO()
