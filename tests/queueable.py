@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch._dynamo  # loaded by the first optimizer: seconds, in every process
 
 from smallnet_core.lab import queue as training_queue
 from smallnet_core.lab import workbench
-from smallnet_core.lab.jobs import Job, LocalProcess, work
+from smallnet_core.lab.jobs import Job, work
 from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
@@ -61,22 +61,15 @@ def make_tiny() -> None:
         module.load_dataset = lambda name, **options: synthetic(name=name)
 
 
-def tiny_work(job: Job, connection: Connection) -> None:
+def tiny_work(*given: Any) -> None:
     make_tiny()
-    work(job, connection)
-
-
-def spawned(job: Job) -> LocalProcess:
-    return LocalProcess(job, tiny_work)
-
-
-def forked(job: Job) -> LocalProcess:
-    return LocalProcess(job, tiny_work, multiprocessing.get_context("fork"))
+    work(*given)
 
 
 def run(names: list[str], cache: str, log: str, options: dict[str, Any]) -> int:
     make_tiny()
-    start = spawned if options.pop("spawn", False) else forked
+    context = multiprocessing.get_context("spawn" if options.pop("spawn", False) else "fork")
+    start = partial(Job, target=tiny_work, context=context)
     settings = Settings(cache_dir=Path(cache), device="cpu")
     with open(log, "a", encoding="utf-8") as stream:
         recipes = [RECIPES[name] for name in names]

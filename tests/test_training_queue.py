@@ -200,8 +200,8 @@ def test_what_is_pruned_waits_for_its_parent(tmp_path, monkeypatch):
     monkeypatch.setattr(training_queue, "_POLL_SECONDS", 0.0)
     started: list[Recipe] = []
 
-    def start(job):
-        started.append(job.recipe)
+    def start(recipe, settings, num_threads):
+        started.append(recipe)
         return Done()
 
     recipes = [RECIPES[name] for name in ("pruned", "other", "dense")]
@@ -214,7 +214,7 @@ def test_the_cheapest_comes_first_and_ancestors_before_it(monkeypatch):
     costs = {RECIPES["pruned"]: 1.0, RECIPES["other"]: 2.0, RECIPES["dense"]: 3.0}
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: costs[recipe])
     found = ordered(dict.fromkeys(costs, State(text="nothing")), torch.device("cpu"))
-    assert found == [RECIPES[name] for name in ("dense", "pruned", "other")]
+    assert list(found) == [RECIPES[name] for name in ("dense", "pruned", "other")]
 
 
 def tuned(network: str, optimizer: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:
@@ -287,14 +287,15 @@ def test_every_network_has_a_label_of_its_own():
     assert label(find_pruned("resnet18-1m-channels-iterative")).endswith(" rounds 1m 0")
 
 
-def test_a_list_is_80_columns_wide_and_cheap(tmp_path, monkeypatch):
+def test_a_list_is_80_columns_wide_and_cheap(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: 7200.0)
-    settings = Settings(cache_dir=tmp_path / "cache", device="cpu")
-    lines = listing.listing(select(), settings, as_given=False)
+    cache = tmp_path / "cache"
+    assert main(["train", "--list", "--device", "cpu", "--model-cache", str(cache)]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert {len(line) for line in lines[:-1]} == {80}
     [row] = [line for line in lines if line.startswith("vgg16 adam cifar10 tuned 0 ")]
     assert row.split()[-3:] == ["nothing", "1", "2.00"]
-    assert not settings.cache_dir.exists()
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 from smallnet_core.data.datasets import load_dataset
 from smallnet_core.lab.cache import Busy, ModelCache
-from smallnet_core.lab.jobs import ENDS, SIGNALS, Job, LocalProcess
+from smallnet_core.lab.jobs import ENDS, SIGNALS, Job
 from smallnet_core.lab.listing import label, work_left
 from smallnet_core.lab.settings import Settings, duration
 from smallnet_core.recipes import Recipe
@@ -24,9 +24,9 @@ _RETRY_SECONDS = 2.0  # between polls of a recipe that another process is traini
 class _Watched:
     """A job's row in the live table."""
 
-    def __init__(self, recipe: Recipe, running: LocalProcess) -> None:
+    def __init__(self, recipe: Recipe, job: Job) -> None:
         self.recipe = recipe
-        self.running = running
+        self.job = job
         self.steps_per_epoch = 1.0
         self.first = self.done = 0.0  # epochs, since the recipe's first
         self.began = time.monotonic()
@@ -72,7 +72,7 @@ class _Queue:
         self.num_stopped = 0
         self._retry_at: dict[Recipe, float] = {}  # of recipes that other processes are training
 
-    def start_next(self, start: Callable[[Job], LocalProcess]) -> bool:
+    def start_next(self, start: Callable[[Recipe, Settings, int], Job]) -> bool:
         """Start the first recipe that is ready; return False where none is."""
         for recipe in tuple(self.waiting):
             ancestors = set(recipe.ancestors())
@@ -94,14 +94,14 @@ class _Queue:
                 self._retry_later(recipe)
                 continue
             self.waiting.remove(recipe)
-            job = Job(recipe=recipe, settings=self.settings, num_threads=self.num_threads)
-            self.running.append(_Watched(recipe, start(job)))
+            job = start(recipe, self.settings, self.num_threads)
+            self.running.append(_Watched(recipe, job))
             return True
         return False
 
     def listen(self) -> None:
         for watched in tuple(self.running):
-            for kind, value in watched.running.messages():
+            for kind, value in watched.job.messages():
                 watched.update(kind, value)
                 if kind == "note":
                     self.display.line(value)
@@ -163,7 +163,7 @@ def train_all(
     num_jobs: int = 1,
     num_threads: int = 1,
     minutes: float | None = None,
-    start: Callable[[Job], LocalProcess] = LocalProcess,
+    start: Callable[[Recipe, Settings, int], Job] = Job,
 ) -> int:
     """Train what the cache lacks, ``num_jobs`` at a time, and return the exit status.
 
@@ -188,7 +188,7 @@ def train_all(
             if not asked and (caught or over):
                 asked = True
                 for watched in queue.running:
-                    watched.running.ask_to_stop()
+                    watched.job.ask_to_stop()
             while not asked and len(queue.running) < num_jobs and queue.start_next(start):
                 pass
             queue.listen()
