@@ -266,11 +266,9 @@ def test_a_selection_is_in_the_order_of_its_globs_with_ancestors_first():
     assert list(only) == [tuned("vit", "sgdm", "cifar100")]
 
 
-def test_states(tmp_path):
-    cache = ModelCache(tmp_path / "cache", tmp_path / "zoo")
+def test_the_state_of_a_checkpoint_is_its_epoch(tmp_path):
+    cache = ModelCache(tmp_path, tmp_path / "zoo")
     recipe = tuned("vit_s", "sgdm")
-    assert state_of(cache, recipe).text == "nothing"
-    cache.folder.mkdir()
     facts = {"done": 7 * (50_000 // recipe.batch_size) + 3, "time": 0.0}
     CheckpointFile(cache.checkpoint(recipe), recipe, {}).write({"a": torch.zeros(9)}, facts)
     assert state_of(cache, recipe).text == "checkpoint at epoch 7 of 22"
