@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
 
-from smallnet_core.data.datasets import Dataset, DatasetError, DatasetNotFound, load_dataset
+from smallnet_core.data.datasets import DatasetError, DatasetNotFound, load_dataset
 from smallnet_core.data.sources import SPECS
 from smallnet_core.lab import workbench as module
 from smallnet_core.lab.judged import Evaluated, measurement
@@ -30,19 +28,16 @@ from smallnet_core.training.start import network_of
 from tests.trainable import as_if_trained, tiny
 
 ROW = {"dataset": "digits", "network": "resnet18_s", "optimizer": "adam"}
-CIFAR_ROW = {"dataset": "cifar10", "network": "resnet18_s", "optimizer": "sgdm"}
 
 
 class Fakes:
-    """Counts who was trained, loaded and estimated; none of it takes any time."""
+    """What would take time: datasets of 20 images, trainings of none, estimates of a second."""
 
     def __init__(self) -> None:
+        self.load_dataset = Mock(side_effect=lambda name, **_: tiny(name))
+        self.estimate_seconds = Mock(return_value=1.0)
         self.trained: list[Recipe] = []
         self.found_checkpoint: list[bool] = []
-        self.loaded: list[Any] = []
-        self.estimated: list[Recipe] = []
-        self.estimate = 1.0  # seconds
-        self.data_error: Exception | None = None
         self.diverges: Callable[[Recipe], bool] = lambda recipe: False
         self.train_seconds = 0.0
 
@@ -64,17 +59,6 @@ class Fakes:
             message = f"{recipe}: diverged at step 1 of 4: the loss is nan"
             raise Diverged(message, as_if_trained(recipe, weights))
         return as_if_trained(recipe, weights)
-
-    def load_dataset(self, name: str, *, data_dir: Path | None, offline: bool) -> Dataset:
-        self.loaded.append((name, data_dir, offline))
-        if self.data_error:
-            raise self.data_error
-        return tiny(name)
-
-    def estimate_seconds(self, recipe: Recipe, **numbers: Any) -> float:
-        self.estimated.append(recipe)
-        assert (numbers["num_train"], numbers["num_test"]) == NUM_IMAGES[recipe.dataset]
-        return self.estimate
 
 
 @pytest.fixture
@@ -108,22 +92,21 @@ def obtain(bench: Workbench) -> list[Evaluated]:
 def test_a_dataset_is_loaded_once_from_where_the_settings_say(fakes, make, tmp_path):
     bench = make(data_dir=tmp_path, offline=True)
     assert bench.dataset("digits") is bench.dataset("digits")
-    make().dataset("cifar10")
-    assert fakes.loaded == [("digits", tmp_path, True), ("cifar10", None, False)]
-    fakes.data_error = DatasetError("test_batch.bin: has 3 bytes")
+    fakes.load_dataset.assert_called_once_with("digits", data_dir=tmp_path, offline=True)
+    fakes.load_dataset.side_effect = DatasetError("test_batch.bin: has 3 bytes")
     with pytest.raises(DatasetError, match="has 3 bytes"):  # an error, no reason to skip
         make().dataset("cifar10")
 
 
 def test_an_absent_dataset_is_not_measured_each_time_and_looked_for_once(fakes, make):
-    fakes.data_error = DatasetNotFound("CIFAR-10 is not here")
+    fakes.load_dataset.side_effect = DatasetNotFound("CIFAR-10 is not here")
     bench = make()
     lengths = []
     for _ in range(3):
         with pytest.raises(NotMeasured, match="CIFAR-10 is not here") as caught:
-            bench.to_train(bench.recipes_of(CIFAR_ROW))
+            bench.to_train(bench.recipes_of(ROW | {"dataset": "cifar10"}))
         lengths.append(len(caught.traceback))
-    assert len(fakes.loaded) == 1
+    assert fakes.load_dataset.call_count == 1
     assert len(set(lengths[1:])) == 1, "the traceback keeps every frame that ever asked"
 
 
@@ -138,9 +121,9 @@ def test_what_is_missing_is_trained_once_and_kept_for_other_sessions(fakes, make
     [first], [again] = obtain(bench), obtain(bench)
     assert fakes.trained == bench.recipes_of(ROW)
     assert first is again and first.origin == "trained"
-    fakes.estimated.clear()
+    fakes.estimate_seconds.reset_mock()
     [kept] = obtain(make(train_budget_minutes=0.0))
-    assert len(fakes.trained) == 1 and fakes.estimated == []
+    assert len(fakes.trained) == 1 and not fakes.estimate_seconds.called
     assert kept.origin == "cache"
     assert (kept.right, kept.confusion) == (first.right, first.confusion)
     assert [recipe.kind for recipe in make(recipe_kind="paper").recipes_of(ROW)] == ["quick"]
@@ -245,9 +228,11 @@ def test_what_a_pruned_network_begins_from_is_trained_first_and_once(fakes, make
     ],
 )
 def test_what_would_take_too_long_is_not_started(fakes, make, tmp_path, seconds, minutes, reason):
-    fakes.estimate = seconds
+    fakes.estimate_seconds.return_value = seconds
     with pytest.raises(NotMeasured, match=f"^training takes .*{reason}$"):
         obtain(make(train_budget_minutes=minutes))
+    given = fakes.estimate_seconds.call_args.kwargs
+    assert (given["num_train"], given["num_test"]) == NUM_IMAGES["digits"]
     assert fakes.trained == [] and not (tmp_path / "cache").exists()
     # The budget is for one model, and may be reached.
     assert len(obtain(make(num_seeds=3, train_budget_minutes=seconds / 60))) == 3
