@@ -1,11 +1,5 @@
-"""Queues of tiny trainings in processes that a test may kill: see test_training_queue.
+"""Queues of tiny trainings in processes that a test may kill: see test_training_queue."""
 
-A line of JSON on standard input is one queue: it is forked from this process, which has torch
-loaded already, in a session of its own, so that it can be killed together with its jobs. Its number
-is written to standard output, then how it ended.
-"""
-
-import json
 import multiprocessing
 import os
 import sys
@@ -66,18 +60,22 @@ def tiny_work(*given: Any) -> None:
     work(*given)
 
 
-def run(names: list[str], cache: str, log: str, options: dict[str, Any]) -> int:
+def run(names: tuple[str, ...], cache: Path, log: Path, options: dict[str, Any]) -> None:
+    """A queue in this process, with a session of its own: it can be killed with its jobs."""
+    os.setsid()
+    end_with_parent()
+    torch.set_num_threads(1)
     make_tiny()
     context = multiprocessing.get_context("spawn" if options.pop("spawn", False) else "fork")
     start = partial(Job, target=tiny_work, context=context)
-    settings = Settings(cache_dir=Path(cache), device="cpu")
+    settings = Settings(cache_dir=cache, device="cpu")
+    recipes = [RECIPES[name] for name in names]
     with open(log, "a", encoding="utf-8") as stream:
-        recipes = [RECIPES[name] for name in names]
-        return train_all(recipes, settings, LogLines(stream), start=start, **options)
+        sys.exit(train_all(recipes, settings, LogLines(stream), start=start, **options))
 
 
 def end_with_parent() -> None:
-    """A pytest that is killed leaves no server behind, nor a queue that never ends."""
+    """A pytest that is killed leaves no queue behind that never ends."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -86,25 +84,3 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    end_with_parent()
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            end_with_parent()
-            status = 99
-            try:
-                status = run(*json.loads(line))
-            finally:
-                os._exit(status)
-        print(child, flush=True)  # noqa: T201 - to the test
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

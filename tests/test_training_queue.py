@@ -3,15 +3,14 @@
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from select import select as readable
 from typing import Any
 
 import pytest
@@ -31,49 +30,33 @@ from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
 from smallnet_core.training.checkpoints import CheckpointFile
 from smallnet_core.training.progress import LiveTable, LogLines
-from tests.queueable import RECIPES
+from tests.queueable import RECIPES, run
 
 NUM_KILLS = 10
 
 
-def serve() -> subprocess.Popen[str]:
-    """A process that forks queues, a few milliseconds each."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.queueable"],
-        cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-    )
+# Queues are forked, in a few milliseconds each, from a process that has torch loaded.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["__main__", "tests.queueable"])
 
 
 class Queue:
     """A folder with a cache and a log, and the queues that work in it."""
 
-    def __init__(self, folder: Path, server: subprocess.Popen[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.cache = folder / "cache"
         self.log = folder / "log"
-        self.server = server
 
-    def _line(self) -> int:
-        assert self.server.stdout is not None
-        return int(self.server.stdout.readline())
+    def start(self, *names: str, **options: Any) -> ForkServerProcess:
+        process = FORKSERVER.Process(target=run, args=(names, self.cache, self.log, options))
+        process.start()
+        return process
 
-    def start(self, *names: str, **options: Any) -> int:
-        assert self.server.stdin is not None
-        request = [names, str(self.cache), str(self.log), options]
-        self.server.stdin.write(json.dumps(request) + "\n")
-        self.server.stdin.flush()
-        return self._line()
-
-    def end(self) -> int:
-        return self._line()
-
-    def has_ended(self) -> bool:
-        assert self.server.stdout is not None
-        return bool(readable([self.server.stdout], [], [], 0)[0])
+    def run(self, *names: str, **options: Any) -> int | None:
+        process = self.start(*names, **options)
+        process.join()
+        return process.exitcode
 
     def checkpoints(self) -> list[Path]:
         return list(self.cache.glob("*.checkpoint"))
@@ -96,56 +79,45 @@ class Queue:
             time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def servers():
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork on this system")
-    servers = [serve(), serve()]
-    yield servers
-    for server in servers:
-        server.kill()
-        server.communicate()
-
-
 @pytest.fixture
-def queue(servers, tmp_path):
-    return Queue(tmp_path / "a", servers[0])
+def queue(tmp_path):
+    yield Queue(tmp_path)
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
-def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(servers, tmp_path):
+def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(queue, tmp_path):
     """SIGKILL to the queue and its jobs at random moments of a training."""
-    whole, killed = (Queue(tmp_path / name, servers[0]) for name in ("whole", "killed"))
-    whole.start("dense", "pruned")
-    assert whole.end() == 0
+    assert queue.run("dense", "pruned") == 0
+    killed = Queue(tmp_path / "killed")
     rng = random.Random(0)
     for _ in range(NUM_KILLS):
         started = time.time()
-        number = killed.start("dense", "pruned")
-        while not killed.has_ended():
+        process = killed.start("dense", "pruned")
+        while process.is_alive():
             with contextlib.suppress(FileNotFoundError):  # its training has ended
                 if any(path.stat().st_mtime > started for path in killed.checkpoints()):
                     break
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.1))
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(number, signal.SIGKILL)
-        killed.end()
-    killed.start("dense", "pruned")
-    assert killed.end() == 0
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    assert killed.run("dense", "pruned") == 0
     for name in ("dense", "pruned"):
-        assert killed.result(name)[:2] == whole.result(name)[:2]
+        assert killed.result(name)[:2] == queue.result(name)[:2]
     assert any(cut["step"] for cut in killed.result("dense")[2]["interruptions"])
-    assert not list(killed.cache.glob("*.checkpoint"))
+    assert not killed.checkpoints()
 
 
-def test_two_beside_each_other_train_each_recipe_once(servers, tmp_path):
-    a, b = (Queue(tmp_path, server) for server in servers)
+def test_two_beside_each_other_train_each_recipe_once(queue):
     names = ("pruned", "dense", "other", "third")
-    a.start(*names)
-    b.start(*names)
-    assert (a.end(), b.end()) == (0, 0)
-    assert len(a.lines(": trained, ")) == len(names)
-    assert len(a.lines("another process has trained it")) == len(names)
+    a, b = queue.start(*names), queue.start(*names)
+    a.join()
+    b.join()
+    assert (a.exitcode, b.exitcode) == (0, 0)
+    assert len(queue.lines(": trained, ")) == len(names)
+    assert len(queue.lines("another process has trained it")) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +129,9 @@ def test_stopped_it_leaves_checkpoints(queue, number, options, status):
     process = queue.start("endless", "dense", **options)
     if number is not None:
         queue.wait_for("epoch 1 of")
-        os.kill(process, number)
-    assert queue.end() == status
+        os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == status
     assert queue.lines("of 2 to train: 1 stopped at a checkpoint, 1 not started")
     assert queue.lines("stopped after step")
     assert [path.suffix for path in queue.cache.glob("*") if path.suffix != ".lock"] == [
@@ -170,16 +143,15 @@ def test_without_its_parent_a_job_stops_at_a_checkpoint(queue):
     """In a spawned process, as they are: it takes the seconds of importing torch."""
     process = queue.start("endless", spawn=True)
     queue.wait_for("epoch 1 of")
-    os.kill(process, signal.SIGKILL)
-    assert queue.end() == -signal.SIGKILL
+    process.kill()
+    process.join()
     cache = ModelCache(queue.cache)
     with cache.lock(RECIPES["endless"]):  # held until the job has ended
         assert cache.checkpoint(RECIPES["endless"]).exists()
 
 
 def test_what_fails_is_named_and_the_rest_goes_on(queue):
-    queue.start("diverging", "orphan", "dense", num_jobs=2)
-    assert queue.end() == 1
+    assert queue.run("diverging", "orphan", "dense", num_jobs=2) == 1
     [line] = queue.lines("diverged at step")
     assert line.startswith(f"{RECIPES['diverging']}: failed: diverged")
     assert queue.lines(f"{RECIPES['orphan']}: failed: the network it is pruned from failed")
