@@ -8,10 +8,10 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -160,25 +160,14 @@ def test_what_fails_is_named_and_the_rest_goes_on(queue):
     assert len(queue.lines(": epoch 3 of 5, loss ")) == 1, "a line an epoch"
 
 
-class Done:
-    """A job that is done when it is asked."""
-
-    def messages(self) -> Iterator[tuple[str, Any]]:
-        yield "trained", "as told"
-
-
 def test_what_is_pruned_waits_for_its_parent(tmp_path, monkeypatch):
     monkeypatch.setattr(training_queue, "load_dataset", lambda name, **options: None)
     monkeypatch.setattr(training_queue, "_POLL_SECONDS", 0.0)
-    started: list[Recipe] = []
-
-    def start(recipe, settings, num_threads):
-        started.append(recipe)
-        return Done()
-
+    start = Mock(return_value=Mock(messages=lambda: [("trained", "as told")]))
     recipes = [RECIPES[name] for name in ("pruned", "other", "dense")]
     settings = Settings(cache_dir=tmp_path / "cache")
     assert train_all(recipes, settings, LogLines(io.StringIO()), num_jobs=3, start=start) == 0
+    started = [recipe for (recipe, *_), _ in start.call_args_list]
     assert started == [RECIPES[name] for name in ("other", "dense", "pruned")]
 
 
