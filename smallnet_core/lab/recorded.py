@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from smallnet_core import judging
@@ -109,6 +110,9 @@ def _evaluated(recipe: Recipe, record: dict[str, Any]) -> Evaluated:
     return found
 
 
+# Stands in for the ``benchmark`` fixture: nothing is timed here.
+_NO_CLOCK = SimpleNamespace(pedantic=lambda target, args=(), **_: target(*args))
+
 # What a row has of its claim's record, as the row of the record's own verdict has it.
 RECORDED = (
     *("measured", "deviation", "difference", "interval", "seeds", "values", "num_images"),
@@ -130,7 +134,7 @@ def judged_by_test(test: Callable[..., Any], arguments: Mapping[str, Any]) -> di
 
     bench.records.evaluated.clear()
     try:
-        test(**{**arguments, "workbench": bench.records, "judge": judge, "benchmark": _NoClock})
+        test(**{**arguments, "workbench": bench.records, "judge": judge, "benchmark": _NO_CLOCK})
     except NotMeasured:
         return None
     [verdict] = verdicts
@@ -144,13 +148,3 @@ def judged_by_test(test: Callable[..., Any], arguments: Mapping[str, Any]) -> di
         "time": newest["time"],
         "details": row["details"],
     }
-
-
-class _NoClock:
-    """What stands in for the ``benchmark`` fixture where nothing is timed."""
-
-    group = None
-
-    @staticmethod
-    def pedantic(target: Callable[..., Any], args: Any = (), **_: Any) -> Any:
-        return target(*args)
