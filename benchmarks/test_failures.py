@@ -89,8 +89,7 @@ def traced(variant: Any, workbench: Workbench, benchmark: Any) -> Any:
     from smallnet_core.lab import failures, traces
 
     dataset = workbench.dataset(variant.recipe.dataset)
-    budget = 60 * workbench.settings.train_budget_minutes
-    seconds = failures.estimated_seconds(variant, workbench.device, enough=budget)
+    seconds = failures.estimated_seconds(variant, workbench.device)
     workbench.settings.check_budget(f"tracing {variant.num_steps:,} steps", seconds)
     found = benchmark.pedantic(
         failures.trace, args=(variant, dataset, workbench.device), rounds=1, iterations=1

@@ -24,3 +24,14 @@ def _no_ci() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CI", raising=False)  # the default of --fail-on
         yield
+
+
+@pytest.fixture
+def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever network a recipe names, one is built whose step takes a millisecond."""
+    from smallnet_core.training import start
+    from tests.trainable import Tiny
+
+    monkeypatch.setattr(
+        start, "build_model", lambda name, num_classes, **overrides: Tiny(**overrides)
+    )

@@ -112,15 +112,6 @@ def test_the_drivers_version_is_among_the_facts(line, tmp_path, monkeypatch):
     assert environment(CPU).versions["driver"] == "550.54.15"
 
 
-def test_keeping_freed_memory_asks_glibc_where_there_is_one(monkeypatch):
-    asked: list[tuple[int, int]] = []
-    glibc = SimpleNamespace(mallopt=lambda *option: asked.append(option))
-    for library in (SimpleNamespace(), glibc):
-        monkeypatch.setattr(machine.ctypes, "CDLL", lambda _, library=library: library)
-        keep_freed_memory.__wrapped__()
-    assert asked == [(-3, 1 << 30), (-1, (1 << 31) - 1)]
-
-
 def test_seed_and_ieee_float32_are_for_a_while():
     before = torch.get_rng_state()
     with seeded(7, CPU):
@@ -193,48 +184,37 @@ class NVMLError(Exception):
     pass
 
 
-def pynvml(millijoules):
-    """NVML's own for one GPU, whose counter stands there; None: it does not count."""
+def test_energy_is_read_in_joules_from_nvml(monkeypatch):
+    """Of three GPUs, one has a counter, one has none, and NVML does not know the last."""
+    millijoules = {"GPU-a": 5_000_000, "GPU-b": None}
 
     def handle(uuid):
-        if uuid != "GPU-01234567-89ab":
+        if uuid not in millijoules:
             raise NVMLError("not found")
+        return uuid
 
     def energy(handle):
-        if found.millijoules is None:
+        if millijoules[handle] is None:
             raise NVMLError("not supported")
-        return found.millijoules
+        return millijoules[handle]
 
-    found = SimpleNamespace(
-        millijoules=millijoules,
+    nvml = SimpleNamespace(
         NVMLError=NVMLError,
         nvmlInit=lambda: None,
         nvmlDeviceGetHandleByUUID=handle,
         nvmlDeviceGetTotalEnergyConsumption=energy,
     )
-    return found
-
-
-def test_energy_is_read_in_joules_from_nvml(monkeypatch):
-    nvml = pynvml(5_000_000)
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     monkeypatch.setattr(
         torch.cuda,
         "get_device_properties",
-        lambda device: SimpleNamespace(uuid=f"0123456{7 - device.index}-89ab"),
+        lambda device: SimpleNamespace(uuid="abc"[device.index]),
     )
-    meter = energy_meter(torch.device("cuda:0"))
-    assert meter is not None
+    meter, *others = (energy_meter(torch.device("cuda", index)) for index in range(3))
+    assert meter is not None and others == [None, None]
     before = meter()
-    nvml.millijoules = 5_012_500
+    millijoules["GPU-a"] = 5_012_500
     assert (before, meter() - before) == (5000.0, 12.5)
-    assert energy_meter(torch.device("cuda:1")) is None, "NVML does not know that one"
-    nvml.millijoules = None
-    assert energy_meter(torch.device("cuda:0")) is None, "it does not count"
-
-
-def test_no_energy_is_told_of_a_cpu_or_without_nvml(monkeypatch):
+    assert energy_meter(CPU) is None
     monkeypatch.setitem(sys.modules, "pynvml", None)  # an import of it fails
     assert energy_meter(torch.device("cuda:0")) is None
-    monkeypatch.setitem(sys.modules, "pynvml", pynvml(1))
-    assert energy_meter(CPU) is None

@@ -25,8 +25,8 @@ from smallnet_core.training import loop as training
 from smallnet_core.training import start
 from smallnet_core.training.loop import train
 from smallnet_core.training.start import network_of
+from tests.trainable import CPU, watch_steps
 
-CPU = torch.device("cpu")
 TOLERANCE = 2e-3
 
 BASE: dict[str, Any] = {
@@ -101,23 +101,11 @@ LOSSES = {
 @pytest.fixture
 def losses_of(monkeypatch):
     """The loss of each step of a training, in double precision unless told otherwise."""
-    set_up = training.set_up
 
     def losses_of(recipe, double=True):
         found: list[float] = []
-
-        def recorded(*arguments, **options):
-            model, optimizer, step, batches = set_up(*arguments, **options)
-
-            def recording_step(x, y):
-                loss, hits = step(x, y)
-                found.append(loss.item())
-                return loss, hits
-
-            return model, optimizer, recording_step, batches
-
         with monkeypatch.context() as patch:
-            patch.setattr(training, "set_up", recorded)
+            watch_steps(patch, lambda optimizer, x, loss: found.append(loss.item()))
             if double:
                 # Drawn in float32 as always, and only then widened.
                 patch.setattr(start, "network_of", lambda *which: network_of(*which).double())
@@ -136,40 +124,7 @@ def test_the_first_losses_are_pinned(name, losses_of):
     assert first == pytest.approx(LOSSES[name][0], rel=2e-5)
 
 
-def with_optimizer(name: str, **changes: Any) -> Recipe:
-    return replace(RECIPES[name], optimizer=replace(RECIPES[name].optimizer, **changes))
-
-
-def with_augmentation(name: str, **changes: Any) -> Recipe:
-    return replace(RECIPES[name], augmentation=replace(RECIPES[name].augmentation, **changes))
-
-
-SGDM, ADABOUND, ADAM = RECIPES
-# A setting a little off in one field: the least that another formula would do.
-VARIANTS = {
-    "momentum": with_optimizer(SGDM, momentum=0.85),
-    "mean": replace(RECIPES[SGDM], mean=(0.5, 0.5, 0.125)),
-    "std": replace(RECIPES[SGDM], std=(128 / 255, 128 / 255, 256 / 255)),
-    "smoothing": replace(RECIPES[ADABOUND], label_smoothing=0.12),
-    "clipping": replace(RECIPES[SGDM], clip_norm=1.0),
-    "nesterov": with_optimizer(SGDM, nesterov=True),
-    "band": with_optimizer(ADABOUND, gamma=0.15),
-    "flips": with_augmentation(ADABOUND, flip="random"),
-    "decay": with_optimizer(ADAM, decoupled=False),
-    "cutout": with_augmentation(ADAM, cutout=10),
-    "dropout": replace(RECIPES[ADAM], dropout=0.25),
-    "warm-up": replace(RECIPES[ADAM], schedule=Schedule(name="cosine", final_factor=0.2)),
-}
-
-
-@pytest.mark.parametrize("change", VARIANTS)
-def test_the_pins_would_notice(change, losses_of):
-    recipe = VARIANTS[change]
-    pinned = LOSSES[f"{recipe.network}-{recipe.optimizer.name}"]
-    assert losses_of(recipe) != pytest.approx(pinned, rel=TOLERANCE)
-
-
-@pytest.mark.parametrize("name", [ADABOUND, ADAM])
+@pytest.mark.parametrize("name", ["resnet18_s-adabound", "vgg16_s-adam"])
 def test_a_recipe_gives_the_same_weights_twice_and_another_seed_others(name):
     recipe, data = replace(RECIPES[name], epochs=1), few_digits()
     first = train(recipe, data, CPU).state_dict
@@ -189,7 +144,7 @@ def test_the_loss_is_cross_entropy_against_smoothed_labels(smoothing):
     logits = 3 * torch.randn(16, 10, generator=generator)
     labels = torch.arange(16) % 10
     model = nn.Identity()
-    recipe = replace(RECIPES[SGDM], label_smoothing=smoothing)
+    recipe = replace(RECIPES["resnet18_s-sgdm"], label_smoothing=smoothing)
     parameter = nn.Parameter(logits.clone())
     step = start.step_function(recipe, model, torch.optim.SGD([parameter], lr=1.0), torch.float32)
     loss, hits = step(parameter, labels)
@@ -208,7 +163,7 @@ def test_the_whole_gradient_is_clipped():
     weight = nn.Parameter(torch.zeros(10, 3))
     model = nn.Linear(3, 10, bias=False)
     model.weight = weight
-    recipe = replace(RECIPES[SGDM], clip_norm=0.01)
+    recipe = replace(RECIPES["resnet18_s-sgdm"], clip_norm=0.01)
     step = start.step_function(recipe, model, torch.optim.SGD([weight], lr=1.0), torch.float32)
     step(torch.ones(4, 3), torch.tensor([1, 1, 2, 3]))
     assert weight.detach().norm().item() == pytest.approx(0.01, rel=1e-3)

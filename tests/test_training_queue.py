@@ -28,7 +28,7 @@ from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
-from smallnet_core.training.checkpoints import CheckpointFile
+from smallnet_core.training.checkpoints import write_checkpoint
 from smallnet_core.training.progress import LiveTable, LogLines
 from tests.queueable import RECIPES, run
 
@@ -231,7 +231,7 @@ def test_the_state_of_a_checkpoint_is_its_epoch(tmp_path):
     cache = ModelCache(tmp_path, tmp_path / "zoo")
     recipe = tuned("vit_s", "sgdm")
     facts = {"done": 7 * (50_000 // recipe.batch_size) + 3, "time": 0.0}
-    CheckpointFile(cache.checkpoint(recipe), recipe, {}).write({"a": torch.zeros(9)}, facts)
+    write_checkpoint(cache.checkpoint(recipe), {}, {"a": torch.zeros(9)}, facts)
     assert state_of(cache, recipe).text == "checkpoint at epoch 7 of 22"
 
 

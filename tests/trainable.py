@@ -1,14 +1,16 @@
 """What is trained in a moment, or as if: recipes, datasets, a tiny network, a watcher."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from smallnet_core.data.datasets import CLASS_NAMES, Dataset
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
+from smallnet_core.training import loop
 from smallnet_core.training.loop import Epoch, Trained
 from smallnet_core.training.progress import Progress
 
@@ -74,6 +76,25 @@ class Watcher(Progress):
 
     def close(self) -> None:
         self.told.append("close")
+
+
+def watch_steps(
+    patch: pytest.MonkeyPatch, seen: Callable[[torch.optim.Optimizer, Tensor, Tensor], None]
+) -> None:
+    """Show ``seen`` each training step's optimizer, images and loss."""
+    set_up = loop.set_up
+
+    def watched_set_up(*arguments: Any, **options: Any) -> Any:
+        model, optimizer, step, batches = set_up(*arguments, **options)
+
+        def watched(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            loss, hits = step(x, y)
+            seen(optimizer, x, loss)
+            return loss, hits
+
+        return model, optimizer, watched, batches
+
+    patch.setattr(loop, "set_up", watched_set_up)
 
 
 def same_weights(a: Any, b: Any) -> bool:

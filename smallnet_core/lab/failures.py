@@ -179,8 +179,8 @@ def _rounded(number: float) -> float:
     return float(f"{number:.5g}")
 
 
-def estimated_seconds(variant: Variant, device: torch.device, enough: float) -> float:
-    """Estimate how long the trace takes here; only roughly above ``enough`` seconds."""
+def estimated_seconds(variant: Variant, device: torch.device) -> float:
+    """Estimate how long the trace takes here."""
     num_points = 1 + variant.num_steps // RECORD_EVERY
     num_accuracies = 1 + variant.num_steps // ACCURACY_EVERY
     return estimate_seconds(
@@ -188,7 +188,6 @@ def estimated_seconds(variant: Variant, device: torch.device, enough: float) -> 
         num_train=variant.num_steps * variant.recipe.batch_size,
         num_test=num_points * NUM_PROBE + num_accuracies * variant.recipe.holdout,
         device=device,
-        enough=enough,
     )
 
 

@@ -9,10 +9,9 @@ import torch
 
 from smallnet_core.lab.cache import ModelCache
 from smallnet_core.lab.workbench import NUM_IMAGES
-from smallnet_core.recipes import Recipe, find_recipe
+from smallnet_core.recipes import IMAGE_SIDE, Recipe, find_recipe
 from smallnet_core.training.checkpoints import steps_done
 from smallnet_core.training.estimates import estimate_seconds
-from smallnet_core.training.loop import IMAGE_SIDE, side_of_epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +53,7 @@ def to_do(states: Mapping[Recipe, State]) -> dict[Recipe, State]:
 def work_left(recipe: Recipe, epochs_done: float) -> float:
     """Count the work left in epochs of full-size images; smaller images count for less."""
     return sum(
-        (side_of_epoch(recipe, epoch, IMAGE_SIDE) / IMAGE_SIDE) ** 2
-        * min(1.0, max(0.0, epoch + 1 - epochs_done))
+        (recipe.image_side(epoch) / IMAGE_SIDE) ** 2 * min(1.0, max(0.0, epoch + 1 - epochs_done))
         for epoch in range(recipe.first_epoch, recipe.end_epoch)
     )
 

@@ -260,7 +260,7 @@ class Workbench:
         budget = 60 * self.settings.train_budget_minutes
         num_train, num_test = NUM_IMAGES[recipe.dataset]
         seconds = estimate_seconds(
-            recipe, num_train=num_train, num_test=num_test, device=self.device, enough=budget
+            recipe, num_train=num_train, num_test=num_test, device=self.device
         )
         what = "training"
         if seconds > budget and self.cache.recorded(recipe) is not None:

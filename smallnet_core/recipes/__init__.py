@@ -2,6 +2,7 @@
 
 from smallnet_core.recipes.find import RECIPE_KINDS, find_recipe
 from smallnet_core.recipes.recipe import (
+    IMAGE_SIDE,
     IMPORTANCES,
     TRAINING_VERSION,
     Augmentation,
@@ -12,6 +13,7 @@ from smallnet_core.recipes.recipe import (
 )
 
 __all__ = [
+    "IMAGE_SIDE",
     "IMPORTANCES",
     "RECIPE_KINDS",
     "TRAINING_VERSION",

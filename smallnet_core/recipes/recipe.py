@@ -13,10 +13,16 @@ from typing import Any
 # the pinned losses of tests/test_numerics.py show when that happened.
 TRAINING_VERSION = 1
 
+IMAGE_SIDE = 32  # pixels, of every dataset
+EVALUATED_EPOCHS = 5  # one in so many is evaluated, where the last epoch is selected anyway
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Settings of one optimizer; those after the first four apply where the optimizer has them."""
+    """Settings of one optimizer; those after the first four apply where the optimizer has them.
+
+    Raises ValueError for settings out of range.
+    """
 
     name: str  # sgdm, adam, adabound, adabound_package (the authors' own), muon
     lr: float
@@ -35,6 +41,17 @@ class Optimizer:
     rest_momentum: float = 0.9
     normalised: bool = False  # muon: filters keep a fixed norm
     ns_steps: int = 5  # muon: Newton-Schulz iterations
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            # AdaBound's bounds divide by these two.
+            positive = self.name.startswith("adabound") and field.name in ("lr", "gamma")
+            if isinstance(value, float) and not (value > 0 or (value == 0 and not positive)):
+                expected = "more than 0" if positive else "0 or more"
+                raise ValueError(f"{field.name} is {value}: expected {expected}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}: expected numbers from 0 to below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,10 +186,13 @@ class Recipe:
     training_version: int = TRAINING_VERSION
 
     def __post_init__(self) -> None:
-        if self.precision not in ("float32", "auto"):
-            raise ValueError(f"unknown precision {self.precision!r}: float32 or auto")
-        if self.selection not in ("last", "best_test_epoch"):
-            raise ValueError(f"unknown selection {self.selection!r}: last or best_test_epoch")
+        for field, known in (
+            ("precision", ("float32", "auto")),
+            ("selection", ("last", "best_test_epoch")),
+            ("test_time_flips", ("none", "mirror", "mirror_shift")),
+        ):
+            if (value := getattr(self, field)) not in known:
+                raise ValueError(f"unknown {field} {value!r}; known: {', '.join(known)}")
         if not 0 <= self.first_epoch < self.end_epoch <= self.epochs:
             raise ValueError(
                 "expected 0 <= first_epoch < end_epoch <= epochs, not "
@@ -183,6 +203,22 @@ class Recipe:
     def end_epoch(self) -> int:
         """Return the last epoch of the training, from 1."""
         return self.epochs if self.stop_epoch is None else self.stop_epoch
+
+    def image_side(self, epoch: int) -> int:
+        """Return the side of the images in ``epoch`` (from 0), in pixels."""
+        side = IMAGE_SIDE
+        for share, pixels in self.resolutions:
+            if epoch >= share * self.epochs:
+                side = pixels
+        return side
+
+    def is_evaluated(self, epoch: int) -> bool:
+        """Tell whether ``epoch`` (from 0) ends with an evaluation, even without divergence."""
+        return (
+            self.selection == "best_test_epoch"
+            or (epoch + 1) % EVALUATED_EPOCHS == 0
+            or epoch + 1 == self.end_epoch
+        )
 
     def ancestors(self) -> tuple[Recipe, ...]:
         """List the recipes whose trained weights this training needs, each after its own."""

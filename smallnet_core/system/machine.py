@@ -21,6 +21,7 @@ from smallnet_core.records import Environment
 
 PROC_SELF = Path("/proc/self")
 DRIVER = Path("/proc/driver/nvidia/version")
+CPUINFO = Path("/proc/cpuinfo")
 
 PACKAGES = (
     "torch",
@@ -159,7 +160,8 @@ def peak_memory_mib(work: Callable[[], object], device: torch.device) -> float |
         work()
         synchronize(device)
         return torch.cuda.max_memory_allocated(device) / 2**20
-    _return_freed_memory()
+    with contextlib.suppress(AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)  # which keep_freed_memory does not let happen by itself
     try:
         (PROC_SELF / "clear_refs").write_text("5")  # resets VmHWM: proc_pid_clear_refs(5)
     except OSError:
@@ -169,12 +171,6 @@ def peak_memory_mib(work: Callable[[], object], device: torch.device) -> float |
     found = re.search(r"^VmHWM:\s+(\d+) kB$", (PROC_SELF / "status").read_text(), re.M)
     assert found is not None, "a kernel that resets VmHWM reports it"
     return int(found[1]) / 1024
-
-
-def _return_freed_memory() -> None:
-    """Return freed memory to the kernel, in spite of ``keep_freed_memory``."""
-    with contextlib.suppress(AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def energy_meter(device: torch.device) -> Callable[[], float] | None:
@@ -205,16 +201,20 @@ def energy_meter(device: torch.device) -> Callable[[], float] | None:
 
 def environment(device: torch.device) -> Environment:
     """Collect the facts about this machine that a time or an accuracy may depend on."""
-    cuda = device.type == "cuda"
-    if cuda:
+    fp32_precision = None
+    if device.type == "cuda":
         device_name = torch.cuda.get_device_name(device)
+        # Convolutions as in ``ieee_float32``, which trainings, evaluations and timings use.
+        products = torch.backends.cuda.matmul.fp32_precision
+        fp32_precision = {"convolutions": "ieee", "products": products}
     else:
-        device_name = next(iter(_cpuinfo("model name")), platform.processor() or platform.machine())
+        names = _facts(CPUINFO, r"^model name\s*:\s*(.+?)\s*$")
+        device_name = names[0] if names else platform.processor() or platform.machine()
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     if torch.version.cuda:
         versions["cuda"] = torch.version.cuda
-    if driver := _driver():
-        versions["driver"] = driver
+    if found := _facts(DRIVER, r"Kernel Module.*?(\d+\.[\d.]+)"):
+        versions["driver"] = found[0]
     return Environment(
         device=str(device),
         device_name=device_name,
@@ -224,39 +224,21 @@ def environment(device: torch.device) -> Environment:
         num_threads=torch.get_num_threads(),
         memory_gib=round(memory_gib(device), 1),
         versions=versions,
-        fp32_precision=_fp32_precision() if cuda else None,
+        fp32_precision=fp32_precision,
     )
-
-
-def _fp32_precision() -> dict[str, str]:
-    """Return the precision of float32 operations in trainings, evaluations and timings."""
-    with ieee_float32():
-        convolutions = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
-    products = torch.backends.cuda.matmul.fp32_precision
-    return {"convolutions": convolutions, "products": products}
-
-
-def _driver() -> str | None:
-    """Return the version of NVIDIA's driver, None where Linux does not report it."""
-    try:
-        text = DRIVER.read_text(encoding="utf-8")
-    except OSError:
-        return None
-    found = re.search(r"Kernel Module.*?(\d+\.[\d.]+)", text)
-    return found[1] if found else None
 
 
 def load_and_clock() -> dict[str, float | None]:
     """Return the last minute's load average and the cores' mean clock, None if not reported."""
-    clocks = [float(found) for found in _cpuinfo("cpu MHz")]
+    clocks = [float(found) for found in _facts(CPUINFO, r"^cpu MHz\s*:\s*(\S+)")]
     clock_mhz = sum(clocks) / len(clocks) if clocks else None
     return {"load_average": os.getloadavg()[0], "clock_mhz": clock_mhz}
 
 
-def _cpuinfo(key: str) -> list[str]:
-    """Return the values of ``key`` for each core; empty where there is no /proc/cpuinfo."""
+def _facts(path: Path, pattern: str) -> list[str]:
+    """Find ``pattern`` in a file of the system's; nothing where there is no such file."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except OSError:
         return []
-    return re.findall(rf"^{key}\s*:\s*(.+?)\s*$", text, re.M)
+    return re.findall(pattern, text, re.M)

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smallnet_core.training.ranges import check_ranges
-
 
 class AdaBound(torch.optim.Optimizer):
     """Adam whose per-weight rate is clipped to a band that narrows onto SGD's.
@@ -29,9 +27,6 @@ class AdaBound(torch.optim.Optimizer):
     With ``capturable`` a CUDA graph can record the step: what changes between steps, t and ``lr``,
     is read from tensors on the parameters' device; ``lr`` must be such a tensor for changes to take
     effect. The formulas are the same, but round differently.
-
-    Raises ValueError for settings out of range, and for a base rate of 0, as the bounds divide by
-    it.
     """
 
     def __init__(
@@ -57,10 +52,9 @@ class AdaBound(torch.optim.Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, whose ``lr`` becomes its base rate; ValueError for settings out of range."""
-        settings = {**self.defaults, **param_group}
-        check_ranges(settings, positive=("lr", "gamma"))
-        super().add_param_group({"base_lr": float(settings["lr"]), **param_group})
+        """Add a group, whose ``lr`` becomes its base rate."""
+        base_lr = float(param_group.get("lr", self.defaults["lr"]))
+        super().add_param_group({"base_lr": base_lr, **param_group})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a ``state_dict()`` of this class; ValueError for one of the authors' package."""

@@ -51,74 +51,43 @@ class Interruption:
     lost_seconds: float  # of work after the checkpoint, by the file's modification time
 
 
-class UnusableCheckpoint(Exception):  # noqa: N818 - says what the file is
-    """A checkpoint that is damaged or belongs to another training; the message says which."""
+def write_checkpoint(
+    path: Path, identity: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+) -> None:
+    """Replace the checkpoint, once the new one is completely on disk; raises OSError."""
+    whole = {"identity": identity, "facts": facts}
+    metadata = {"smallnet": json.dumps(whole, sort_keys=True)}
+    on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(on_cpu, metadata=metadata)
+    digest = hashlib.sha256(content).hexdigest().encode() + b"\n"
+    replace_file(path, digest, content)
 
 
-class CheckpointFile:
-    """The checkpoint of one recipe's training, at ``path``.
+def _read_checkpoint(
+    path: Path, identity: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any], float] | None:
+    """Read tensors, facts, and the seconds of work lost after them; None where there is no file.
 
-    ``context`` holds further facts, as JSON, that must be equal for a resumed training to reproduce
-    the same bits, such as data and dtype. Recipe, training version and torch version always must.
+    Raises ValueError where it is damaged or belongs to another training, and OSError where it
+    cannot be read.
     """
-
-    def __init__(self, path: Path, recipe: Recipe, context: Mapping[str, Any]) -> None:
-        self.path = path
-        self.recipe = recipe
-        self.identity = {
-            "schema": CHECKPOINT_SCHEMA,
-            "recipe": json.loads(json.dumps(recipe.canonical())),
-            "fingerprint": recipe.fingerprint(),
-            "training_version": recipe.training_version,
-            "torch": torch.__version__,
-            **context,
-        }
-        self._touched = 0.0
-
-    def write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Replace the checkpoint; raises OSError where it cannot be written.
-
-        The old one stays until the new one is completely on disk.
-        """
-        whole = {"identity": self.identity, "facts": dict(facts)}
-        metadata = {"smallnet": json.dumps(whole, sort_keys=True)}
-        on_cpu = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        content = safetensors.torch.save(on_cpu, metadata=metadata)
-        digest = hashlib.sha256(content).hexdigest().encode() + b"\n"
-        replace_file(self.path, digest, content)
-        self._touched = time.monotonic()
-
-    def read(self) -> tuple[dict[str, Tensor], dict[str, Any], float] | None:
-        """Read tensors, facts, and the seconds of work lost after it; None where there is no file.
-
-        Raises UnusableCheckpoint where it is damaged or belongs to another training, and OSError
-        where it cannot be read.
-        """
-        try:
-            with open(self.path, "rb") as file:
-                modified = os.fstat(file.fileno()).st_mtime
-                digest, content = file.readline(65), file.read()
-        except FileNotFoundError:
-            return None
-        if digest != hashlib.sha256(content).hexdigest().encode() + b"\n":
-            raise UnusableCheckpoint(f"{self.path}: damaged, its checksum does not match")
-        whole = _metadata(content)
-        for key, value in self.identity.items():
-            found = whole["identity"].get(key)
-            if found != value:
-                raise UnusableCheckpoint(
-                    f"{self.path}: belongs to another training: {key} is {found!r}, not {value!r}"
-                )
-        lost_seconds = max(0.0, modified - whole["facts"]["time"])
-        return safetensors.torch.load(content), whole["facts"], lost_seconds
-
-    def touch(self) -> None:
-        """Update the modification time, at most once a second, to show that work goes on."""
-        now = time.monotonic()
-        if now - self._touched >= _TOUCH_SECONDS:
-            self._touched = now
-            with contextlib.suppress(OSError):
-                os.utime(self.path)
+    try:
+        with open(path, "rb") as file:
+            modified = os.fstat(file.fileno()).st_mtime
+            digest, content = file.readline(65), file.read()
+    except FileNotFoundError:
+        return None
+    if digest != hashlib.sha256(content).hexdigest().encode() + b"\n":
+        raise ValueError(f"{path}: damaged, its checksum does not match")
+    whole = _metadata(content)
+    for key, value in identity.items():
+        found = whole["identity"].get(key)
+        if found != value:
+            raise ValueError(
+                f"{path}: belongs to another training: {key} is {found!r}, not {value!r}"
+            )
+    lost_seconds = max(0.0, modified - whole["facts"]["time"])
+    return safetensors.torch.load(content), whole["facts"], lost_seconds
 
 
 def steps_done(path: Path) -> int | None:
@@ -180,38 +149,35 @@ class TrainingState:
         if keep_best and found is not None and (best is None or found > best):
             self.best_epoch, self.best_weights = len(self.curve), on_cpu(self.model)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Collect weights, optimizer, random states, the order of the data and the epoch's sums."""
-        out = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            for key, value in slots.items():
+    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Collect the state: tensors, and everything else as JSON values."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
+        tensors |= {f"batches.{name}": value for name, value in self.batches.state().items()}
+        slots: dict[str, dict[str, Any]] = {}
+        for index, values in self.optimizer.state_dict()["state"].items():
+            slots[str(index)] = {}
+            for key, value in values.items():
                 if isinstance(value, Tensor):
-                    out[f"optimizer.{index}.{key}"] = value
-        out |= {f"best.{name}": value for name, value in self.best_weights.items()}
-        out |= {f"batches.{name}": value for name, value in self.batches.state().items()}
-        out["random.cpu"] = torch.get_rng_state()
+                    tensors[f"optimizer.{index}.{key}"] = value
+                else:
+                    slots[str(index)][key] = value
+        tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
-            out["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        out["losses"], out["hits"] = self.losses, self.hits
-        return out
-
-    def facts(self) -> dict[str, Any]:
-        """Collect what is not a tensor, as JSON values."""
-        slots = self.optimizer.state_dict()["state"]
-        return {
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors["losses"], tensors["hits"] = self.losses, self.hits
+        facts = {
             "done": self.done,
             "epoch_seconds": self.epoch_seconds,
             "curve": [asdict(epoch) for epoch in self.curve],
             "best_epoch": self.best_epoch,
             "interruptions": [asdict(interruption) for interruption in self.interruptions],
-            "optimizer": {
-                str(index): {k: v for k, v in values.items() if not isinstance(v, Tensor)}
-                for index, values in slots.items()
-            },
+            "optimizer": slots,
         }
+        return tensors, facts
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Restore the state that ``tensors()`` and ``facts()`` were taken from."""
+        """Restore a ``snapshot``, whose facts have gained ``seconds``, in total so far."""
         self.model.load_state_dict(_under("model.", tensors))
         slots = {int(index): dict(values) for index, values in facts["optimizer"].items()}
         params = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -248,61 +214,83 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-class CheckpointKeeper:
-    """Writes a training's state to its file at intervals, and restores it from there."""
+class Checkpoint:
+    """Writes a training's state to ``path`` at intervals, and restores it; without path, nothing.
+
+    ``context`` holds further facts, as JSON, that must be equal for a resumed training to reproduce
+    the same bits, such as data and dtype. Recipe, training version and torch version always must.
+    """
 
     def __init__(
-        self, file: CheckpointFile, state: TrainingState, note: Callable[[str], None]
+        self,
+        path: Path | None,
+        recipe: Recipe,
+        context: Mapping[str, Any],
+        state: TrainingState,
+        note: Callable[[str], None],
     ) -> None:
-        self.file = file
+        self.path = path
+        self.recipe = recipe
+        self.identity = {
+            "schema": CHECKPOINT_SCHEMA,
+            "recipe": json.loads(json.dumps(recipe.canonical())),
+            "fingerprint": recipe.fingerprint(),
+            "training_version": recipe.training_version,
+            "torch": torch.__version__,
+            **context,
+        }
         self.state = state
         self.note = note
         self._failed = False
-        self._start = self._kept = time.perf_counter()
+        self._start = self._kept = self._touched = time.perf_counter()
 
     def resume(self) -> None:
         """Restore the state from the file; note what was lost, or why the file was not used.
 
         Then write a new one, from which a later resumption can tell how much work was lost.
         """
-        remove_leftovers(self.file.path)
+        if self.path is None:
+            return
+        remove_leftovers(self.path)
         try:
-            found = self.file.read()
-        except (UnusableCheckpoint, OSError) as reason:
+            found = _read_checkpoint(self.path, self.identity)
+        except (ValueError, OSError) as reason:
             self.note(f"not resumed: {reason}")
             found = None
         if found is not None:
-            tensors, facts, lost_seconds = found
+            tensors, facts, lost = found
             self.state.restore(tensors, facts)
-            self.state.interruptions.append(
-                Interruption(step=self.state.done, lost_seconds=lost_seconds)
-            )
+            self.state.interruptions.append(Interruption(step=self.state.done, lost_seconds=lost))
             self.note(
-                f"{self.file.recipe}: resumed after step {self.state.done}, "
-                f"{lost_seconds:.1f} s of work were lost"
+                f"{self.recipe}: resumed after step {self.state.done}, "
+                f"{lost:.1f} s of work were lost"
             )
         self.keep()
 
     def keep(self) -> float:
         """Write a checkpoint; return how long that took, in seconds."""
+        if self.path is None:
+            return 0.0
         start = time.perf_counter()
-        facts = self.state.facts()
+        tensors, facts = self.state.snapshot()
         facts["seconds"] = self.state.seconds_before + start - self._start
         facts["time"] = time.time()
         try:
-            self.file.write(self.state.tensors(), facts)
+            write_checkpoint(self.path, self.identity, tensors, facts)
         except OSError as error:
             if not self._failed:
-                self.note(
-                    f"{self.file.path}: checkpoint not written ({error}); the training continues"
-                )
+                self.note(f"{self.path}: checkpoint not written ({error}); the training continues")
             self._failed = True
-        self._kept = time.perf_counter()
+        self._kept = self._touched = time.perf_counter()
         return self._kept - start
 
     def keep_if_due(self) -> float:
         """Write one if the last is CHECKPOINT_SECONDS old, else touch it; return seconds taken."""
-        if time.perf_counter() - self._kept >= CHECKPOINT_SECONDS:
+        now = time.perf_counter()
+        if now - self._kept >= CHECKPOINT_SECONDS:
             return self.keep()
-        self.file.touch()
+        if self.path is not None and now - self._touched >= _TOUCH_SECONDS:
+            self._touched = now
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
         return 0.0

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,7 @@ from smallnet_core.system.machine import (
     seeded,
 )
 from smallnet_core.training.checkpoints import (
-    CheckpointFile,
-    CheckpointKeeper,
+    Checkpoint,
     Epoch,
     Interruption,
     TrainingState,
@@ -39,9 +39,6 @@ from smallnet_core.training.graphs import recording_seconds
 from smallnet_core.training.optimizers import set_rates
 from smallnet_core.training.progress import Progress
 from smallnet_core.training.start import Source, dtype_of, set_up, start_of
-
-IMAGE_SIDE = 32  # pixels, of every dataset
-EVALUATED_EPOCHS = 5  # one in so many is evaluated, where the last epoch is selected anyway
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +89,7 @@ def train(
     *,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
-    sources: Mapping[Recipe, Source] | None = None,
+    sources: Mapping[Recipe, Source] = MappingProxyType({}),
     stop: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Train the recipe's network, from scratch or from where its ``checkpoint`` left off.
@@ -116,15 +113,15 @@ def train(
     start = time.perf_counter()
     dtype = dtype_of(recipe, device)
     kept = len(dataset.train_images) - recipe.holdout
-    judged_images, judged_labels = dataset.test_images, dataset.test_labels
-    if recipe.holdout:
-        judged_images, judged_labels = dataset.train_images[kept:], dataset.train_labels[kept:]
+    images, judged_images = dataset.train_images[:kept], dataset.train_images[kept:]
+    labels, judged_labels = dataset.train_labels[:kept], dataset.train_labels[kept:]
+    if not recipe.holdout:
+        judged_images, judged_labels = dataset.test_images, dataset.test_labels
     judged_images, judged_labels = judged_images.to(device), judged_labels.to(device)
 
     # Seeds the initial weights here and the dropout masks later.
     with seeded(recipe.seed, device), ieee_float32(), _naming_batch_too_large(recipe, device):
-        images, labels = dataset.train_images[:kept], dataset.train_labels[:kept]
-        beginning = start_of(recipe, images, labels, sources or {})
+        beginning = start_of(recipe, images, labels, sources)
         model, optimizer, step, batches = set_up(
             recipe, images, labels, device, dtype, start=beginning
         )
@@ -134,20 +131,17 @@ def train(
         end = recipe.end_epoch * steps_per_epoch
         state = TrainingState(model, optimizer, batches)
         state.done = recipe.first_epoch * steps_per_epoch
-        keeper = None
-        if checkpoint is not None:
-            context = {"data": dict(dataset.digests), "dtype": str(dtype), "device": device.type}
-            if recipe.pruning is not None:
-                context["sources"] = _digest(sources or {})
-            file = CheckpointFile(checkpoint, recipe, context)
-            keeper = CheckpointKeeper(file, state, progress.note)
-            keeper.resume()
+        context = {"data": dict(dataset.digests), "dtype": str(dtype), "device": device.type}
+        if sources:
+            context["sources"] = _digest(sources)
+        keeper = Checkpoint(checkpoint, recipe, context, state, progress.note)
+        keeper.resume()
         progress.start(recipe, end, state.done)
         diverged: tuple[int, str] | None = None  # at which step, and how
         try:
             while state.done < end:
                 index, first = divmod(state.done, steps_per_epoch)
-                side = side_of_epoch(recipe, index, batches.side)
+                side = recipe.image_side(index)
                 model.train()
                 epoch_start = time.perf_counter() - state.epoch_seconds
                 for x, y in batches.epoch(index, first):
@@ -164,15 +158,13 @@ def train(
                         break
                     if state.done % steps_per_epoch:
                         state.epoch_seconds = time.perf_counter() - epoch_start
-                        epoch_start += _pause(
-                            keeper, stop, f"{recipe}: stopped after step {state.done} of {end}"
-                        )
+                        epoch_start += _pause(keeper, stop, end)
                 num_steps = state.done - index * steps_per_epoch
                 losses = state.losses[:num_steps].tolist()  # waits for the device
                 seconds = time.perf_counter() - epoch_start
                 diverged = _divergence(model, losses, state.done - num_steps)
                 percent = None
-                if diverged is not None or is_evaluated(recipe, index):
+                if diverged is not None or recipe.is_evaluated(index):
                     logits = predict(
                         model, judged_images, mean=recipe.mean, std=recipe.std, dtype=dtype
                     )
@@ -189,8 +181,8 @@ def train(
                 if diverged is not None:
                     break
                 if state.done < end:
-                    _pause(keeper, stop, f"{recipe}: stopped after step {state.done} of {end}")
-                elif keeper is not None:
+                    _pause(keeper, stop, end)
+                else:
                     keeper.keep()
         finally:
             progress.close()
@@ -214,13 +206,12 @@ def train(
     return trained
 
 
-def _pause(keeper: CheckpointKeeper | None, stop: Callable[[], bool], stopped: str) -> float:
+def _pause(keeper: Checkpoint, stop: Callable[[], bool], end: int) -> float:
     """Write a checkpoint if due and return the seconds taken; raise Interrupted on ``stop``."""
-    seconds = keeper.keep_if_due() if keeper is not None else 0.0
+    seconds = keeper.keep_if_due()
     if stop():
-        if keeper is not None:
-            keeper.keep()
-        raise Interrupted(stopped)
+        keeper.keep()
+        raise Interrupted(f"{keeper.recipe}: stopped after step {keeper.state.done} of {end}")
     return seconds
 
 
@@ -261,25 +252,7 @@ def _digest(sources: Mapping[Recipe, Source]) -> str:
     digest = hashlib.sha256()
     for recipe, source in sources.items():
         digest.update(f"{recipe.name} {json.dumps(source.plan, sort_keys=True)}".encode())
-        for name, tensor in source.state_dict.items():
+        for name, tensor in sorted(source.state_dict.items()):  # files have another order
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def is_evaluated(recipe: Recipe, epoch: int) -> bool:
-    """Tell whether the network is evaluated after ``epoch`` (from 0) even without divergence."""
-    return (
-        recipe.selection == "best_test_epoch"
-        or (epoch + 1) % EVALUATED_EPOCHS == 0
-        or epoch + 1 == recipe.end_epoch
-    )
-
-
-def side_of_epoch(recipe: Recipe, epoch: int, full: int) -> int:
-    """Return the side of the images in ``epoch`` (from 0), in pixels, at most ``full``."""
-    side = full
-    for share, pixels in recipe.resolutions:
-        if epoch >= share * recipe.epochs:
-            side = pixels
-    return min(side, full)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from smallnet_core.recipes import Optimizer
-from smallnet_core.training.ranges import check_ranges
 
 # K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024: the steepest
 # odd quintic at 0 that still keeps singular values around 1, from about 0.7 to 1.2.
@@ -51,8 +50,7 @@ class Muon(torch.optim.Optimizer):
     whose scale only affects their effective rate. A group without ``orthogonal`` is torch's SGD
     with L2 decay. Matrices are orthogonalised in bfloat16 on a GPU, elsewhere in their own dtype
     (bfloat16 takes 1.7 times as long on a CPU without AMX). ``lr`` may be a tensor on the
-    parameters' device, which a CUDA graph reads at each replay. Raises ValueError for settings out
-    of range.
+    parameters' device, which a CUDA graph reads at each replay.
     """
 
     def __init__(
@@ -74,11 +72,6 @@ class Muon(torch.optim.Optimizer):
             "ns_steps": ns_steps,
         }
         super().__init__(params, defaults)
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; ValueError for settings out of range."""
-        check_ranges({**self.defaults, **param_group})
-        super().add_param_group(param_group)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
