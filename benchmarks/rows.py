@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from smallnet_core.lab.needs import Side
-from smallnet_core.records import Claim, NotMeasured
+from smallnet_core import judging
+from smallnet_core.lab.judged import measurement
+from smallnet_core.lab.needs import Side, sides_of
+from smallnet_core.records import Claim, Measurement, NotMeasured
 
 if TYPE_CHECKING:
     from smallnet_core.lab.judged import Evaluated
     from smallnet_core.lab.workbench import Workbench
 
 
-def side_of(claim: Claim) -> Side:
-    """Return the claim's own row of the paper's tables."""
-    return {"dataset": claim.dataset, "network": claim.network, "optimizer": claim.optimizer}
-
-
 def is_one_shot(claim: Claim) -> bool:
     """Tell whether the claim, or a side of it, is about one-shot pruning."""
-    sides = (claim.details.get(side, {}) for side in ("minuend", "subtrahend"))
-    return any("technique" in side for side in (claim.details, *sides))
+    return any("technique" in side for side in (claim.details, *sides_of(claim)))
 
 
 def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> list[list[Evaluated]]:
@@ -48,12 +44,24 @@ def evaluated(workbench: Workbench, benchmark: Any, sides: Sequence[Side]) -> li
     return results
 
 
-def available(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
-    """List the sides whose models need no training; without any, the first that can be trained.
+def measured(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
+    """Measure the accuracy of the one network that the claim is about."""
+    [results] = evaluated(workbench, benchmark, sides_of(claim))
+    return measurement(results)
 
-    For the best of several, where one trained model is enough. Raises the first side's NotMeasured
-    if none can be measured.
+
+def best_of_several(
+    claim: Claim,
+    workbench: Workbench,
+    benchmark: Any,
+    measure: Callable[[Sequence[Evaluated]], Measurement] = measurement,
+) -> Measurement:
+    """Measure the best of the claim's sides whose models need no training.
+
+    Without any, train the first side that can be trained. Raises NotMeasured where that does not
+    suffice, and with the first side's reason where none can be measured.
     """
+    sides = sides_of(claim)
     found, trainable, reasons = [], [], []
     for side in sides:
         try:
@@ -61,6 +69,8 @@ def available(workbench: Workbench, sides: Sequence[Side]) -> list[Side]:
             (trainable if missing else found).append(side)
         except NotMeasured as reason:
             reasons.append(reason)
-    if not found and not trainable:
+    some = found or trainable[:1]
+    if not some:
         raise reasons[0]
-    return found or trainable[:1]
+    results = map(measure, evaluated(workbench, benchmark, some))
+    return judging.best_of(claim, results, unmeasured=len(sides) - len(some))

@@ -21,7 +21,7 @@ from smallnet_core.records import Claim, Measurement, NotMeasured
 if TYPE_CHECKING:
     from torch import nn
 
-    from smallnet_core.models.layer_table import LayerRow, LayerSummary
+    from smallnet_core.models.layer_table import LayerRow
 
 pytestmark = pytest.mark.parameters
 
@@ -74,8 +74,7 @@ def count(network: nn.Module, metric: str) -> int:
         if claim.metric in COUNTED and claim.source not in APPENDICES
     ),
 )
-def test_count(claim_id, judge, benchmark):
-    claim = CLAIMS[claim_id]
+def test_count(claim, judge, benchmark):
     network = on_meta(claim)
     benchmark.group = "counting"
     value = benchmark.pedantic(count, args=(network, claim.metric), rounds=1, iterations=1)
@@ -83,52 +82,34 @@ def test_count(claim_id, judge, benchmark):
 
 
 @functools.cache
-def listing(network: str) -> tuple[list[LayerRow], int, int]:
-    """Return torchsummary's rows, and the numbers of frozen and of unlisted parameters."""
+def listing(network: str) -> tuple[list[LayerRow], dict[str, float], int]:
+    """Return torchsummary's rows, the lines under them, and the number of unlisted parameters."""
     import torch
 
     from smallnet_core.models import build_model
-    from smallnet_core.models.layer_table import count_parameters, layer_table
+    from smallnet_core.models.layer_table import layer_summary, layer_table
 
     with torch.device("meta"):
         model = build_model(network)
-    rows = layer_table(model)
-    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
-    unseen = count_parameters(model) + frozen - sum(row.num_params for row in rows)
-    return rows, frozen, unseen
+    summary = layer_summary(model)
+    unlisted = sum(p.numel() for p in model.parameters()) - int(summary["total_params"])
+    return layer_table(model), summary, unlisted
 
 
 @pytest.mark.parametrize("claim_id", claim_params(by_source(*APPENDICES)))
-def test_listing(claim_id, judge, benchmark):
-    from smallnet_core.models.layer_table import layer_summary
-
-    claim = CLAIMS[claim_id]
+def test_listing(claim, judge, benchmark):
     benchmark.group = "counting"
-    rows, frozen, unseen = benchmark.pedantic(
+    rows, summary, unlisted = benchmark.pedantic(
         listing, args=(APPENDICES[claim.source],), rounds=1, iterations=1
     )
     if "layer_type" in claim.details:
         expected = claim.details["layer_type"], tuple(claim.details["output_shape"])
-        row = rows[claim.details["index"] - 1] if claim.details["index"] <= len(rows) else None
+        [row] = rows[claim.details["index"] - 1 :][:1] or [None]
         same = row is not None and (row.layer_type, row.output_shape) == expected
         # Another layer in its place is a miss: there is no number to compare.
-        value = row.num_params if row is not None and same else math.nan
+        value = row.num_params if same else math.nan
         details = {"found": str(row)}
     else:
-        value = of_summary(layer_summary(rows), frozen, claim.details["quantity"])
-        details = {"num_params_not_listed": unseen}
+        value = summary[claim.details["quantity"]]
+        details = {"num_params_not_listed": unlisted}
     judge(claim, Measurement(values=(value,), unit=claim.unit, device="meta", details=details))
-
-
-def of_summary(summary: LayerSummary, num_frozen: int, quantity: str) -> float:
-    """Return a quantity of the lines under a listing."""
-    names = {
-        "total_params": summary.num_params,
-        "trainable_params": summary.num_params - num_frozen,
-        "non_trainable_params": num_frozen,
-        "input_size_mb": summary.input_size_mb,
-        "forward_backward_size_mb": summary.forward_backward_size_mb,
-        "params_size_mb": summary.params_size_mb,
-        "estimated_total_size_mb": summary.estimated_total_mb,
-    }
-    return names[quantity]

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.rows import available, evaluated, is_one_shot, side_of
+from benchmarks.rows import best_of_several, evaluated, is_one_shot
 from smallnet_core import judging
 from smallnet_core.claims import CLAIMS, by_source
-from smallnet_core.claims.goals import PRUNING_GOALS
-from smallnet_core.lab.judged import curve_measurement, measurement
-from smallnet_core.lab.needs import Side
+from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement
+from smallnet_core.lab.needs import Side, sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.pruning.curve import TECHNIQUES, lost_at
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
@@ -29,6 +28,7 @@ from smallnet_core.records import Claim, Measurement, NotMeasured
 if TYPE_CHECKING:
     from smallnet_core.lab.workbench import Workbench
     from smallnet_core.pruning.curve import Curve
+    from smallnet_core.recipes import Recipe
 
 pytestmark = pytest.mark.pruning
 
@@ -39,9 +39,15 @@ NUM_SEEDS = {"resnet18": 1}
 SMALL_NUM_SEEDS = 3
 
 
-def of_network(side: Side) -> Side:
-    """Return the row of a side's network, without what is pruned from it."""
-    return {name: side[name] for name in ("dataset", "network", "optimizer")}
+def recipe_of(workbench: Workbench, side: Side) -> Recipe:
+    """Return the recipe of a side's dense network, with this run's first seed."""
+    row = {name: side[name] for name in ("dataset", "network", "optimizer")}
+    return workbench.recipes_of(row)[0]
+
+
+def curve_side(network: str) -> Side:
+    """Return the row of a network in CURVES."""
+    return {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
 
 
 def curves(
@@ -51,12 +57,12 @@ def curves(
     techniques: Sequence[str],
     seeds: Sequence[int] = (0,),
 ) -> list[Curve]:
-    """Obtain a curve for each technique and seed, of the network with this run's first seed.
+    """Obtain a curve of a side's dense network for each technique and seed.
 
     Missing curves are measured and timed. Raises NotMeasured where network or data are missing or
     a measurement exceeds the budget.
     """
-    [recipe, *_] = workbench.recipes_of(of_network(side))
+    recipe = recipe_of(workbench, side)
     wanted = [(recipe, technique, seed) for technique in techniques for seed in seeds]
     known = not workbench.missing([recipe]) and all(workbench.curve(*one) for one in wanted)
     if not known:
@@ -75,10 +81,9 @@ def curves(
 
 def on_curve(workbench: Workbench, side: Side, curve: Curve) -> Measurement:
     """Read the accuracy of a claim's side off a curve; without a proportion the dense one."""
-    [recipe, *_] = workbench.recipes_of(of_network(side))
     proportion = side.get("proportion", 0.0)
     accuracy = mean(curve.accuracy_percent) if proportion == "mean" else curve.at(proportion)
-    return curve_measurement(workbench.model(recipe), curve, accuracy)
+    return curve_measurement(workbench.model(recipe_of(workbench, side)), curve, accuracy)
 
 
 @pytest.mark.parametrize(
@@ -89,15 +94,14 @@ def on_curve(workbench: Workbench, side: Side, curve: Curve) -> Measurement:
         if is_one_shot(claim) and "recipes" not in claim.details and "points" not in claim.details
     ),
 )
-def test_one_shot(claim_id, workbench, judge, benchmark):
+def test_one_shot(claim, workbench, judge, benchmark):
     """Tables 6 and 7, the order of the techniques, and what Section 6 says about them."""
-    claim = CLAIMS[claim_id]
     if claim.metric == "accuracy_percent":
-        side = {**side_of(claim), **claim.details}
+        side = {**sides_of(claim)[0], **claim.details}
         [curve] = curves(workbench, benchmark, side, [side["technique"]])
         judge(claim, on_curve(workbench, side, curve))
         return
-    sides = [claim.details["minuend"], claim.details["subtrahend"]]
+    sides = sides_of(claim)
     names = list(dict.fromkeys(side["technique"] for side in sides if "technique" in side))
     found = dict(zip(names, curves(workbench, benchmark, sides[0], names), strict=True))
     first = found[names[0]]
@@ -109,10 +113,9 @@ def test_one_shot(claim_id, workbench, judge, benchmark):
 @pytest.mark.parametrize(
     "claim_id", claim_params(by_source("Figure 17", metric="lost_at_proportion"))
 )
-def test_lost_at(claim_id, workbench, judge, benchmark):
+def test_lost_at(claim, workbench, judge, benchmark):
     """The proportion at which one or five points are lost, with an interval."""
-    claim = CLAIMS[claim_id]
-    side = side_of(claim)
+    [side] = sides_of(claim)
     [curve] = curves(workbench, benchmark, side, [claim.details["technique"]])
     dense = on_curve(workbench, side, curve)
     drops = [
@@ -149,7 +152,7 @@ def test_lost_at(claim_id, workbench, judge, benchmark):
 @pytest.mark.parametrize("network", CURVES)
 def test_curve(network, technique, workbench, record_row, benchmark):
     """Each technique on each network, random pruning with several seeds."""
-    side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
+    side = curve_side(network)
     num_seeds = NUM_SEEDS.get(network, SMALL_NUM_SEEDS) if "random" in technique else 1
     source = workbench
     try:
@@ -159,7 +162,6 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             raise
         source = workbench.records
         found = curves(source, benchmark, side, [technique], range(num_seeds))
-    [recipe, *_] = source.recipes_of(of_network(side))
     points = list(zip(*(curve.accuracy_percent for curve in found), strict=True))
     record_row(
         {
@@ -176,7 +178,7 @@ def test_curve(network, technique, workbench, record_row, benchmark):
             "seeds": [curve.seed for curve in found],
             "weights_sha256": found[0].weights_sha256,
             "recorded": source is not workbench,
-            "origin": source.model(recipe).origin,
+            "origin": source.model(recipe_of(source, side)).origin,
             "measured_on": found[0].environment["device_name"],
             "device": found[0].environment["device"],
             "seconds": sum(curve.seconds for curve in found),
@@ -197,8 +199,7 @@ def test_curves_are_what_torch_gives(network, technique, workbench, record_row, 
 
     from smallnet_core.training.evaluation import accuracy_percent, predict
 
-    side = {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
-    [recipe, *_] = workbench.recipes_of(side)
+    recipe = recipe_of(workbench, curve_side(network))
     if workbench.missing([recipe]):
         raise NotMeasured(f"{recipe} is not trained")
     curve = workbench.curve(recipe, technique) or workbench.records.curve(recipe, technique)
@@ -240,24 +241,21 @@ def halved(network: Any, technique: str) -> Any:
 # Pruned and fine-tuned
 
 
-@pytest.mark.parametrize("claim_id", claim_params(PRUNING_GOALS.values()))
-def test_goal(claim_id, workbench, judge, benchmark):
-    claim = PRUNING_GOALS[claim_id]
+@pytest.mark.parametrize("claim_id", claim_params(by_source("Pruning")))
+def test_goal(claim, workbench, judge, benchmark):
     judge(claim, compared(claim, workbench, benchmark))
 
 
 @pytest.mark.parametrize(
     "claim_id", claim_params(by_source("Section 1", metric="accuracy_difference_points"))
 )
-def test_lottery_ticket(claim_id, workbench, judge, benchmark):
-    claim = CLAIMS[claim_id]
+def test_lottery_ticket(claim, workbench, judge, benchmark):
     judge(claim, compared(claim, workbench, benchmark))
 
 
 def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
     """Measure the first side minus the second, with the parameters that the first has left."""
-    sides = [claim.details["minuend"], claim.details["subtrahend"]]
-    results = evaluated(workbench, benchmark, sides)
+    results = evaluated(workbench, benchmark, sides_of(claim))
     a, b = map(measurement, results)
     pruned_from_it = all(
         dense.recipe in pruned.recipe.ancestors() for pruned, dense in zip(*results, strict=True)
@@ -266,24 +264,20 @@ def compared(claim: Claim, workbench: Workbench, benchmark: Any) -> Measurement:
     sizes = [result.num_nonzeros for result in results[0]]
     most = claim.details.get("max_num_params")
     assert most is None or max(sizes) <= most, f"{max(sizes):,} parameters are left"
-    origins = [*a.details["origins"], *b.details["origins"]]
-    details = {**a.details, **difference.details, "num_params": sizes, "origins": origins}
+    details = {**a.details, **difference.details, "num_params": sizes}
     return replace(difference, recipe=a.recipe, details=details)
 
 
 @pytest.mark.parametrize(
     "claim_id", claim_params(claim for claim in CLAIMS.values() if "recipes" in claim.details)
 )
-def test_under_a_million(claim_id, workbench, judge, benchmark):
+def test_under_a_million(claim, workbench, judge, benchmark):
     """The paper's failure, compared with the best of the available pruned networks."""
-    claim = CLAIMS[claim_id]
-    sides = [{**side_of(claim), "recipe": name} for name in claim.details["recipes"]]
-    some = available(workbench, sides)
-    found = [
-        measurement(results, num_params=[one.num_nonzeros for one in results])
-        for results in evaluated(workbench, benchmark, some)
-    ]
-    best = judging.best_of(claim, found, unmeasured=len(sides) - len(some))
+
+    def with_sizes(results: Sequence[Evaluated]) -> Measurement:
+        return measurement(results, num_params=[one.num_nonzeros for one in results])
+
+    best = best_of_several(claim, workbench, benchmark, with_sizes)
     sizes = best.details["num_params"]
     assert max(sizes) <= claim.details["max_num_params"], sizes
     judge(claim, best)

@@ -10,36 +10,32 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.rows import evaluated, side_of
-from smallnet_core.claims.goals import BEYOND_GOALS
+from benchmarks.rows import evaluated
+from smallnet_core.claims import by_source
 from smallnet_core.lab.judged import measurement
+from smallnet_core.lab.needs import sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Measurement, NotMeasured
 
-
-def goals(metric: str) -> list:
-    """List the goals for a metric."""
-    return [claim for claim in BEYOND_GOALS.values() if claim.metric == metric]
+GOALS = "Beyond the paper"
 
 
 @pytest.mark.parameters
-@pytest.mark.parametrize("claim_id", claim_params(goals("num_params")))
-def test_size(claim_id, judge, benchmark):
+@pytest.mark.parametrize("claim_id", claim_params(by_source(GOALS, metric="num_params")))
+def test_size(claim, judge, benchmark):
     from smallnet_core.models.layer_table import count_on_meta
 
-    claim = BEYOND_GOALS[claim_id]
     benchmark.group = "counting"
     value = benchmark.pedantic(count_on_meta, args=(claim.network,), rounds=1, iterations=1)
     judge(claim, Measurement(values=(value,), unit=claim.unit, device="meta"))
 
 
 @pytest.mark.accuracy
-@pytest.mark.parametrize("claim_id", claim_params(goals("accuracy_percent")))
-def test_mean_of_seeds(claim_id, workbench, judge, benchmark):
-    claim = BEYOND_GOALS[claim_id]
+@pytest.mark.parametrize("claim_id", claim_params(by_source(GOALS, metric="accuracy_percent")))
+def test_mean_of_seeds(claim, workbench, judge, benchmark):
+    [side] = sides_of(claim)
     wanted = claim.details["min_seeds"]
-    if len(workbench.recipes_of(side_of(claim))) < wanted:
+    if len(workbench.recipes_of(side)) < wanted:
         raise NotMeasured(f"needs the mean of at least {wanted} seeds: --seeds {wanted}")
-    [results] = evaluated(workbench, benchmark, [side_of(claim)])
-    found = measurement(results, test_time_flips=results[0].recipe.test_time_flips)
-    judge(claim, found)
+    [results] = evaluated(workbench, benchmark, [side])
+    judge(claim, measurement(results, test_time_flips=results[0].recipe.test_time_flips))

@@ -1,4 +1,4 @@
-"""One run of pytest: its options as Settings, its rows, and what they are compared with."""
+"""One run of pytest: its rows, what they are compared with, and the report at the end."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+import warnings
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,18 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from smallnet_core import report
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.lab.reports import check_folder, write_report
 from smallnet_core.lab.settings import Settings
-from smallnet_core.records import Claim, NotMeasured
+from smallnet_core.records import NotMeasured
+from smallnet_core.report.table import grouped
 from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
 from smallnet_core.runs.find import STORAGE, find_run, runs_in
 from smallnet_core.runs.policy import fail_on_default, fails, read_thresholds, unused_patterns
 
 if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
     from smallnet_core.lab.workbench import Workbench
     from smallnet_core.runs.accepted import Accepted
     from smallnet_core.runs.compare import Comparison
@@ -49,7 +50,10 @@ TIMING_OPTIONS = (
 
 
 class Session:
-    """What a run of pytest has of smallnet; raises pytest.UsageError for options that can't be."""
+    """What a run of pytest has of smallnet: a plugin itself, with the hooks of the run.
+
+    Raises pytest.UsageError for options that can't be.
+    """
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
@@ -162,7 +166,29 @@ class Session:
         self.config.add_cleanup(stream.close)
         return ProgressBar(stream) if stream.isatty() else Notes(stream)
 
-    def check_start(self, items: Iterable[pytest.Item]) -> None:
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Check a pytest-xdist worker; send an error, which would crash it, to the controller."""
+        if self.is_worker:
+            try:
+                self._check_start(items)
+            except pytest.UsageError as error:
+                self._send_to_controller(str(error))
+                items.clear()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Check device, cache and data before the first test; time again after the last."""
+        option = self.config.option
+        broken = session.testsfailed and not option.continue_on_collection_errors
+        if not (self.is_worker or option.collectonly or broken):
+            self._check_start(session.items)
+        result = yield
+        if option.confirm and self.rows and not session.shouldstop:
+            self._confirm(session.items)
+        return result
+
+    def _check_start(self, items: Iterable[pytest.Item]) -> None:
         """Raises pytest.UsageError, in a line, for what is wrong with device, cache or data."""
         items = [item for item in items if "workbench" in getattr(item, "fixturenames", ())]
         if not items and not self.settings.device.startswith("cuda"):
@@ -196,11 +222,27 @@ class Session:
         """A row a claim and a timing, in the order of the tests."""
         return list(self._rows.values())
 
-    def add(self, test: pytest.TestReport) -> None:
-        """Takes the rows of a test; of one that ran several times the last attempt counts."""
-        for k, row in enumerate(rows_of(test.user_properties)):
-            claim = row.get("claim")
-            self._rows[("claim", claim) if claim else (test.nodeid, k)] = row
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the rows of a test; of one that ran several times the last attempt counts."""
+        if report.when == "call":
+            rows: list[Any] = [row for name, row in report.user_properties if name == "smallnet"]
+            for k, row in enumerate(rows):
+                claim = row["claim"]
+                self._rows[("claim", claim) if claim else (report.nodeid, k)] = row
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Remember that the run is partial, so that rows it leaves out do not count as gone."""
+        self.partial = self.partial or bool(items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Collect what a pytest-xdist worker sent when it ended."""
+        if found := getattr(node, "workeroutput", {}).get("smallnet"):
+            self.from_workers.append(found)
+
+    def _send_to_controller(self, error: str | None = None) -> None:
+        own = {"runs": self.runs, "complaints": self.complaints, "error": error}
+        self.config.workeroutput.setdefault("smallnet", own)  # type: ignore[attr-defined]
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -216,18 +258,46 @@ class Session:
         found += [line for worker in self.from_workers for line in worker["complaints"]]
         return list(dict.fromkeys(found + self.untracked))
 
-    def for_controller(self, error: str | None = None) -> dict[str, Any]:
-        """What a worker of pytest-xdist sends when it ends, or when it cannot begin."""
-        return {"runs": self.runs, "complaints": self.complaints, "error": error}
-
     # At the end
 
-    @property
-    def ours(self) -> dict[str, Any]:
-        """What stands under "smallnet" in a saved run."""
-        return {"schema": SCHEMA, "rows": self.rows, "runs": self.runs}
+    @pytest.hookimpl(wrapper=True)  # around pytest-benchmark's, within that of the summary
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Compare and write what was asked for, once pytest-benchmark has saved."""
+        if self.is_worker:
+            self._send_to_controller()
+        with warnings.catch_warnings():
+            # pytest-benchmark crashes with this one if nothing was timed.
+            warnings.filterwarnings("ignore", "Not saving anything")
+            result = yield
+        for worker in self.from_workers:
+            if worker["error"] is not None:
+                raise pytest.UsageError(worker["error"])
+        if self.rows:
+            self._write_untimed()
+            self._track_verdicts()
+            failed = self.old is not None and self._compare()
+            self._write_report()
+            if failed and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return result
 
-    def document(self) -> dict[str, Any]:
+    @pytest.hookimpl(trylast=True)  # after pytest-benchmark's tables, so that ours end the run
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Write the report, the comparison and where files were written."""
+        if not self.rows:
+            return
+        json_path = self.config.getoption("benchmark_json", None)
+        timed = self.config._benchmarksession.benchmarks  # type: ignore[attr-defined]
+        if json_path is not None and not timed and not self.from_workers:
+            self.reported.append(f"{json_path}: not written, because nothing was timed")
+        terminalreporter.section("smallnet")
+        terminalreporter.write_line("\n".join(self._report()))
+        if self.compared:
+            terminalreporter.section("compared")
+        for line in self.compared + self.reported:
+            terminalreporter.write_line(line)
+
+    def _document(self) -> dict[str, Any]:
         """What --benchmark-json would save, whether it was asked for or not."""
         hook, session = self.config.hook, self.config._benchmarksession  # type: ignore[attr-defined]
         document: dict[str, Any] = hook.pytest_benchmark_generate_json(
@@ -245,7 +315,7 @@ class Session:
         return found
 
     def _run_file(self) -> RunFile:
-        return RunFile(path=Path("this run"), document=check_document(self.document()))
+        return RunFile(path=Path("this run"), document=check_document(self._document()))
 
     def _comparison(self) -> Comparison:
         """What changed since the old run; ValueError where nothing can be compared."""
@@ -260,7 +330,7 @@ class Session:
             earlier=lambda: runs_in(self.storage)[0],
         )
 
-    def confirm(self, items: Iterable[pytest.Item]) -> None:
+    def _confirm(self, items: Iterable[pytest.Item]) -> None:
         """Times rows that became slower once more, each by its test; the second time counts."""
         from smallnet_core.runs.readings import timing_label
         from smallnet_core.runs.rows import Change
@@ -289,12 +359,12 @@ class Session:
         added = benchmarks[len(before) :]
         if all(report.passed for report in reports):
             for report in reports:
-                self.add(report)
+                self.pytest_runtest_logreport(report)
             names = {one.fullname for one in added}
             before = [one for one in before if one.fullname not in names] + added
         benchmarks[:] = before
 
-    def compare(self) -> bool:
+    def _compare(self) -> bool:
         """Keeps what changed since the old run, in lines; returns whether that fails the run."""
         from smallnet_core.report import compare as compare_report
 
@@ -313,9 +383,9 @@ class Session:
         ]
         return fails(comparison, self.config.option.fail_on or fail_on_default())
 
-    def write_report(self) -> None:
+    def _write_report(self) -> None:
         """Writes what --report asks for; what keeps it from that is a line at the end."""
-        if self.report_folder is None or not self.rows:
+        if self.report_folder is None:
             return
         try:
             paths = write_report(self._run_file(), self.report_folder, self.comparison)
@@ -323,34 +393,56 @@ class Session:
         except Exception as error:  # hours of measuring must not end in a traceback
             self.reported = [f"--report: {type(error).__name__}: {error}"]
 
-    def write_untimed(self) -> None:
+    def _write_untimed(self) -> None:
         """Writes --benchmark-json where pytest-xdist keeps pytest-benchmark from it."""
         from smallnet_core.system.files import replace_file
 
         path = self.config.getoption("benchmark_json", None)
-        if path is not None and self.from_workers and self.rows:
-            replace_file(Path(path), json.dumps(self.document(), indent=4).encode())
+        if path is not None and self.from_workers:
+            replace_file(Path(path), json.dumps(self._document(), indent=4).encode())
 
-    def track_verdicts(self) -> None:
+    def _track_verdicts(self) -> None:
         """Hands the rows to the tracker of ``--track``."""
         from smallnet_core.lab.track import track_verdicts
 
-        if self.settings.track is not None and self.rows:
+        if self.settings.track is not None:
             failure = track_verdicts(self.settings.track, self.rows)
             self.untracked = [] if failure is None else [failure]
 
-    def report(self) -> list[str]:
-        """The report at the end, in lines."""
-        extras: Any = {"complaints": self.complaints, "known_misses": KNOWN_MISSES}
+    def _report(self) -> list[str]:
         if self.config.option.tables == "short":
-            return report.short_lines(self.rows, CLAIMS, GOALS, **extras)
+            return report.short_lines(self.rows, KNOWN_MISSES, complaints=self.complaints)
         verbose = self.config.get_verbosity() > 0
-        return report.terminal_lines(self.rows, CLAIMS, GOALS, verbose=verbose, **extras)
+        return report.terminal_lines(
+            self.rows, KNOWN_MISSES, verbose=verbose, complaints=self.complaints
+        )
 
-    def timing_groups(
+    # pytest-benchmark
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
+        """Add the environment of the run to the saved JSON."""
+        if self.rows:  # not when only an older run is loaded: importing torch is slow
+            from smallnet_core.system.machine import environment, resolve_device
+
+            found = environment(resolve_device(self.settings.device))
+            machine_info["smallnet"] = found.as_dict()
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_benchmark_compare_machine_info(self, compared_benchmark: dict[str, Any]) -> None:
+        """Remove our part before pytest-benchmark compares: the new run has none yet."""
+        compared_benchmark["machine_info"].pop("smallnet", None)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Add all rows, including those without a benchmark, and all runs to the saved JSON."""
+        output_json["smallnet"] = {"schema": SCHEMA, "rows": self.rows, "runs": self.runs}
+
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_benchmark_group_stats(
         self, benchmarks: Sequence[dict[str, Any]], group_by: str
     ) -> list[tuple[str, list[dict[str, Any]]]] | None:
-        """The groups of pytest-benchmark's tables; None where those that it makes will do.
+        """Return the groups of pytest-benchmark's tables; None where those that it makes will do.
 
         Beside a report of one screen there are none at all, but for those who ask for them.
         """
@@ -364,8 +456,8 @@ class Session:
         shown = [bench for bench in benchmarks if bench["group"] in TIMED]
         if len(shown) == len(benchmarks) or group_by != "group":
             return None
-        shown.sort(key=lambda bench: (bench["group"], bench["name"]))
-        return [(name, list(of)) for name, of in groupby(shown, lambda bench: bench["group"])]
+        shown.sort(key=lambda bench: bench["name"])
+        return sorted(grouped(shown, lambda bench: bench["group"]).items())
 
 
 def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]:
@@ -375,25 +467,3 @@ def uncaptured(config: pytest.Config) -> contextlib.AbstractContextManager[None]
         return contextlib.nullcontext()
     found: contextlib.AbstractContextManager[None] = capture.global_and_fixture_disabled()
     return found
-
-
-def rows_of(properties: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
-    """The rows among a test's properties."""
-    return [row for name, row in properties if name == "smallnet" and isinstance(row, dict)]
-
-
-def claim_of(item: pytest.Item) -> Claim | None:
-    """The claim that a test is parametrized with."""
-    callspec = getattr(item, "callspec", None)
-    claim_id = "" if callspec is None else callspec.params.get("claim_id", "")
-    return CLAIMS.get(claim_id) or GOALS.get(claim_id)
-
-
-def recorded(item: pytest.Function) -> dict[str, Any] | None:
-    """Return what the zoo's records say of a test's claim; None where they are silent."""
-    arguments = {name: item.funcargs[name] for name in item._fixtureinfo.argnames}
-    if not arguments.keys() >= {"workbench", "judge"}:
-        return None
-    from smallnet_core.lab.recorded import judged_by_test
-
-    return judged_by_test(item.obj, arguments)

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import judge, not_measured
 from smallnet_core.records import Claim, Measurement, Rule, Status, Verdict
 from smallnet_core.report import WIDTH, short_lines, terminal_lines
@@ -66,11 +65,11 @@ def pruned(claim: Claim, status: Status, percent: float) -> Row:
 
 
 def full(rows: Sequence[Any], **options: Any) -> list[str]:
-    return terminal_lines(rows, CLAIMS, GOALS, **options)
+    return terminal_lines(rows, **{"known_misses": {}, **options})
 
 
 def short(rows: Sequence[Any], **options: Any) -> list[str]:
-    return short_lines(rows, CLAIMS, GOALS, **options)
+    return short_lines(rows, **{"known_misses": {}, **options})
 
 
 def flat(lines: Sequence[str] | str) -> str:

@@ -21,7 +21,7 @@ from smallnet_core.figures.__main__ import main
 from smallnet_core.figures.records import read_run
 from smallnet_core.figures.style import COLOURS, Panel
 from smallnet_core.recipes import find_recipe
-from tests.drawn import SVG, lines, said, texts
+from tests.drawn import SVG, lines, record_of, said, texts
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT / "smallnet_core" / "zoo"
@@ -48,15 +48,10 @@ def record(
     test: Sequence[float | None] = (40.0, 60.0, 80.0),
     **fields: Any,
 ) -> dict[str, Any]:
-    """A record as the model cache writes it, of the suite's own recipe unless ``fields`` differ."""
-    time = fields.pop("time", "2026-01-01T00:00:00Z")
-    recipe = replace(find_recipe(kind, dataset, network, optimizer), seed=seed).canonical()
-    names = ("epoch", "train_loss", "train_accuracy_percent", "test_accuracy_percent")
-    curve = [
-        dict(zip(names, (epoch, 2 / epoch, 50.0 + epoch, value), strict=True))
-        for epoch, value in enumerate(test, 1)
-    ]
-    return {"recipe": {**recipe, **fields}, "curve": curve, "time": time}
+    """A record of the suite's own recipe unless ``fields`` differ."""
+    found = record_of(replace(find_recipe(kind, dataset, network, optimizer), seed=seed), test)
+    found["recipe"] |= fields
+    return found
 
 
 def records_of_table(table: int, **fields: Any) -> list[dict[str, Any]]:
@@ -189,15 +184,6 @@ def test_recipes_of_two_kinds_are_not_mixed():
     assert "Ours: paper recipes" in chosen and "ResNet18_S ADAM" not in chosen
 
 
-def test_the_current_recipe_counts_or_else_the_latest():
-    current = record(test=[11.0])
-    old = record(test=[22.0], epochs=3, time="2027-01-01T00:00:00Z")
-    older = record(test=[33.0], epochs=4, time="2025-01-01T00:00:00Z")
-    for records in itertools.permutations([current, old, older]):
-        assert "from 11.00 to 11.00 %" in said(paper_figures(records)["figure-08"])
-    assert "from 22.00 to 22.00 %" in said(paper_figures([older, old])["figure-08"])
-
-
 def test_every_seed_is_drawn_once():
     runs = [record(seed=seed, test=[50.0 + seed, 60.0 + seed]) for seed in (0, 1, 2, 1)]
     figure = paper_figures(runs)["figure-08"]
@@ -252,26 +238,6 @@ def test_without_matplotlib_a_line_says_how_to_get_it(tmp_path, monkeypatch, cap
     assert (shown.out, list(tmp_path.iterdir())) == ("", [])
     (line,) = shown.err.splitlines()
     assert "pip install 'smallnet[figures]'" in line
-
-
-def test_files_that_are_no_records_are_skipped_with_a_line_each(tmp_path, capsys):
-    folder = tmp_path / "records"
-    folder.mkdir()
-    for name, content in {
-        "good.json": json.dumps(record()).encode(),
-        "held.json": json.dumps(record(holdout=5000)).encode(),
-        "half.json": b'{"recipe":',
-        "bytes.json": b"\xff\xfe\x00",
-        "deep.json": b"[" * 100_000,
-        "weights.safetensors": b"weights",
-    }.items():
-        (folder / name).write_bytes(content)
-    (folder / "folder.json").mkdir()
-    assert main([str(tmp_path / "out"), str(folder)]) == 0
-    shown = capsys.readouterr()
-    assert len(shown.out.splitlines()) == 3, "two of the good one, and figure 17"
-    named = re.findall(r"^warning: .*?(\w+)\.json: ", shown.err, re.M)
-    assert named == ["bytes", "deep", "folder", "half", "held"]
 
 
 def test_unusable_folders_and_no_curve_at_all_are_one_line(tmp_path, capsys):

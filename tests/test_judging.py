@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import (
     ASSUMED_DEGREES,
     ASSUMED_SEED_DEVIATION,
@@ -66,9 +65,7 @@ def accuracy(*values: float, num_images: int = 10_000, **fields: Any) -> Measure
         ((701_465, 701_467), Status.MISSED),  # though their mean is exact
     ],
 )
-def test_exact_takes_every_value_to_the_last_digit(
-    values: tuple[float, ...], status: Status
-) -> None:
+def test_exact_takes_every_value_to_the_last_digit(values, status):
     verdict = judge(claim(Rule.EXACT, 701_466, "parameters"), measured(*values, unit="parameters"))
     assert verdict.status is status
 
@@ -86,29 +83,12 @@ def test_exact_takes_every_value_to_the_last_digit(
         (11e6, 1e6, 10_499_999, Status.MISSED),
     ],
 )
-def test_rounded_takes_every_usual_way_to_print(
-    paper_value: float, resolution: float, value: float, status: Status
-) -> None:
+def test_rounded_takes_every_usual_way_to_print(paper_value, resolution, value, status):
     paper = claim(Rule.ROUNDED, paper_value, "MiB", resolution=resolution)
     assert judge(paper, measured(value, unit="MiB")).status is status
 
 
-def test_rounded_needs_a_resolution() -> None:
-    with pytest.raises(ValueError, match="resolution above 0"):
-        judge(claim(Rule.ROUNDED, 1.0), measured(1.0))
-
-
 # --- goals: met or not ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "status"),
-    [(-1.0, Status.REPRODUCED), (-1.01, Status.MISSED), (-2.2, Status.MISSED)],
-)
-def test_no_interval_lets_a_goal_pass_below_its_limit(value: float, status: Status) -> None:
-    goal = GOALS["pruning/resnet18-1m-channels"]
-    difference = measured(value, unit="points", interval=(value - 1.24, value + 1.24))
-    assert judge(goal, difference).status is status
 
 
 @pytest.mark.parametrize(
@@ -117,14 +97,14 @@ def test_no_interval_lets_a_goal_pass_below_its_limit(value: float, status: Stat
         ("section-5.1/resnet18_s-adam-almost-resnet18-sgdm", 89.27 - 89.4, -1.30),
         ("section-6/pruning-loss-at-20_percent", -1.99, -2.01),
         ("section-6/resnet18_s-under_1m", 90.0, 89.99),
+        ("pruning/resnet18-1m-channels", -1.0, -1.01),
     ],
 )
-def test_almost_and_loses_are_judged_at_their_printed_value(
-    claim_id: str, met: float, missed: float
-) -> None:
-    paper = CLAIMS[claim_id]
-    statuses = [judge(paper, measured(value, unit=paper.unit)).status for value in (met, missed)]
-    assert statuses == [Status.REPRODUCED, Status.MISSED]
+def test_a_limit_is_judged_at_its_printed_value_whatever_the_interval(claim_id, met, missed):
+    goal = (CLAIMS | GOALS)[claim_id]
+    for value, status in ((met, Status.REPRODUCED), (missed, Status.MISSED)):
+        found = measured(value, unit=goal.unit, interval=(value - 1.24, value + 1.24))
+        assert judge(goal, found).status is status
 
 
 # --- a level that the paper's single run had ------------------------------------------------------
@@ -139,7 +119,7 @@ def test_almost_and_loses_are_judged_at_their_printed_value(
         (94.135 + TWO_RUNS + 0.001, Status.EXCEEDED),
     ],
 )
-def test_a_level_allows_for_our_seed_and_the_papers_own(value: float, status: Status) -> None:
+def test_a_level_allows_for_our_seed_and_the_papers_own(value, status):
     paper = claim(Rule.AT_LEAST, 94.13, resolution=0.01)
     verdict = judge(paper, accuracy(value))
     assert verdict.status is status
@@ -157,13 +137,13 @@ def drop(claim_id: str, dense: float, pruned: float) -> Status:
     return judge(CLAIMS[claim_id], difference).status
 
 
-def test_a_drop_is_never_exceeded_below_the_printed_accuracy() -> None:
+def test_a_drop_is_never_exceeded_below_the_printed_accuracy():
     assert drop("table6/l1_structured-0.3", 89.46, 26.68) is Status.REPRODUCED  # 30.24 is printed
     assert drop("table6/l1_structured-0.3", 94.0, 32.0) is Status.EXCEEDED
     assert drop("table6/l1_structured-0.3", 89.46, 20.0) is Status.MISSED
 
 
-def test_a_curve_that_begins_lower_never_exceeds_where_it_loses_a_point() -> None:
+def test_a_curve_that_begins_lower_never_exceeds_where_it_loses_a_point():
     paper = CLAIMS["figure17/global_unstructured-five_points"]
     for left, status in ((84.46, Status.REPRODUCED), (90.5, Status.EXCEEDED)):
         found = measured(0.857, unit="", interval=(0.85, 0.86), details={"minuend_percent": left})
@@ -183,9 +163,7 @@ def test_a_curve_that_begins_lower_never_exceeds_where_it_loses_a_point() -> Non
         (0.0, 0.0, Status.MISSED, Status.MISSED),
     ],
 )
-def test_a_threshold_is_decided_by_the_whole_interval(
-    low: float, high: float, above: Status, below: Status
-) -> None:
+def test_a_threshold_is_decided_by_the_whole_interval(low, high, above, below):
     for rule, status in ((Rule.ABOVE, above), (Rule.BELOW, below)):
         # The paper's precision is no excuse at a threshold: the resolution must not matter.
         paper = claim(rule, 0.0, "points", resolution=1.0)
@@ -201,9 +179,7 @@ def test_a_threshold_is_decided_by_the_whole_interval(
         (20.001, 30.0, Status.REFUTED),
     ],
 )
-def test_a_failure_is_refuted_once_the_interval_is_clear(
-    low: float, high: float, status: Status
-) -> None:
+def test_a_failure_is_refuted_once_the_interval_is_clear(low, high, status):
     paper = claim(Rule.FAILS, 10.0, resolution=0.01)
     assert judge(paper, between(low, high)).status is status
 
@@ -216,16 +192,14 @@ def test_a_failure_is_refuted_once_the_interval_is_clear(
         (accuracy(90.95, details={"technique": "l1_structured"}), "a curve is of one network"),
     ],
 )
-def test_more_seeds_are_advised_only_where_they_decide(
-    measurement: Measurement, advice: str
-) -> None:
+def test_more_seeds_are_advised_only_where_they_decide(measurement, advice):
     verdict = judge(claim(Rule.ABOVE, 91.0), measurement)
     assert verdict.status is Status.UNDECIDED
     assert verdict.reason.startswith("undecided whether above 91 %: ")
     assert advice in verdict.reason
 
 
-def test_no_seeds_are_advised_against_the_images_share_of_an_interval() -> None:
+def test_no_seeds_are_advised_against_the_images_share_of_an_interval():
     difference = difference_measurement(accuracy(90.3, num_images=500), accuracy(90.0))
     verdict = judge(claim(Rule.ABOVE, 0.0, "points"), difference)
     assert "no number of seeds decides it" in verdict.reason
@@ -235,19 +209,11 @@ def test_no_seeds_are_advised_against_the_images_share_of_an_interval() -> None:
 
 
 @pytest.mark.parametrize("rule", Rule)
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_not_finite_is_missed_and_named(rule: Rule, bad: float) -> None:
-    paper = claim(rule, 10.0, resolution=0.01)
-    verdict = judge(paper, measured(99.0, bad, seeds=(3, 7), num_images=10_000))
-    assert verdict.status is Status.MISSED
-    assert str(bad) in verdict.reason and "seed 7" in verdict.reason
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_missed(rule, bad):
+    verdict = judge(claim(rule, 10.0, resolution=0.01), measured(99.0, bad))
+    assert verdict.status is Status.MISSED and str(bad) in verdict.reason
     assert (verdict.measured, verdict.interval) == (None, None)
-    assert judge(paper, measured(99.0, interval=(bad, 99.5))).status is Status.MISSED
-
-
-def test_nan_stays_in_a_difference_and_misses() -> None:
-    difference = difference_measurement(accuracy(90.0, 91.0), accuracy(80.0, math.nan))
-    assert judge(claim(Rule.ABOVE, 0.0, "points"), difference).status is Status.MISSED
 
 
 @pytest.mark.parametrize(
@@ -259,15 +225,13 @@ def test_nan_stays_in_a_difference_and_misses() -> None:
         ("section-6/resnet18_s-adabound-decrease", 10.0, 92.0),
     ],
 )
-def test_a_network_that_has_not_learnt_is_no_side_of_a_difference(
-    claim_id: str, a: float, b: float
-) -> None:
+def test_a_network_that_has_not_learnt_is_no_side_of_a_difference(claim_id, a, b):
     verdict = judge((CLAIMS | GOALS)[claim_id], difference_measurement(accuracy(a), accuracy(b)))
     assert verdict.status is Status.MISSED
     assert "has not learnt" in verdict.reason
 
 
-def test_a_failure_that_our_record_refutes_is_a_dead_network() -> None:
+def test_a_failure_that_our_record_refutes_is_a_dead_network():
     paper = CLAIMS["section-5.2/vgg16_s"]
     dead, alive = judge(paper, accuracy(10.0)), judge(paper, accuracy(85.0))
     assert dead.status is Status.REPRODUCED
@@ -277,7 +241,7 @@ def test_a_failure_that_our_record_refutes_is_a_dead_network() -> None:
     assert held_to_record(dead, Status.REPRODUCED, 10.0) is dead
 
 
-def test_of_several_the_best_is_judged_unless_others_could_turn_it() -> None:
+def test_of_several_the_best_is_judged_unless_others_could_turn_it():
     paper = CLAIMS["section-6/pruned-resnet18-under_1m"]  # refuted above 90 %
     assert best_of(paper, [accuracy(88.0), accuracy(92.1)], unmeasured=1).mean == 92.1
     assert best_of(paper, [accuracy(88.0)], unmeasured=0).mean == 88.0
@@ -285,7 +249,7 @@ def test_of_several_the_best_is_judged_unless_others_could_turn_it() -> None:
         best_of(paper, [accuracy(88.0)], unmeasured=2)
 
 
-def test_not_measured_never_passes_and_needs_a_reason() -> None:
+def test_not_measured_never_passes_and_needs_a_reason():
     verdict = not_measured(claim(Rule.EXACT, 10.0), "no GPU here:\n  --device cuda")
     assert (verdict.status, verdict.reason) == (
         Status.NOT_MEASURED,
@@ -295,7 +259,7 @@ def test_not_measured_never_passes_and_needs_a_reason() -> None:
         not_measured(claim(Rule.EXACT, 1.0), " \n")
 
 
-def test_units_must_agree() -> None:
+def test_units_must_agree():
     with pytest.raises(ValueError, match=r"claimed in '%', measured in 'points'"):
         judge(claim(Rule.AT_LEAST, 91.0), measured(91.0, unit="points"))
 
@@ -312,9 +276,7 @@ def test_units_must_agree() -> None:
         (94.0, ("zoo",), False),  # no miss
     ],
 )
-def test_a_known_miss_is_expected_of_shipped_weights_up_to_a_few_images(
-    value: float, origins: tuple[str, ...], expected: bool
-) -> None:
+def test_a_known_miss_is_expected_of_shipped_weights_up_to_a_few_images(value, origins, expected):
     found = accuracy(value, details={"origins": origins})
     verdict = judge(CLAIMS["table2/resnet18-adabound"], found)
     assert verdict.expected_miss is expected
@@ -343,9 +305,7 @@ ORDER = {
     rise=percents,
     paper_value=percents,
 )
-def test_a_better_measurement_never_gives_a_worse_verdict(
-    rule: Rule, values: list[float], rise: float, paper_value: float
-) -> None:
+def test_a_better_measurement_never_gives_a_worse_verdict(rule, values, rise, paper_value):
     rise = min(rise, 100 - max(values))
     paper = claim(rule, paper_value, resolution=0.01)
     before, after = (
@@ -357,7 +317,7 @@ def test_a_better_measurement_never_gives_a_worse_verdict(
 
 @settings(deadline=None)
 @given(error=st.integers(0, 100), better=st.integers(0, 100))
-def test_a_better_count_never_gives_a_worse_verdict(error: int, better: int) -> None:
+def test_a_better_count_never_gives_a_worse_verdict(error, better):
     near, far = sorted((error, better))
     for rule in (Rule.EXACT, Rule.ROUNDED):
         paper = claim(rule, 1000, "images", resolution=10)
@@ -374,8 +334,8 @@ def test_a_better_count_never_gives_a_worse_verdict(error: int, better: int) -> 
     hidden=percents,
 )
 def test_an_unmeasured_candidate_never_turns_a_verdict_positive(
-    rule: Rule, values: list[float], paper_value: float, unmeasured: int, hidden: float
-) -> None:
+    rule, values, paper_value, unmeasured, hidden
+):
     """And what is judged without it would be no other with it."""
     paper = claim(rule, paper_value, resolution=0.01)
     found = list(map(accuracy, values))

@@ -12,7 +12,6 @@ from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,13 +20,14 @@ from hypothesis import strategies as st
 from smallnet_core.claims import CLAIMS
 from smallnet_core.cli import main
 from smallnet_core.lab import reports
+from smallnet_core.report import compare as compare_report
 from smallnet_core.report.page import MAX_MARKDOWN, MAX_MATRICES, html_page, summary
 from smallnet_core.report.trend import trend_page
 from smallnet_core.runs.compare import compare
-from smallnet_core.runs.file import RunFile, check_document, read_run_file
+from smallnet_core.runs.file import RunFile, read_run_file
 from smallnet_core.runs.history import history
 from smallnet_core.runs.reference import update
-from tests.saved import one
+from tests.saved import changed, one
 
 FILES = Path(__file__).parent / "files"
 WHOLE = Path(__file__).parents[1] / "reports" / "2026-11-26-cpu" / "bench.json"
@@ -93,12 +93,6 @@ def small(name: str = "run-schema-2.json") -> RunFile:
     return read_run_file(FILES / name)
 
 
-def changed(change: Any) -> RunFile:
-    document = copy.deepcopy(dict(small().document))
-    change(document)
-    return RunFile(path=Path("changed.json"), document=check_document(document))
-
-
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take seconds, and none of these tests looks at them."""
@@ -147,7 +141,7 @@ HOSTILE = TEXT | st.sampled_from(
 @given(name=HOSTILE)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_name_of_a_file_is_markup(name):
-    def rename(document):
+    def rename(document, name):
         ours = document["smallnet"]
         document["machine_info"]["smallnet"]["device_name"] = name
         document["commit_info"]["id"] = name
@@ -161,12 +155,17 @@ def test_no_name_of_a_file_is_markup(name):
             run["recipe"] |= {"network": name}
         ours["rows"].append({"claim": None, "kind": name, "name": name})
 
-    file, harmless = changed(rename), "nothing"
-    page = Page(html_page(file))
-    name, kept = harmless, page.tags
-    assert kept == Page(html_page(changed(rename))).tags
-    text = summary(file)
-    assert "<script" not in text and "<img" not in text
+    old, found = small(), []
+    for each in (name, "nothing"):
+        file = changed(old, lambda document, name=each: rename(document, name))
+        comparison = compare(old, file)
+        json.loads(compare_report.as_json(comparison))
+        pages = html_page(file, comparison=comparison), compare_report.html_page(comparison)
+        found.append([Page(page).tags for page in pages])
+        for line in summary(file, comparison=comparison).splitlines():
+            bare = re.sub("</?(details|summary)>", "", line)
+            assert "<" not in bare and "@" not in bare
+    assert found[0] == found[1]
 
 
 def test_markdown_begins_with_the_headline_and_fits_a_comment(whole):
@@ -181,7 +180,7 @@ def test_markdown_begins_with_the_headline_and_fits_a_comment(whole):
         for row in document["smallnet"]["rows"]:
             row |= {"verdict": "missed", "reason": "why " * 2000, "expected_miss": False}
 
-    assert "Too long" in (cut := summary(changed(long)))
+    assert "Too long" in (cut := summary(changed(small(), long)))
     assert len(cut.encode()) < MAX_MARKDOWN
 
 
@@ -191,7 +190,7 @@ def test_thousands_of_rows_end_in_a_page_of_some_size():
         timing = {"claim": None, "kind": "latency", "network": "resnet18_s", "device": "cpu"}
         rows += [timing | {"batch_size": k, "median_seconds": 0.1} for k in range(5000)]
 
-    page = html_page(changed(many))
+    page = html_page(changed(small(), many))
     assert len(page.encode()) < 1e6 and "more rows are in the run itself" in page
 
 
@@ -202,7 +201,7 @@ def test_a_page_says_how_many_networks_it_has_no_tables_by_class_of(whole):
             {**runs[0], "fingerprint": f"{k:012x}"} for k in range(MAX_MATRICES + 7)
         ]
 
-    text = Page(html_page(changed(many))).text
+    text = Page(html_page(changed(small(), many))).text
     assert "those of the other 7 are in the run itself" in text
     assert "in the run itself" not in Page(html_page(whole)).text
 
@@ -225,7 +224,7 @@ def test_another_run_of_the_same_name_takes_a_name_of_its_own(tmp_path, undrawn)
     file = small()
     first = reports.write_report(file, tmp_path)
     assert reports.write_report(file, tmp_path)[0] == first[0]
-    other = changed(lambda d: d.update(datetime=f"{d['datetime'][:10]}T23:59:59"))
+    other = changed(file, lambda d: d.update(datetime=f"{d['datetime'][:10]}T23:59:59"))
     assert reports.write_report(other, tmp_path)[0].stem == f"{first[0].stem}-2"
 
 

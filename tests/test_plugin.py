@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from smallnet_core import plugin, session
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core import session
 from smallnet_core.options import settings_of
 from smallnet_core.recipes import find_recipe
 from smallnet_core.training.checkpoints import Epoch
@@ -34,43 +32,7 @@ def epoch(number: int, **fields: float | None) -> Epoch:
 # Parameters
 
 
-def test_a_claim_is_a_string_with_itself_as_id_and_its_dataset_as_marker():
-    claims = [
-        CLAIMS["table2/resnet18_s-adabound"],
-        CLAIMS["table3/resnet18_s-adabound"],
-        GOALS["digits/vit_s-adam"],
-        CLAIMS["appendix-a/total_params"],
-    ]
-    params = plugin.claim_params(claims)
-    assert [param.values for param in params] == [(claim.id,) for claim in claims]
-    assert [param.id for param in params] == [claim.id for claim in claims]
-    marks = [[mark.name for mark in param.marks] for param in params]
-    assert marks == [["cifar10"], ["cifar100"], ["digits"], []]
-    found = {claim.dataset for claim in (*CLAIMS.values(), *GOALS.values())} - {None}
-    assert found == set(session.DATASETS)  # what a start checks
-
-
 # pytest-benchmark's tables
-
-
-@pytest.fixture
-def all_tables(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> session.Session:
-    monkeypatch.setattr(pytestconfig.option, "tables", "all")
-    found = session.Session(pytestconfig, settings_of(pytestconfig))
-    row = ("smallnet", {"claim": None, "kind": "latency"})
-    found.add(SimpleNamespace(user_properties=[row], nodeid="a"))
-    return found
-
-
-def benchmark(name: str, group: str | None) -> dict[str, str | None]:
-    return {"name": name, "group": group}
-
-
-def test_counted_claims_stay_out_of_the_tables_of_times(all_tables):
-    found = [benchmark("b", "evaluation"), benchmark("c", "counting"), benchmark("a", "evaluation")]
-    assert all_tables.timing_groups(found, "group") == [("evaluation", [found[2], found[0]])]
-    assert all_tables.timing_groups(found, "func") is None  # left to pytest-benchmark
-    assert all_tables.timing_groups(found[::2], "group") is None
 
 
 # Progress

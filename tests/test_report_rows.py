@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from smallnet_core.claims import CLAIMS
 from smallnet_core.judging import judge
 from smallnet_core.records import Measurement, Status
-from smallnet_core.report import (
-    WIDTH,
-)
+from smallnet_core.report import WIDTH
 from tests.rows import (
     TABLE_2,
     TABLE_6,
@@ -26,7 +24,6 @@ from tests.rows import (
     everything,
     flat,
     full,
-    headline_of,
     pruned,
     row,
     short,
@@ -64,8 +61,9 @@ def test_a_column_of_which_no_loop_tells_anything_is_left_out():
     assert "J/1000" not in flat(full(rows[:1])) and "aug %" not in flat(full(rows))
     assert [x.split()[-1] for x in after(full(rows), "network ")[2:4]] == ["-", "12.3"]
     pair = {"name": "ours : package", "ours": 12.0, "other": 24.0, "unit": "ms", "ratio": 0.5}
-    both = full([*rows, {"claim": None, "kind": "training_speed", "device": "cpu", **pair}])
-    assert "ours : package 12.0 24.0 ms 0.50" in flat(both)
+    pair |= {"claim": None, "kind": "training_speed", "device": "cpu"}
+    assert "ours : package 12.0 24.0 ms 0.50" in flat(full([*rows, pair]))
+    assert "ours : package: 0.50" in flat(short([pair]))
 
 
 def test_curves_are_a_table_a_network_and_the_mean_over_seeds():
@@ -96,72 +94,54 @@ def test_each_other_part_is_a_line():
     assert found["goals: SpeedNet"].startswith("2 1 1 - - SpeedNet 94.00 (goal 94.00)")
 
 
-# Whatever a row is
+# Rows without a claim are anything: files of other versions have other fields, or other kinds
 
 ANYTHING = st.one_of(
     st.none(),
     st.booleans(),
-    st.integers(),
     st.floats(),
     st.text(max_size=5),
-    st.sampled_from(["missed", "reproduced", 10**400, [None], {"verdict": "missed"}]),
+    st.sampled_from([10**400, [None], {"verdict": "missed"}]),
     st.lists(st.none() | st.floats(), max_size=3),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
-FIELDS = sorted({name for found in everything() for name in found})
+FIELDS = sorted({name for found in TIMED.values() for name in found})
 
 
 @pytest.mark.parametrize("make", [full, short])
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(everything()[::7] + everything()[-6:]),
+            st.sampled_from([*TIMED, "moon phase"]),
             st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=4),
             st.sets(st.sampled_from(FIELDS), max_size=4),
         ),
         max_size=6,
     ),
-    st.lists(ANYTHING, max_size=2),
 )
-@settings(deadline=None, max_examples=150)
-def test_the_report_never_dies(make: Callable[..., list[str]], broken, others):
+@settings(deadline=None, max_examples=100)
+def test_the_report_never_dies(make: Callable[..., list[str]], broken):
     rows = [
-        {name: value for name, value in (found | changes).items() if name not in missing}
-        for found, changes, missing in broken
+        {
+            name: value
+            for name, value in ({"claim": None, "kind": kind, **TIMED.get(kind, {})} | own).items()
+            if name not in missing
+        }
+        for kind, own, missing in broken
     ]
-    whole = row(TABLE_2[0], Status.REPRODUCED, 94.13)
-    lines = make([*rows, *others, whole], complaints=[None, "a word"])
-    assert all(isinstance(line, str) for line in lines)
-    assert headline_of(lines)["the paper"][0] == 560
-    assert re.search(r"89\.40[ /]+94\.13", "\n".join(lines))
+    claims = (row(TABLE_2[0], Status.REPRODUCED, 94.13), pruned(TABLE_6[1], Status.MISSED, 93.5))
+    text = "\n".join(lines := make([*rows, *claims]))
+    assert re.search(r"89\.40[ /]+94\.13", text) and "missed, new: table6" in text
+    assert make is short or "94.97/93.50 !" in text
     assert "560 claims of the paper" in flat(lines[-4:])
 
 
 @pytest.mark.parametrize("make", [full, short])
 @pytest.mark.parametrize(
     "found",
-    [
-        {"claim": None, "kind": "moon phase"},
-        {"claim": "table9/unknown"},
-        {"claim": ["table2/resnet18-sgdm"], "verdict": "missed"},
-        {"claim": math.nan},
-        None,
-        "a row",
-        *({"claim": None, "kind": kind} for kind in TIMED),
-    ],
+    [{"claim": "table9/unknown"}, *({"claim": None, "kind": k} for k in ("moon phase", *TIMED))],
 )
 def test_a_row_that_cannot_be_shown_is_a_line_that_says_so(found, make):
     assert sum("cannot" in line for line in make([found, *at_paper_values()])) == 1
-
-
-def test_what_is_broken_takes_nothing_else_with_it():
-    rows = [pruned(claim, Status.REPRODUCED, 93.5) for claim in TABLE_6]
-    rows[0]["details"] |= {"selection": "last", "trained_on": 5}
-    rows.append({"claim": None, "kind": "pruning curve", "network": "resnet18"})
-    rows[-1]["optimizer"] = "adabound"
-    lines = full(rows)
-    assert sum("cannot be shown" in line for line in lines) == 2
-    assert flat(after(lines, " 0.05 ")[0]).startswith("0.05 94.97/93.50")
 
 
 def test_a_value_that_is_not_finite_makes_a_row_that_json_has_numbers_for():

@@ -16,8 +16,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.cli import main
 from smallnet_core.lab import listing
 from smallnet_core.lab import queue as training_queue

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from smallnet_core.data.datasets import CLASS_NAMES, Dataset
+from smallnet_core.data.datasets import Dataset
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.training import loop
 from smallnet_core.training.loop import Epoch, Trained
@@ -126,9 +126,7 @@ def tiny(name: str = "digits", num_images: int = 20, **changes: Any) -> Dataset:
         train_labels=labels,
         test_images=images,
         test_labels=labels,
-        class_names=CLASS_NAMES[name],
         digests={"train": "a", "test": "b"},
-        source="made up",
     )
     return replace(dataset, **changes)
 

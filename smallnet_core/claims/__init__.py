@@ -40,12 +40,13 @@ from smallnet_core.claims.names import (
     OPTIMIZER_NAMES,
     PLACES,
 )
-from smallnet_core.records import Claim, Rule
+from smallnet_core.records import Claim
 
 __all__ = [
     "CHANCE_PERCENT",
     "CLAIMS",
     "DATASET_NAMES",
+    "GOALS",
     "NETWORK_NAMES",
     "OPTIMIZER_NAMES",
     "assemble",
@@ -73,32 +74,22 @@ CLAIMS: Mapping[str, Claim] = assemble(
 )
 
 
-def by_source(
-    *prefixes: str,
-    metric: str | None = None,
-    rule: Rule | None = None,
-    network: str | None = None,
-    dataset: str | None = None,
-) -> list[Claim]:
-    """Return the claims under any of ``prefixes`` (default: all) that match every filter given.
+GOALS: Mapping[str, Claim] = assemble(load_claims("goals.toml"))
 
-    "Appendix D" and "Appendix" include "Appendix D.1"; "Section 3.2" includes "Section 3.2.1" but
-    not "Section 3". ValueError if no claim matches: parametrizing with nothing would be a silent
-    skip.
+
+def by_source(*sources: str, metric: str | None = None) -> list[Claim]:
+    """Return the claims and goals under any of ``sources``, of one metric if it is given.
+
+    "Appendix D" includes "Appendix D.1", and "Section 3" includes "Section 3.2.1". ValueError if
+    there is none: parametrizing with nothing would be a silent skip.
     """
-    wanted = {"metric": metric, "rule": rule, "network": network, "dataset": dataset}
-    filters = {name: value for name, value in wanted.items() if value is not None}
     found = [
         claim
-        for claim in CLAIMS.values()
-        if (not prefixes or any(_is_under(claim.source, prefix) for prefix in prefixes))
-        and all(getattr(claim, name) == value for name, value in filters.items())
+        for claim in (*CLAIMS.values(), *GOALS.values())
+        if any(f"{claim.source}.".startswith(f"{source}.") for source in sources)
+        and metric in (None, claim.metric)
     ]
     if not found:
-        sources = ", ".join(dict.fromkeys(claim.source for claim in CLAIMS.values()))
-        raise ValueError(f"no claim under {prefixes} with {filters}: the sources are {sources}")
+        known = ", ".join(PLACES.values())
+        raise ValueError(f"no {metric or 'claim'} in {sources}: the sources are {known}")
     return found
-
-
-def _is_under(source: str, prefix: str) -> bool:
-    return source == prefix or source.startswith((f"{prefix}.", f"{prefix} "))

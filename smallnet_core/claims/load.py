@@ -13,14 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from smallnet_core.claims.names import (
-    DATASET_NAMES,
-    METRICS,
-    NETWORK_NAMES,
-    OPTIMIZER_NAMES,
-    PLACES,
-    VOCABULARY,
-)
+from smallnet_core.claims.names import METRICS, PLACES, VOCABULARY
 from smallnet_core.claims.tables import Entries, Entry, Row
 from smallnet_core.records import Claim, Rule
 
@@ -56,7 +49,11 @@ def read(name: str) -> dict[str, Any]:
 
 def load_claims(name: str) -> list[Claim]:
     """Read the claims of a file of single entries, in its order."""
-    return [_claim(name, *entry) for entry in read(name).items()]
+    claims = []
+    for claim_id, entry in read(name).items():
+        with _inside(name, claim_id):
+            claims.append(_make(claim_id, **entry))
+    return claims
 
 
 def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
@@ -64,32 +61,24 @@ def load_tables(name: str, expand: Callable[..., Entries]) -> list[Claim]:
 
     Keys above the first table apply to all of them. ``remarks`` are by the claims' names.
     """
-    shared = read(name)
-    places = [key for key, value in shared.items() if type(value) is dict and "printed" in value]
+    content = read(name)
+    places = [key for key, value in content.items() if type(value) is dict and "printed" in value]
+    shared = {key: value for key, value in content.items() if key not in places}
     claims = []
-    tables = {place: shared.pop(place) for place in places}
-    for place, table in tables.items():
-        options = {**shared, **table}
-        with _inside(name, place):
-            remarks = dict(options.pop("remarks", {}))
-            head, *rows = _rows(options.pop("printed"))
+    for place in places:
+        options = {**shared, **content[place]}
+        remarks = dict(options.pop("remarks", {}))
+        head, *rows = _rows(options.pop("printed"))
         for index, cells in enumerate(rows):
             with _inside(name, place, f"row {'  '.join(cells)!r}"):
-                entries = list(expand(Row(index, head, cells), **options))
-            for label, entry in entries:
-                claim_id = f"{place}/{label}"
-                entry["remark"] = f"{remarks.pop(label, '')} {entry.get('remark', '')}"
-                claims.append(_claim(name, claim_id, entry))
+                for label, entry in expand(Row(index, head, cells), **options):
+                    entry["remark"] = f"{remarks.pop(label, '')} {entry.get('remark', '')}"
+                    claims.append(_make(f"{place}/{label}", **entry))
         if remarks:
             raise ValueError(
                 f"{name}: {place}: remarks on {', '.join(remarks)}, which are not rows"
             )
     return claims
-
-
-def _claim(file: str, claim_id: str, entry: Entry) -> Claim:
-    with _inside(file, claim_id):
-        return _make(claim_id, **entry)
 
 
 def _make(
@@ -106,7 +95,7 @@ def _make(
     if place not in PLACES:
         raise ValueError(f"unknown source {place!r}: names.SOURCES lists the paper's")
     metrics = rest.keys() & METRICS.keys()
-    _check_keys(rest, {*metrics, *_DETAILS, "dataset", "network", "optimizer"})
+    _check_keys(rest, {*metrics, *_DETAILS, *_FIELDS})
     if len(metrics) != 1:
         raise ValueError(f"{len(metrics)} metrics, expected one of {', '.join(METRICS)}")
     [metric] = metrics
@@ -119,7 +108,7 @@ def _make(
     if not rest.keys() & {"minuend", "best_of"}:
         about |= _begins_with(label)
     about |= {field: rest.pop(field) for field in _FIELDS if field in rest}
-    _check_names({**about, **rest})
+    _check_names(about | rest)
     rest |= {key: _side(rest[key], about) for key in ("minuend", "subtrahend") if key in rest}
     if "best_of" in rest:
         rest |= _side({"best_of": rest["best_of"]}, about)
@@ -152,14 +141,14 @@ def _number(printed: Any, *, is_difference: bool) -> tuple[str, float, float]:
     return sign, value, float(f"1e{exponent - len(decimals)}")
 
 
-_FIELDS = {"dataset": DATASET_NAMES, "network": NETWORK_NAMES, "optimizer": OPTIMIZER_NAMES}
+_FIELDS = ("dataset", "network", "optimizer")
 
 
 def _begins_with(label: str) -> dict[str, str]:
     """Return those of dataset, network and optimizer that ``label`` begins with."""
     words, found = label.split("-"), {}
-    for field, names in _FIELDS.items():
-        if words and words[0] in names:
+    for field in _FIELDS:
+        if words and words[0] in VOCABULARY[field]:
             found[field] = words.pop(0)
     return found
 

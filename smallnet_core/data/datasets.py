@@ -1,29 +1,25 @@
 """Load CIFAR-10, CIFAR-100 and scikit-learn's digits as verified tensors in a canonical order.
 
-Each split is sorted by the sha256 of its records (``files.record_digests``), not in file order. The
+Each split is sorted by the sha256 of its records (``record_digests``), not in file order. The
 python and the binary layout, and any reshuffled copy, therefore give the same tensors, and a seed
 draws the same batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import pickle
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smallnet_core.data.files import (
-    PIXELS,
-    canonical_order,
-    content_digest,
-    read_split,
-    record_digests,
-)
 from smallnet_core.data.sources import (
     SPECS,
     SPLITS,
@@ -36,12 +32,7 @@ from smallnet_core.data.sources import (
 
 __all__ = ["Dataset", "DatasetError", "DatasetNotFound", "load_dataset"]
 
-DIGITS_CLASSES = tuple("0123456789")
-CLASS_NAMES: Mapping[str, tuple[str, ...]] = {
-    **{name: spec.class_names for name, spec in SPECS.items()},
-    "digits": DIGITS_CLASSES,
-}
-NUM_CLASSES: Mapping[str, int] = {name: len(classes) for name, classes in CLASS_NAMES.items()}
+NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10}
 
 _DIGITS_TEST = 500
 _DIGITS_DIGESTS = {
@@ -49,20 +40,23 @@ _DIGITS_DIGESTS = {
     "test": "ffe32055dfbdc3384f859e3b95b220da22c27a379d0cf11d0a60eea40b9c57e2",
 }
 
+_PIXELS = 3 * 32 * 32
+_CHUNK = 256  # records converted to HWC at a time: 0.8 MB, which fits in the CPU's cache
+
+_Records: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # images (N, 3072), labels (N,)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)  # eq would compare tensors
 class Dataset:
     """A dataset in memory, on the CPU; images uint8 (N, 3, 32, 32), labels int64 (N,)."""
 
-    name: str  # a key of CLASS_NAMES
+    name: str  # a key of NUM_CLASSES
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
-    class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] = ()  # CIFAR-100's 20 superclasses
     digests: Mapping[str, str]  # content digest by split
-    source: str  # the folder and its layout, in one line
 
 
 def load_dataset(name: str, *, data_dir: Path | None = None, offline: bool = False) -> Dataset:
@@ -78,7 +72,7 @@ def load_dataset(name: str, *, data_dir: Path | None = None, offline: bool = Fal
     if name == "digits":
         return _load_digits()
     if name not in SPECS:
-        raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(CLASS_NAMES)}")
+        raise ValueError(f"unknown dataset {name!r}: choose one of {', '.join(NUM_CLASSES)}")
     return load_from_spec(SPECS[name], data_dir=data_dir, offline=offline)
 
 
@@ -86,7 +80,7 @@ def load_from_spec(spec: Spec, *, data_dir: Path | None = None, offline: bool = 
     """Load a published dataset described by ``spec``, as ``load_dataset`` does."""
     try:
         layout, folder = find(spec, data_folder(data_dir), offline)
-        splits = {split: read_split(spec, layout, folder, split) for split in SPLITS}
+        splits = {split: _read_split(spec, layout, folder, split) for split in SPLITS}
     except OSError as error:
         raise DatasetError(
             f"{error.filename or data_dir}: cannot be read ({error.strerror or error}): "
@@ -95,22 +89,97 @@ def load_from_spec(spec: Spec, *, data_dir: Path | None = None, offline: bool = 
     return Dataset(
         name=spec.name,
         **_tensors(splits),
-        class_names=spec.class_names,
         coarse_names=spec.coarse_names,
         digests=dict(spec.digests),
-        source=f"{folder} ({layout} layout)",
     )
 
 
-def _tensors(
-    splits: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]],
-) -> dict[str, Any]:
-    """Convert images (N, 3072) and labels (N,) by split to a Dataset's fields."""
+def _tensors(splits: Mapping[str, _Records]) -> dict[str, Any]:
+    """Convert the records of each split to a Dataset's fields."""
     found = {}
     for split, (images, labels) in splits.items():
         found[f"{split}_images"] = torch.from_numpy(images.reshape(-1, 3, 32, 32))
         found[f"{split}_labels"] = torch.from_numpy(labels).long()
     return found
+
+
+def record_digests(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> list[int]:
+    """Compute an integer for each image: sha256(label byte + 3,072 bytes of pixels, HWC).
+
+    ``images`` is (N, 3072) in CHW order, as the dataset's files hold it; ``labels`` is (N,).
+    """
+    digests = []
+    buffer = np.empty((_CHUNK, 1 + _PIXELS), np.uint8)
+    for start in range(0, len(images), _CHUNK):
+        planes = images[start : start + _CHUNK].reshape(-1, 3, 1024)
+        rows = buffer[: len(planes)]
+        rows[:, 0] = labels[start : start + _CHUNK]
+        for channel in range(3):
+            rows[:, 1 + channel :: 3] = planes[:, channel]
+        digests += [int.from_bytes(hashlib.sha256(row).digest(), "big") for row in rows]
+    return digests
+
+
+def content_digest(digests: Iterable[int]) -> str:
+    """Sum ``record_digests`` modulo 2^256, in hexadecimal; the order does not matter."""
+    return f"{sum(digests) % (1 << 256):064x}"
+
+
+def canonical_order(digests: Sequence[int]) -> NDArray[np.int64]:
+    """Return the permutation that sorts records by digest; equal digests are equal records."""
+    return np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)
+
+
+def _read_split(spec: Spec, layout: str, folder: Path, split: str) -> _Records:
+    """Read a split in canonical order.
+
+    Raises DatasetError for a missing file and for content that is not as published.
+    """
+    names = spec.files(layout, split)
+    remedy = f"restore the original, or move {spec.folders[layout]}/ away and allow the download"
+    read = _read_pickle if layout == "python" else _read_binary
+    parts = []
+    for name in names:
+        try:
+            parts.append(read(spec, split, folder / name))
+        except FileNotFoundError as error:
+            raise DatasetError(f"{folder / name}: the file is missing: {remedy}") from error
+        except ValueError as error:
+            raise DatasetError(f"{folder / name}: {error}: {remedy}") from error
+    images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    digests = record_digests(images, labels)
+    if content_digest(digests) != spec.digests[split]:
+        raise DatasetError(
+            f"{folder}: {', '.join(names)}: the content is not that of {spec.title}'s {split} split"
+            f" (digest {content_digest(digests)}, expected {spec.digests[split]}): {remedy}"
+        )
+    order = canonical_order(digests)
+    return images[order], labels[order]
+
+
+def _read_binary(spec: Spec, split: str, path: Path) -> _Records:
+    content = path.read_bytes()
+    count = spec.counts[split] // len(spec.md5[split])
+    size = _PIXELS + (2 if spec.coarse_names else 1)  # the coarse label comes before the fine one
+    if len(content) != count * size:
+        raise ValueError(
+            f"has {len(content)} bytes, expected {count * size} ({count} records of {size})"
+        )
+    raw = np.frombuffer(content, np.uint8).reshape(count, size)
+    return raw[:, -_PIXELS:], raw[:, -_PIXELS - 1]
+
+
+def _read_pickle(spec: Spec, split: str, path: Path) -> _Records:
+    """Read a file of the python layout; unpickle nothing before its MD5 is verified."""
+    content = path.read_bytes()
+    md5, expected = hashlib.md5(content, usedforsecurity=False), spec.md5[split][path.name]
+    if md5.hexdigest() != expected:
+        raise ValueError(f"MD5 is {md5.hexdigest()}, expected {expected}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy 2.4: Python 2 wrote "align" as a number
+        entries: dict[bytes, Any] = pickle.loads(content, encoding="bytes")
+    labels = entries[b"fine_labels" if spec.coarse_names else b"labels"]
+    return entries[b"data"], np.array(labels, np.uint8)
 
 
 def _load_digits() -> Dataset:
@@ -126,7 +195,7 @@ def _load_digits() -> Dataset:
     bunch = load_digits()
     values = (bunch.images.astype(np.int64) * 255 + 8) // 16
     planes = values.astype(np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    images = np.repeat(planes[:, None], 3, axis=1).reshape(-1, PIXELS)
+    images = np.repeat(planes[:, None], 3, axis=1).reshape(-1, _PIXELS)
     labels = bunch.target.astype(np.uint8)
     digests = record_digests(images, labels)
     order = canonical_order(digests)
@@ -150,7 +219,5 @@ def _load_digits() -> Dataset:
     return Dataset(
         name="digits",
         **_tensors({split: (images[rows], labels[rows]) for split, rows in parts.items()}),
-        class_names=DIGITS_CLASSES,
-        digests=dict(_DIGITS_DIGESTS),
-        source="scikit-learn's load_digits",
+        digests=found,
     )

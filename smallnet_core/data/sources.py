@@ -43,10 +43,6 @@ class DatasetNotFound(NotMeasured):
     """The dataset is absent and cannot be downloaded; the message says what to put where."""
 
 
-class DownloadError(DatasetNotFound, DatasetError):
-    """A download failed or is not usable: an error for its caller, and no dataset."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """The facts of a dataset: counts, names, digests, published files."""
@@ -56,7 +52,6 @@ class Spec:
     # Images by split, equally many of each class.
     counts: Mapping[str, int] = field(default_factory=lambda: {"train": 50_000, "test": 10_000})
     digests: Mapping[str, str]  # content digest by split
-    class_names: tuple[str, ...]
     coarse_names: tuple[str, ...] = ()
     folders: Mapping[str, str]  # by layout, "python" or "binary"; the first one found is read
     md5: Mapping[str, Mapping[str, str]]  # of each file of the python layout, by split
@@ -74,7 +69,7 @@ class Spec:
         return " or ".join(f"{folder}/" for folder in self.folders.values())
 
     def files(self, layout: str, split: str) -> list[str]:
-        """List the file names of a split in a layout."""
+        """List the names of a split's files."""
         return [name if layout == "python" else f"{name}.bin" for name in self.md5[split]]
 
 
@@ -98,8 +93,8 @@ def data_folder(data_dir: Path | None) -> Path:
 def find(spec: Spec, root: Path, offline: bool) -> tuple[str, Path]:
     """Find the dataset's layout and folder in ``root``; download and unpack it if it is absent.
 
-    Raises DatasetNotFound if it is absent and the network cannot be reached, and DownloadError if
-    the download is not the archive or cannot be stored. The folder appears complete or not at all.
+    Raises DatasetNotFound if it is absent and the network cannot be reached, or if the download is
+    not the archive or cannot be stored. The folder appears complete or not at all.
     """
     found = locate(spec, root)
     if found is None:
@@ -144,15 +139,14 @@ def download(spec: Spec, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
         with _locked(spec, root):
             if locate(spec, root) is None:
-                _download(spec, root)
-                _unpack(spec, root)
+                _fetch(spec, root)
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(
+        raise DatasetNotFound(
             f"the download of {spec.title} from {spec.url} to {root} failed "
             f"({_one_line(error)}): {by_hand}"
         ) from error
     except RuntimeError as error:  # what torchvision raises when the MD5 differs
-        raise DownloadError(
+        raise DatasetNotFound(
             f"{root / spec.archive}: the file from {spec.url} is not the archive of {spec.title} "
             f"(expected MD5 {spec.archive_md5}): {by_hand}"
         ) from error
@@ -189,7 +183,8 @@ def _locked(spec: Spec, root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _download(spec: Spec, root: Path) -> None:
+def _fetch(spec: Spec, root: Path) -> None:
+    """Download the archive unless it is there, and unpack it."""
     # Imported here, as it takes 1.5 s. Not CIFAR10(download=True): that also unpickles the files
     # without checking their MD5s.
     from torchvision.datasets.utils import download_url
@@ -201,8 +196,6 @@ def _download(spec: Spec, root: Path) -> None:
     finally:
         socket.setdefaulttimeout(before)
 
-
-def _unpack(spec: Spec, root: Path) -> None:
     # Unpacked in a temporary folder, so that an interruption leaves none that looks complete.
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{spec.name}-") as temporary:
         with tarfile.open(root / spec.archive) as tar:
@@ -242,17 +235,6 @@ def _one_line(error: BaseException) -> str:
 
 
 # https://www.cs.toronto.edu/~kriz/cifar.html, with the spelling of the files' own names
-_CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
-_CIFAR100_CLASSES = """
-apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
-camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile
-cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp
-lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom
-oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
-possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake
-spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor
-train trout tulip turtle wardrobe whale willow_tree wolf woman worm
-"""
 _CIFAR100_COARSE = """
 aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
 household_furniture insects large_carnivores large_man-made_outdoor_things
@@ -269,7 +251,6 @@ SPECS: Mapping[str, Spec] = {
             "train": "692ca01c8e1145908a49953181b1bbd0fa97f05ef7d57af3d06398d555c614f7",
             "test": "7fe36d11bb9e3fc88190fb0a50f90798b6393a30592a395222de8b6da97ac413",
         },
-        class_names=tuple(_CIFAR10_CLASSES.split()),
         folders={"python": "cifar-10-batches-py", "binary": "cifar-10-batches-bin"},
         md5={
             "train": {
@@ -291,7 +272,6 @@ SPECS: Mapping[str, Spec] = {
             "train": "7afde546adf0eaaf90d6a187a2f5bb05da66a26562c7fc2b39ac30cd18ecb7ba",
             "test": "e0dae92f17b2a82c4cb016b063db8906fb6e78ba24005027b71b4ef45d97d9a6",
         },
-        class_names=tuple(_CIFAR100_CLASSES.split()),
         coarse_names=tuple(_CIFAR100_COARSE.split()),
         folders={"python": "cifar-100-python", "binary": "cifar-100-binary"},
         md5={

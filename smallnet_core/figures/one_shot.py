@@ -24,24 +24,25 @@ _OPTIMIZERS = {"resnet18": "adabound", "resnet18_s": "adabound", "vgg16_s": "sgd
 
 
 def one_shot_figures(curves: Sequence[Curve]) -> dict[str, str]:
-    """Draw "figure-17", and "figure-17-small" where there are curves for it: SVG by name."""
-    figures = {"figure-17": figure_17(curves), "figure-17-small": small_figure_17(curves)}
-    return {name: svg for name, svg in figures.items() if svg is not None}
+    """Draw "figure-17", and "figure-17-small" where there are curves for it: SVG by name.
 
-
-def figure_17(curves: Iterable[Curve]) -> str:
-    """Draw the paper's values and, if ``curves`` has any of ResNet18, ours; return the SVG.
-
-    All curves of a network are of one set of weights, see ``_of_one_network``.
+    The first has the paper's values and, if ``curves`` has any of ResNet18, ours; the second has a
+    panel for each small network with curves. All curves of a network are of one set of weights.
     """
-    ours = _of_one_network(curves, "resnet18")
+    found = {network: _of_one_network(curves, network) for network in _OPTIMIZERS}
+    figures = {"figure-17": _figure_17(found.pop("resnet18"))}
+    if any(found.values()):
+        figures["figure-17-small"] = _small_figure_17(found)
+    return figures
+
+
+def _figure_17(ours: Found) -> str:
     paper: dict[str, list[Point]] = {}
     for claim in (*by_source("Table 6"), *by_source("Table 7")):
         at = claim.details["proportion"], claim.details["paper_percent"]
         paper.setdefault(claim.details["technique"], []).append(at)
     paper = {technique: sorted(points) for technique, points in paper.items()}
     said = ["The paper:", *(_sentence(name, points) for name, points in paper.items())]
-    lacking = [name for technique, name in TECHNIQUE_NAMES.items() if technique not in ours]
     return style.svg(
         [[_panel("resnet18", ours, paper, 300)]],
         title="Figure 17 redrawn: accuracy after pruning, ResNet18 with AdaBound on CIFAR-10",
@@ -49,29 +50,26 @@ def figure_17(curves: Iterable[Curve]) -> str:
         note=_note(
             {"resnet18": ours} if ours else {},
             "Hollow marks: the paper's values, Tables 6 and 7; it prints none for random pruning.",
-            lacking if ours else ["the paper's values stand alone"],
+            _lacking(ours) if ours else ["the paper's values stand alone"],
         ),
     )
 
 
-def small_figure_17(curves: Iterable[Curve]) -> str | None:
-    """Draw the same for the small networks, one panel each; return the SVG, None without curves."""
-    curves = list(curves)
-    small = [network for network in _OPTIMIZERS if network.endswith("_s")]
-    found = {network: _of_one_network(curves, network) for network in small}
+def _small_figure_17(found: Mapping[str, Found]) -> str:
     drawn = {network: ours for network, ours in found.items() if ours}
-    if not drawn:
-        return None
-    lacking = [NETWORK_NAMES[network] for network in small if network not in drawn]
+    lacking = [NETWORK_NAMES[network] for network in found if network not in drawn]
     for network, ours in drawn.items():
-        absent = [name for technique, name in TECHNIQUE_NAMES.items() if technique not in ours]
-        lacking += [f"{name} of {NETWORK_NAMES[network]}" for name in absent]
+        lacking += [f"{name} of {NETWORK_NAMES[network]}" for name in _lacking(ours)]
     return style.svg(
         [[_panel(network, ours, {}, 180)] for network, ours in drawn.items()],
         title="Figure 17 for the small networks: accuracy after pruning, CIFAR-10",
         description=_described(drawn),
         note=_note(drawn, "The paper prunes none of these.", lacking),
     )
+
+
+def _lacking(ours: Found) -> list[str]:
+    return [name for technique, name in TECHNIQUE_NAMES.items() if technique not in ours]
 
 
 def _of_one_network(curves: Iterable[Curve], network: str) -> Found:

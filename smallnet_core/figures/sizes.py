@@ -90,8 +90,7 @@ def size_figure(runs: Iterable[Run]) -> str | None:
         and run.test_accuracy_percent is not None
         and 0 <= run.test_accuracy_percent <= 100
     ]
-    dense, pruned = _dense_dots(runs), _pruned_dots(runs)
-    ours = {**dense, **pruned}
+    ours = _dots(runs)
     if not ours:
         return None
     paper = [
@@ -106,7 +105,7 @@ def size_figure(runs: Iterable[Run]) -> str | None:
     dots = [*ours.values(), *paper, *published()]
     links = [
         (ours[_parent(name)].place, dot.place)
-        for name, dot in pruned.items()
+        for name, dot in ours.items()
         if dot.kind in ("channels", "weights") and _parent(name) in ours
     ]
     low = min(89.0, *(dot.accuracy_percent for dot in ours.values()))
@@ -114,10 +113,7 @@ def size_figure(runs: Iterable[Run]) -> str | None:
     everything = (0.8 * smallest, 20.0), (10.0 * math.floor((low - 1) / 10), 100.0)
     most = max(dot.num_seeds for dot in ours.values())
     flipped = [dot.name for dot in ours.values() if dot.flipped]
-    missing = [
-        *(_NAMES[network] for network in DENSE if network not in dense),
-        *(name for name in PRUNED_NAMES if name not in pruned),
-    ]
+    missing = [_NAMES.get(key, key) for key in (*DENSE, *PRUNED_NAMES) if key not in ours]
     note = (
         f"Ours: the last epoch, {'one seed' if most == 1 else f'the mean of up to {most} seeds'} "
         "each; masked networks count only nonzero weights.",
@@ -167,47 +163,37 @@ def _said(dot: Dot) -> str:
     )
 
 
-def _mean_dot(name: str, kind: str, num_params: int, runs: Iterable[Run]) -> Dot | None:
-    """Return the mean over the seeds of the current recipe; None without runs."""
-    seeds = current(runs)
-    if not seeds:
-        return None
-    judged = seeds[0].judged
-    return Dot(
-        name=name,
-        kind=kind,
-        num_params=num_params if judged is None else judged.num_nonzeros,
-        accuracy_percent=mean(run.test_accuracy_percent or 0.0 for run in seeds),
-        num_seeds=len(seeds),
-        flipped=any(run.recipe.test_time_flips != "none" for run in seeds),
-    )
+def _dots(runs: Sequence[Run]) -> dict[str, Dot]:
+    """Return dense networks by name, then pruned ones by recipe: the mean over the seeds of each.
 
-
-def _dense_dots(runs: Sequence[Run]) -> dict[str, Dot]:
-    dots = {}
+    A run of a pruned network must have exactly the current settings.
+    """
+    found: dict[str, tuple[str, str, int, list[Run]]] = {}  # name, kind, size, runs
     for network, optimizer in {**DENSE, "speednet": "muon"}.items():
-        of_row = [
-            run for run in runs if (run.recipe.kind, *run.row) == ("tuned", network, optimizer)
-        ]
-        if dot := _mean_dot(_NAMES[network], "dense", NUM_PARAMS[network], of_row):
-            dots[network] = dot
-    return dots
-
-
-def _pruned_dots(runs: Sequence[Run]) -> dict[str, Dot]:
-    """Return pruned networks by recipe; a run must have exactly the current settings."""
-    dots = {}
+        row = "tuned", network, optimizer
+        own = [run for run in runs if (run.recipe.kind, *run.row) == row]
+        found[network] = _NAMES[network], "dense", NUM_PARAMS[network], own
     for name in PRUNED_NAMES:
         recipe = find_pruned(name, _DATASET)
-        settings = settings_of(recipe)
         size, kind = NUM_PARAMS[recipe.network], "dense"
         if recipe.pruning is not None:
             size = recipe.pruning.max_params
             kind = "fresh" if recipe.pruning.weights == "fresh" else recipe.pruning.structure
-        of_recipe = [run for run in runs if run.settings == settings]
-        if dot := _mean_dot(_short(name), kind, size, of_recipe):
-            dots[name] = dot
-    return dots
+        settings = settings_of(recipe)
+        own = [run for run in runs if run.settings == settings]
+        found[name] = _short(name), kind, size, own
+    return {
+        key: Dot(
+            name=name,
+            kind=kind,
+            num_params=size if seeds[0].judged is None else seeds[0].judged.num_nonzeros,
+            accuracy_percent=mean(run.test_accuracy_percent or 0.0 for run in seeds),
+            num_seeds=len(seeds),
+            flipped=any(run.recipe.test_time_flips != "none" for run in seeds),
+        )
+        for key, (name, kind, size, own) in found.items()
+        if (seeds := current(own))
+    }
 
 
 def _short(name: str) -> str:
@@ -248,15 +234,7 @@ def _plot(
         if is_near == close:
             # Lines reach pruned networks from the right: put their numbers on the left.
             pruned = dot.kind in ("channels", "weights", "published, pruned")
-            axes.annotate(
-                f"{number}",
-                (x, y),
-                (-6 if pruned else 6, 0),
-                textcoords="offset points",
-                ha="right" if pruned else "left",
-                va="center",
-                fontsize=11,
-            )
+            style.write_beside(axes, f"{number}", (x, y), -6 if pruned else 6, size=11)
 
 
 _KEY_LINE = 17

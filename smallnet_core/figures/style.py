@@ -92,20 +92,6 @@ class Panel:
     height: int = 170
     ticks: int = 34  # the room for labels at the left
 
-    def draw(self, axes: Axes) -> None:
-        """Draw the data, title, unit and label."""
-        self.plot(axes)
-        axes.set_title(self.title, loc="left", pad=24)
-        axes.set_xlabel(self.x_label)
-        axes.annotate(
-            self.unit,
-            (0, 1),
-            (0, 8),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            color=MUTED[0],
-        )
-
 
 def line(number: int, **changes: Any) -> dict[str, Any]:
     """Return arguments of ``Axes.plot`` for the line of this number, 0 to 8, all distinct."""
@@ -130,6 +116,12 @@ def plot(axes: Axes, x: Sequence[float | None], y: Sequence[float | None], **loo
         axes.plot(*zip(*points, strict=True), markevery=(start, step), **look)
 
 
+def write_beside(axes: Axes, text: str, point: Point, offset: int, *, size: int) -> None:
+    """Write text at the right of a point or, if ``offset`` is negative, at its left."""
+    look: dict[str, Any] = {"ha": "right" if offset < 0 else "left", "va": "center"}
+    axes.annotate(text, point, (offset, 0), textcoords="offset points", size=size, **look)
+
+
 def svg(rows: Sequence[Sequence[Panel]], *, title: str, description: str, note: str) -> str:
     """Draw a title, a legend of all lines, rows of panels, and a note; return the file's text.
 
@@ -148,7 +140,11 @@ def svg(rows: Sequence[Sequence[Panel]], *, title: str, description: str, note: 
         axes = [[figure.add_axes((0, 0, 1, 1), label=f"{panel}") for panel in row] for row in rows]
         for row, of_row in zip(rows, axes, strict=True):
             for panel, one in zip(row, of_row, strict=True):
-                panel.draw(one)
+                panel.plot(one)
+                one.set_title(panel.title, loc="left", pad=24)
+                one.set_xlabel(panel.x_label)
+                where: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+                one.annotate(panel.unit, (0, 1), (0, 8), color=MUTED[0], **where)
 
         top: float = _MARGIN + 8
         top += _text(figure, _MARGIN, textwrap.fill(title, 54), size=17, weight="bold")

@@ -197,15 +197,8 @@ def _comparison(claims: Sequence[Claim], drawn: Mapping[Row, Sequence[Run]]) -> 
             for k, (left, right, text) in enumerate(spans):
                 # Write to the right, unless another mark is there.
                 hidden = k + 1 < len(spans) and spans[k + 1][0] - right < 2 * room
-                axes.annotate(
-                    text,
-                    (left if hidden else right, y),
-                    (-9 if hidden else 9, 0),
-                    textcoords="offset points",
-                    ha="right" if hidden else "left",
-                    va="center",
-                    fontsize=12,
-                )
+                x, offset = (left, -9) if hidden else (right, 9)
+                style.write_beside(axes, text, (x, y), offset, size=12)
         axes.set(xlim=(low - room, high + room), ylim=(len(rows) - 0.4, -0.6))
         axes.set_yticks(range(len(rows)), [_label(row) for row, _, _ in rows])
         axes.locator_params(axis="x", integer=True, nbins=6)

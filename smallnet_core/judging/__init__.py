@@ -61,8 +61,6 @@ from smallnet_core.judging.intervals import (
     ASSUMED_SEED_DEVIATION,
     difference_measurement,
     interval_95,
-    seed_variance,
-    t_quantile,
     wilson_interval,
 )
 from smallnet_core.judging.per_class import report_interval
@@ -78,7 +76,5 @@ __all__ = [
     "judge",
     "not_measured",
     "report_interval",
-    "seed_variance",
-    "t_quantile",
     "wilson_interval",
 ]

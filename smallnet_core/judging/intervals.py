@@ -19,33 +19,19 @@ from smallnet_core.records import Measurement
 ASSUMED_SEED_DEVIATION = 0.3
 ASSUMED_DEGREES = 10
 
-_Z_95 = statistics.NormalDist().inv_cdf(0.975)
+Z_95 = statistics.NormalDist().inv_cdf(0.975)
 # The share of all images, in each unit of shares.
 _WHOLE = {"%": 100.0, "": 1.0}
 
 
-def not_finite(measurement: Measurement) -> str:
-    """Name the first number that is not finite; "" if all are finite."""
-    seeds = measurement.seeds
-    for index, value in enumerate(measurement.values):
-        if not math.isfinite(value):
-            which = f" (seed {seeds[index]})" if len(seeds) == len(measurement.values) else ""
-            return f"measured {value}{which}: not a finite number"
-    if measurement.interval is not None and not all(map(math.isfinite, measurement.interval)):
-        low, high = measurement.interval
-        return f"the measurement's interval is {low} to {high}: not finite numbers"
-    return ""
-
-
 def interval_95(measurement: Measurement) -> tuple[float, float]:
-    """Return the 95 % interval of the mean in the measurement's unit; ValueError if inconsistent.
+    """Return the 95 % interval of the mean in the measurement's unit.
 
-    The measurement's own interval takes precedence. A count (no ``num_images``) is exact, unless
-    several differ: then it has their t interval. A share of ``num_images`` has the interval over
-    seeds: t, with their deviation pooled with ``ASSUMED_SEED_DEVIATION``.
+    The measurement's own interval takes precedence; ValueError if it is not around the mean. A
+    count (no ``num_images``) is exact, unless several differ: then it has their t interval. A share
+    of ``num_images`` has the interval over seeds: t, with their deviation pooled with
+    ``ASSUMED_SEED_DEVIATION``.
     """
-    if problem := not_finite(measurement):
-        raise ValueError(problem)
     mean = mean_of(measurement.values)
     if measurement.interval is not None:
         low, high = measurement.interval
@@ -55,18 +41,20 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
             raise ValueError(f"interval {low} to {high} is not around the mean {mean}: same unit?")
         return low, high
     if measurement.num_images is None:
-        half = _t_half_width(measurement.values)
+        deviation = deviation_of(measurement.values)
+        if not deviation:
+            return mean, mean
+        size = len(measurement.values)
+        half = t_quantile(size - 1) * deviation / math.sqrt(size)
         return mean - half, mean + half
-    whole = _whole(measurement)
-    half = seeds_half_width([seed_variance(measurement.values, whole)])
+    whole = _WHOLE[measurement.unit]
+    half = _seeds_half_width([seed_variance(measurement.values, whole)])
     return max(0.0, mean - half), min(whole, mean + half)
 
 
-def wilson_interval(share: float, num_images: int, z: float = _Z_95) -> tuple[float, float]:
-    """Return Wilson's score interval (1927) of a share of images, 0 to 1."""
-    if num_images < 1:
-        raise ValueError(f"a share of {num_images} images has no interval: at least one is needed")
-    p, n = share, num_images
+def wilson_interval(share: float, num_images: int) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval (1927) of a share of images, 0 to 1."""
+    p, n, z = share, num_images, Z_95
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     # At 0 and 1 one end equals p; rounding must not move it past p.
@@ -76,11 +64,10 @@ def wilson_interval(share: float, num_images: int, z: float = _Z_95) -> tuple[fl
 def difference_measurement(
     a: Measurement, b: Measurement, *, same_network: bool = False
 ) -> Measurement:
-    """Return ``a`` - ``b`` in points, of two accuracies in percent; ValueError for other units.
+    """Return ``a`` - ``b`` in points, of two accuracies in percent on the same test images.
 
-    Both sides must be measured on the same test images. With equally many seeds the values are the
-    differences of pairs, matched by seed if both have the same ones; otherwise the only value is
-    the difference of the means.
+    With equally many seeds the values are the differences of pairs, otherwise the only value is the
+    difference of the means.
 
     The interval adds in quadrature the error of the seeds (Welch's t) and that of the images:
     paired by image (adjusted Wald, Bonett and Price 2012) if both sides have ``right``, else as if
@@ -88,41 +75,25 @@ def difference_measurement(
     With ``same_network``, for a network and its pruned self, a pair varies as one seed does and the
     images add no error.
     """
-    for side in (a, b):
-        if side.unit != "%":
-            raise ValueError(f"a difference in points is of two values in %, got {side.unit!r}")
-        if side.num_images is None:
-            raise ValueError("a difference needs num_images on both sides")
-
+    assert a.unit == b.unit == "%" and a.num_images and b.num_images
     sizes = len(a.values), len(b.values)
-    matched = sorted(a.seeds) == sorted(b.seeds) == sorted(set(a.seeds)) and (
-        (len(a.seeds), len(b.seeds)) == sizes
-    )
-    if matched:
-        of_a, of_b = (dict(zip(side.seeds, side.values, strict=True)) for side in (a, b))
-        values = tuple(of_a[seed] - of_b[seed] for seed in a.seeds)
-    elif sizes[0] == sizes[1]:
-        values = tuple(x - y for x, y in zip(a.values, b.values, strict=True))
+    mean = mean_of(a.values) - mean_of(b.values)
+    paired = sizes[0] == sizes[1]
+    values = tuple(x - y for x, y in zip(a.values, b.values, strict=True)) if paired else (mean,)
+    if same_network:
+        variances, images = [seed_variance(values, 100.0)], (0.0, 0.0)
     else:
-        values = (mean_of(a.values) - mean_of(b.values),)
-
-    interval, images = None, (0.0, 0.0)
-    if not (not_finite(a) or not_finite(b)):
-        if same_network:
-            variances = [seed_variance(values, 100.0)]
-        else:
-            variances = [seed_variance(side.values, 100.0) for side in (a, b)]
-            images = _images_half_widths(a, b)
-        seeds, mean = seeds_half_width(variances), mean_of(a.values) - mean_of(b.values)
-        interval = (
-            max(-100.0, mean - math.hypot(images[0], seeds)),
-            min(100.0, mean + math.hypot(images[1], seeds)),
-        )
+        variances = [seed_variance(side.values, 100.0) for side in (a, b)]
+        images = _images_half_widths(a, b)
+    seeds = _seeds_half_width(variances)
     return Measurement(
         values=values,
         unit="points",
-        seeds=a.seeds if matched else (),
-        interval=interval,
+        seeds=a.seeds if a.seeds == b.seeds else (),
+        interval=(
+            max(-100.0, mean - math.hypot(images[0], seeds)),
+            min(100.0, mean + math.hypot(images[1], seeds)),
+        ),
         recipe=a.recipe if a.recipe == b.recipe else None,
         fingerprints=a.fingerprints + b.fingerprints,
         device=a.device if a.device == b.device else f"{a.device}, {b.device}",
@@ -139,14 +110,19 @@ def difference_measurement(
 def _images_half_widths(a: Measurement, b: Measurement) -> tuple[float, float]:
     """Return how far the images widen a difference's interval, in points, down and up."""
     if a.right and b.right and a.num_images == b.num_images:
-        assert a.num_images is not None, "difference_measurement checks it"
         each = _shares_right(a) - _shares_right(b)
-        n = a.num_images + 2  # one more image that only a has right, and one that only b has right
+        n = len(each) + 2  # one more image that only a has right, and one that only b has right
         variance = (float(each @ each) + 2) / n - (float(each.sum()) / n) ** 2
-        half = 100 * _Z_95 * math.sqrt(max(0.0, variance) / n)
+        half = 100 * Z_95 * math.sqrt(max(0.0, variance) / n)
         return half, half
-    (a_down, a_up), (b_down, b_up) = (_binomial_half_widths(side) for side in (a, b))
-    return math.hypot(a_down, b_up), math.hypot(a_up, b_down)
+    down, up = [], []
+    for side in (a, b):
+        assert side.num_images is not None
+        share = mean_of(side.values) / 100.0
+        low, high = wilson_interval(share, side.num_images)
+        down.append(100.0 * (share - low))
+        up.append(100.0 * (high - share))
+    return math.hypot(down[0], up[1]), math.hypot(up[0], down[1])
 
 
 def _shares_right(side: Measurement) -> npt.NDArray[np.float64]:
@@ -159,7 +135,7 @@ def _shares_right(side: Measurement) -> npt.NDArray[np.float64]:
     return shares
 
 
-def seeds_half_width(variances: Sequence[tuple[float, float]]) -> float:
+def _seeds_half_width(variances: Sequence[tuple[float, float]]) -> float:
     """Return half of a 95 % interval from the ``seed_variance`` of each side."""
     variance = sum(v for v, _ in variances)
     # Welch-Satterthwaite
@@ -179,28 +155,6 @@ def seed_variance(values: tuple[float, ...], whole: float) -> tuple[float, float
     return pooled / len(values), degrees
 
 
-def _whole(measurement: Measurement) -> float:
-    """Return the share of all images, 100 or 1; ValueError if the values are no shares."""
-    whole = _WHOLE.get(measurement.unit)
-    if whole is None:
-        raise ValueError(
-            f"num_images is for a share of images, in % or 0 to 1, not for {measurement.unit!r}: "
-            "give an interval instead"
-        )
-    for value in measurement.values:
-        if not 0 <= value <= whole:
-            raise ValueError(f"a share of images is 0 to {whole:g} {measurement.unit}, got {value}")
-    return whole
-
-
-def _binomial_half_widths(side: Measurement) -> tuple[float, float]:
-    assert side.num_images is not None, "difference_measurement checks it"
-    whole = _whole(side)
-    share = mean_of(side.values) / whole
-    low, high = wilson_interval(share, side.num_images)
-    return whole * (share - low), whole * (high - share)
-
-
 def mean_of(values: tuple[float, ...]) -> float:
     """Return the mean."""
     # Exact, so independent of the order and never outside the values, unlike sum() / len().
@@ -210,14 +164,6 @@ def mean_of(values: tuple[float, ...]) -> float:
 def deviation_of(values: tuple[float, ...]) -> float | None:
     """Return the sample standard deviation; None for a single value."""
     return float(statistics.stdev(values)) if len(values) > 1 else None
-
-
-def _t_half_width(values: tuple[float, ...]) -> float:
-    """Return half of the mean's 95 % interval; 0 for one value and for values that agree."""
-    deviation = deviation_of(values)
-    if not deviation:
-        return 0.0
-    return t_quantile(len(values) - 1) * deviation / math.sqrt(len(values))
 
 
 @functools.cache

@@ -10,18 +10,19 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-_Z_95 = statistics.NormalDist().inv_cdf(0.975)
+from smallnet_core.judging.intervals import Z_95
 
 # Gives a standard error to within about 2 %: 1 / sqrt(2 * draws).
 _NUM_DRAWS = 1000
 _SEED = 0
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
-_Row: TypeAlias = int | str
+
+_AVERAGES = {"macro_avg": -2, "weighted_avg": -1, "accuracy": -1}  # behind the classes
 
 
 def report_interval(
-    confusions: Sequence[npt.ArrayLike], row: _Row, metric: str
+    confusions: Sequence[npt.ArrayLike], row: int | str, metric: str
 ) -> tuple[float, float]:
     """Return the 95 % interval of one number of a report, 0 to 1, over the seeds' matrices.
 
@@ -33,12 +34,11 @@ def report_interval(
     is used instead, by parametric bootstrap, in 10 ms a seed. Callers that judge several numbers
     together have to correct for that.
     """
-    matrices = [_checked(confusion) for confusion in confusions]
-    indices = [_index(row, metric, len(counts)) for counts in matrices]
-    at = list(zip(matrices, indices, strict=True))
-    value = statistics.fmean(float(_report(counts)[metric][index]) for counts, index in at)
-    errors = [float(_errors(counts)[metric][index]) for counts, index in at]
-    half = _Z_95 * math.hypot(*errors) / len(errors)
+    place = row if isinstance(row, int) else _AVERAGES[row]
+    matrices = [np.asarray(confusion, np.float64) for confusion in confusions]
+    value = statistics.fmean(float(_report(counts)[metric][place]) for counts in matrices)
+    errors = [float(_errors(counts)[metric][place]) for counts in matrices]
+    half = Z_95 * math.hypot(*errors) / len(errors)
     return max(0.0, value - half), min(1.0, value + half)
 
 
@@ -58,45 +58,14 @@ def _report(counts: _Floats) -> dict[str, _Floats]:
     """Return the report of each matrix in (..., C, C); a class never predicted has precision 0."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     support, predicted = counts.sum(-1), counts.sum(-2)
-    metrics = {
+    num_images = support.sum(-1, keepdims=True)
+    report = {
         "precision": hits / np.maximum(predicted, 1),
         "recall": hits / np.maximum(support, 1),
         "f1": 2 * hits / np.maximum(support + predicted, 1),
     }
-    num_images = support.sum(-1, keepdims=True)
-    report = {
-        name: np.concatenate(
-            (
-                values,
-                values.mean(-1, keepdims=True),
-                (values * support).sum(-1, keepdims=True) / num_images,
-            ),
-            axis=-1,
-        )
-        for name, values in metrics.items()
-    }
-    report["accuracy"] = hits.sum(-1, keepdims=True) / num_images
-    return report
-
-
-def _checked(confusion: npt.ArrayLike) -> _Floats:
-    counts = np.asarray(confusion, dtype=np.float64)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
-        raise ValueError(f"a confusion matrix must be square, got {counts.shape}")
-    if not (counts >= 0).all() or (counts != np.floor(counts)).any() or not counts.any():
-        raise ValueError("a confusion matrix must hold counts of images, some of them above 0")
-    return counts
-
-
-def _index(row: _Row, metric: str, classes: int) -> int:
-    if metric == "accuracy" and row == "accuracy":
-        return 0
-    if metric in ("precision", "recall", "f1"):
-        if isinstance(row, int) and 0 <= row < classes:
-            return row
-        if row in ("macro_avg", "weighted_avg"):
-            return classes + ("macro_avg", "weighted_avg").index(str(row))
-    raise ValueError(
-        f"no row {row!r} with metric {metric!r} in a report: expected precision, recall or f1 of a "
-        f"class index below {classes}, macro_avg or weighted_avg; or accuracy of accuracy"
-    )
+    for name, values in report.items():
+        macro = values.mean(-1, keepdims=True)
+        weighted = (values * support).sum(-1, keepdims=True) / num_images
+        report[name] = np.concatenate((values, macro, weighted), axis=-1)
+    return {**report, "accuracy": hits.sum(-1, keepdims=True) / num_images}

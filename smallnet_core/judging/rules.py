@@ -15,7 +15,6 @@ from smallnet_core.judging.intervals import (
     deviation_of,
     interval_95,
     mean_of,
-    not_finite,
     t_quantile,
 )
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
@@ -38,12 +37,16 @@ def judge(claim: Claim, measurement: Measurement) -> Verdict:
         raise ValueError(
             f"{claim.id}: claimed in {claim.unit!r}, measured in {measurement.unit!r}: convert it"
         )
-    if problem := not_finite(measurement):
-        return Verdict(claim=claim, status=Status.MISSED, reason=problem, measurement=measurement)
+    for value in measurement.values:
+        if not math.isfinite(value):
+            reason = f"measured {value}: not a finite number"
+            return Verdict(
+                claim=claim, status=Status.MISSED, reason=reason, measurement=measurement
+            )
 
     mean = mean_of(measurement.values)
     interval = interval_95(measurement)
-    status, reason = _decide(claim, measurement, mean, interval)
+    status, reason = _decide(claim, measurement, interval)
     origins = set(measurement.details.get("origins", ()))
     # Known misses are of shipped weights: weights trained here are not known to miss anything.
     shipped = bool(origins) and origins <= {"zoo", "recorded"}
@@ -96,12 +99,13 @@ def not_measured(claim: Claim, reason: str) -> Verdict:
 
 
 def _decide(
-    claim: Claim, measurement: Measurement, mean: float, interval: tuple[float, float]
+    claim: Claim, measurement: Measurement, interval: tuple[float, float]
 ) -> tuple[Status, str]:
     low, high = interval
-    unit, paper = claim.unit, claim.paper_value
-    claimed = f"the claimed {_printed(paper, unit)}"
-    found = _found(measurement, mean, interval)
+    unit, paper, mean = claim.unit, claim.paper_value, mean_of(measurement.values)
+    limit = _printed(paper, unit)
+    claimed = f"the claimed {limit}"
+    found = _found(measurement, interval)
 
     if dead := _have_not_learnt(claim, measurement):
         return Status.MISSED, f"{found} decides nothing: {dead} has not learnt"
@@ -120,26 +124,25 @@ def _decide(
             return Status.MISSED, f"{found} is not {claimed}, even to a precision of {precision}"
 
         case Rule.LIMIT:
-            limit, value = _printed(paper, unit), _number(mean, unit)
+            value = _number(mean, unit)
             # 89.27 - 89.4 is a little less than -0.13 in floats.
             if mean >= paper - 1e-9 * max(1.0, abs(paper)):
                 return Status.REPRODUCED, f"{value} is at least {limit}, on these images"
             return Status.MISSED, f"{value} is below {limit}, on these images"
 
         case Rule.AT_LEAST:
-            return _at_least(claim, measurement, mean, interval)
+            return _at_least(claim, measurement, interval)
 
         case Rule.ABOVE | Rule.BELOW:
             side = claim.rule.value
             holds, fails = low > paper, high < paper
             if claim.rule is Rule.BELOW:
                 holds, fails = fails, holds
-            limit = _printed(paper, unit)
             if holds:
                 return Status.REPRODUCED, f"{found} is {side} {limit}"
             if fails or low == high:  # a count that equals the threshold is not beyond it
                 return Status.MISSED, f"{found} is not {side} {limit}"
-            remedy = _remedy(measurement, interval, mean, paper)
+            remedy = _remedy(measurement, interval, paper)
             return Status.UNDECIDED, f"undecided whether {side} {limit}: {found}; {remedy}"
 
         case Rule.FAILS:
@@ -148,7 +151,7 @@ def _decide(
             if low > claim.refuted_above:
                 return Status.REFUTED, f"{found} is above {bar}: it works, and is claimed not to"
             if high > claim.refuted_above:
-                remedy = _remedy(measurement, interval, mean, claim.refuted_above)
+                remedy = _remedy(measurement, interval, claim.refuted_above)
                 return Status.UNDECIDED, f"undecided whether above {bar}: {found}; {remedy}"
             if low > _printed_range(claim)[1]:
                 return Status.REPRODUCED, f"{found} is above {claimed}, yet not above {bar}"
@@ -156,9 +159,10 @@ def _decide(
 
 
 def _at_least(
-    claim: Claim, measurement: Measurement, mean: float, interval: tuple[float, float]
+    claim: Claim, measurement: Measurement, interval: tuple[float, float]
 ) -> tuple[Status, str]:
     """Decide by the interval that covers our runs and the paper's single one."""
+    mean = mean_of(measurement.values)
     claimed = f"the claimed {_printed(claim.paper_value, claim.unit)}"
     lowest, highest = _printed_range(claim)
     below, above = mean - interval[0], interval[1] - mean
@@ -169,7 +173,7 @@ def _at_least(
         factor = math.sqrt(1 + len(measurement.values))
         factor *= _FAMILY_FACTOR if claim.metric in _OF_A_REPORT else 1
         below, above = below * factor, above * factor
-    found = _found(measurement, mean, (mean - below, mean + above))
+    found = _found(measurement, (mean - below, mean + above))
     found += " and the paper's own" if below or above else ""
     if mean + above < lowest:
         return Status.MISSED, f"{found} is below {claimed}"
@@ -199,10 +203,9 @@ def _have_not_learnt(claim: Claim, measurement: Measurement) -> str:
     return ""
 
 
-def _remedy(
-    measurement: Measurement, interval: tuple[float, float], mean: float, limit: float
-) -> str:
+def _remedy(measurement: Measurement, interval: tuple[float, float], limit: float) -> str:
     """Say what would decide on which side of ``limit`` the mean lies."""
+    mean = mean_of(measurement.values)
     if "technique" in measurement.details:
         return "a curve is of one network, whatever --seeds says"
     images = measurement.details.get("images_points", 0.0)
@@ -225,8 +228,6 @@ def _printed_range(claim: Claim) -> tuple[float, float]:
 
 def _rounds_to(value: float, paper_value: float, resolution: float) -> bool:
     """Tell whether ``value``, rounded or cut off at ``resolution``, gives ``paper_value``."""
-    if resolution <= 0:
-        raise ValueError(f"Rule.ROUNDED needs a resolution above 0, got {resolution}")
     # In decimals: in floats 0.29 / 0.01 is 28.999999999999996, which would be cut off to 28.
     unit = _decimal(resolution)
     steps = _decimal(value) / unit
@@ -257,24 +258,21 @@ def _printed(value: float, unit: str) -> str:
     return f"{value:,.12g} {unit}".rstrip()
 
 
-def _found(measurement: Measurement, mean: float, interval: tuple[float, float]) -> str:
+def _found(measurement: Measurement, interval: tuple[float, float]) -> str:
     unit = measurement.unit
-    text = _number(mean, unit)
+    text = _number(mean_of(measurement.values), unit)
     low, high = interval
     if low == high:
         return text
     bare = (_number(end, unit).removesuffix(unit).rstrip() for end in interval)
-    return f"{text} ({' to '.join(bare)}) over {_seeds(measurement)}"
+    first, second = _num_seeds(measurement)
+    seeds = f"{first} seed{'s' if first > 1 else ''}"
+    if first != second:
+        seeds = f"{first} against {second} seeds"
+    return f"{text} ({' to '.join(bare)}) over {seeds}"
 
 
 def _num_seeds(measurement: Measurement) -> tuple[int, int]:
     """Return the number of seeds of a difference's two sides, else the same number twice."""
     first, second = measurement.details.get("num_seeds", (len(measurement.values),) * 2)
     return first, second
-
-
-def _seeds(measurement: Measurement) -> str:
-    first, second = _num_seeds(measurement)
-    if first != second:
-        return f"{first} against {second} seeds"
-    return f"{first} seed{'s' if first > 1 else ''}"

@@ -32,7 +32,7 @@ from torch import Tensor
 import smallnet_core
 from smallnet_core.lab.judged import Network
 from smallnet_core.lab.sparse import pack, unpack
-from smallnet_core.pruning.curve import Curve, find_curve
+from smallnet_core.pruning.curve import Curve, read_curve
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
 from smallnet_core.system.files import (
@@ -246,14 +246,13 @@ class ModelCache:
         self, folder: Path, recipe: Recipe, technique: str, seed: int, weights_sha256: str
     ) -> Curve | None:
         """Read the pruning curve of these weights from ``folder``; report any other file there."""
-        return find_curve(
-            (folder,),
-            recipe.name,
-            technique,
-            weights_sha256=weights_sha256,
-            seed=seed,
-            complaints=self.complaints,
-        )
+        try:
+            return read_curve(
+                folder, recipe.name, technique, weights_sha256=weights_sha256, seed=seed
+            )
+        except (OSError, ValueError) as error:
+            self.complain(f"curve ignored: {error}")
+            return None
 
     def checkpoint(self, recipe: Recipe) -> Path:
         """Return the path of the checkpoint of ``recipe``, which only the lock's holder uses."""

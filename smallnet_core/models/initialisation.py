@@ -97,35 +97,28 @@ _BUMP_LOGIT = 6.0
 _BUMP_WIDTH = 0.8  # patches
 
 
-def _whitened(model: nn.Module, images: Tensor) -> None:
-    from smallnet_core.models.speednet import SpeedNet, whiten
-
-    assert isinstance(model, SpeedNet), "for networks whose first layer whitens"
-    whiten(model, images)
-
-
 _INITIALISERS: dict[str, Callable[[nn.Module], None]] = {
     "zero_residual": _zero_residual,
     "delta_orthogonal": _delta_orthogonal,
     "convolutional": _convolutional,
 }
-_FROM_IMAGES: dict[str, Callable[[nn.Module, Tensor], None]] = {"whitened": _whitened}
-INITIALISATIONS_FROM_IMAGES = tuple(_FROM_IMAGES)
-INITIALISATIONS = ("default", *_INITIALISERS, *_FROM_IMAGES)
+INITIALISATIONS_FROM_IMAGES = ("whitened",)
+INITIALISATIONS = ("default", *_INITIALISERS, *INITIALISATIONS_FROM_IMAGES)
 
 
 def initialise(model: nn.Module, name: str, images: Tensor | None = None) -> None:
     """Initialise ``model`` by the method ``name``; "default" leaves it as it is.
 
-    ``images`` are training images, normalised float (N, 3, H, W), for methods that need them. Draws
-    from torch's global random state. Raises ValueError for an unknown name, and where images are
-    needed but missing.
+    ``images`` are training images, normalised float (N, 3, H, W), for the methods in
+    INITIALISATIONS_FROM_IMAGES. Draws from torch's global random state. Raises ValueError for an
+    unknown name.
     """
     if name not in INITIALISATIONS:
         raise ValueError(f"unknown initialisation {name!r}; known: {', '.join(INITIALISATIONS)}")
     if name in _INITIALISERS:
         _INITIALISERS[name](model)
-    elif name in _FROM_IMAGES:
-        if images is None:
-            raise ValueError(f"initialisation {name!r} needs training images: pass images")
-        _FROM_IMAGES[name](model, images)
+    elif name == "whitened":
+        from smallnet_core.models.speednet import SpeedNet, whiten
+
+        assert isinstance(model, SpeedNet) and images is not None
+        whiten(model, images)

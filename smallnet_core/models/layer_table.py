@@ -7,7 +7,6 @@ model on any device, and leaves the model unchanged.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from smallnet_core.models import build_model
 
 _MIB = 2**20
+_INPUT_SHAPE = (3, 32, 32)
 _BATCH_SIZE = 2  # batch norm in training mode refuses a batch of one 1x1 image
 
 
@@ -35,20 +35,7 @@ class LayerRow:
         return f"{self.layer_type}-{self.index} {list(self.output_shape)} {self.num_params:,}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerSummary:
-    """The lines under a listing, for a batch of one float32 image."""
-
-    num_params: int  # of the listed modules; the root's own parameters are missing
-    input_size_mb: float
-    forward_backward_size_mb: float  # every row's output, twice
-    params_size_mb: float
-    estimated_total_mb: float
-
-
-def layer_table(
-    model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)
-) -> list[LayerRow]:
+def layer_table(model: nn.Module) -> list[LayerRow]:
     """List the modules in the order in which they complete, by torchsummary's rule.
 
     A row is one call of a module that is neither the root nor a Sequential nor a ModuleList.
@@ -66,29 +53,34 @@ def layer_table(
         if module is not model and not isinstance(module, nn.Sequential | nn.ModuleList)
     ]
     try:
-        _run_on_meta(model, input_shape)
+        _run_on_meta(model)
     finally:
         for handle in handles:
             handle.remove()
     return rows
 
 
-def layer_summary(
-    rows: Sequence[LayerRow], input_shape: tuple[int, int, int] = (3, 32, 32)
-) -> LayerSummary:
-    """Sum up a listing; "MB" is 2**20 bytes, as in torchsummary."""
+def layer_summary(model: nn.Module) -> dict[str, float]:
+    """Compute the lines under a listing, by the names of the claims, for one float32 image.
+
+    "MB" is 2**20 bytes, as in torchsummary. The root's own parameters are in none of them.
+    """
+    rows = layer_table(model)
     num_params = sum(row.num_params for row in rows)
+    num_frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     num_outputs = sum(math.prod(row.output_shape[1:]) for row in rows)
-    input_size_mb = math.prod(input_shape) * 4 / _MIB
-    forward_backward_size_mb = 2 * num_outputs * 4 / _MIB
-    params_size_mb = num_params * 4 / _MIB
-    return LayerSummary(
-        num_params=num_params,
-        input_size_mb=input_size_mb,
-        forward_backward_size_mb=forward_backward_size_mb,
-        params_size_mb=params_size_mb,
-        estimated_total_mb=input_size_mb + forward_backward_size_mb + params_size_mb,
-    )
+    sizes = {
+        "input_size_mb": math.prod(_INPUT_SHAPE) * 4 / _MIB,
+        "forward_backward_size_mb": 2 * num_outputs * 4 / _MIB,  # every row's output, twice
+        "params_size_mb": num_params * 4 / _MIB,
+    }
+    return {
+        "total_params": num_params,
+        "trainable_params": num_params - num_frozen,
+        "non_trainable_params": num_frozen,
+        **sizes,
+        "estimated_total_size_mb": sum(sizes.values()),
+    }
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -102,10 +94,10 @@ def count_on_meta(name: str, num_classes: int = 10) -> int:
         return count_parameters(build_model(name, num_classes))
 
 
-def multiply_adds(model: nn.Module, input_shape: tuple[int, int, int] = (3, 32, 32)) -> int:
+def multiply_adds(model: nn.Module) -> int:
     """Count the multiply-adds of convolutions and matrix products for one image."""
     with FlopCounterMode(display=False) as counter:
-        _run_on_meta(model, input_shape)
+        _run_on_meta(model)
     return counter.get_total_flops() // (2 * _BATCH_SIZE)  # it counts a multiply-add as two
 
 
@@ -121,11 +113,11 @@ def depth(model: nn.Module) -> int:
     )
 
 
-def _run_on_meta(model: nn.Module, input_shape: tuple[int, int, int]) -> None:
+def _run_on_meta(model: nn.Module) -> None:
     """Call ``model`` with meta tensors in place of its weights, buffers and input."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     weights = {name: torch.empty_like(t, device="meta") for name, t in tensors.items()}
     dtype = next(model.parameters()).dtype
-    images = torch.empty(_BATCH_SIZE, *input_shape, dtype=dtype, device="meta")
+    images = torch.empty(_BATCH_SIZE, *_INPUT_SHAPE, dtype=dtype, device="meta")
     with torch.no_grad():
         functional_call(model, weights, images)

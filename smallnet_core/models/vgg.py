@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -43,15 +42,12 @@ class VGG(nn.Module):
             head += [nn.Dropout(dropout), nn.Linear(channels, channels), nn.ReLU(inplace=True)]
         head.append(nn.Linear(channels, num_classes))
         self.head = nn.Sequential(*head)
-        self._initialise()
 
-    def _initialise(self) -> None:
         # He et al. 2015 (arXiv:1502.01852), fan-out: without batch norm, the signal would vanish
         # over 13 layers with torch's default.
         for module in self.features:
             if isinstance(module, nn.Conv2d):
-                fan_out = 9 * module.out_channels
-                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 

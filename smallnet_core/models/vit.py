@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from vit_pytorch import vit
 
+_PATCH = 4  # side of a patch
+_NUM_PATCHES = (32 // _PATCH) ** 2
+
 
 class Attention(vit.Attention):
     """Multi-head self-attention with torch's fused kernel: (N, tokens, dim) -> the same.
@@ -86,7 +89,7 @@ class Transformer(nn.Module):
 class ViT(nn.Module):
     """Square patches as tokens, a transformer, and a head with one hidden layer on the class token.
 
-    (N, 3, image_size, image_size) -> (N, num_classes). ``dropout`` applies to the embedding, the
+    (N, 3, 32, 32) -> (N, num_classes). ``dropout`` applies to the embedding, the
     blocks and the head. Source: Appendix C and vit-pytorch 0.2.7's formulas.
     """
 
@@ -98,22 +101,12 @@ class ViT(nn.Module):
         heads: int,
         mlp_dim: int,
         num_classes: int,
-        image_size: int = 32,
-        patch_size: int = 4,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if image_size % patch_size:
-            raise ValueError(
-                f"image_size {image_size} is not a multiple of patch_size {patch_size}"
-            )
-        if dim % heads:
-            raise ValueError(f"dim {dim} is not a multiple of heads {heads}")
-        self.patch_size = patch_size
-        num_patches = (image_size // patch_size) ** 2
-        self.patch_embedding = nn.Linear(3 * patch_size**2, dim)
+        self.patch_embedding = nn.Linear(3 * _PATCH**2, dim)
         self.cls_token = nn.Parameter(torch.randn(1, dim))
-        self.pos_embedding = nn.Parameter(torch.randn(num_patches + 1, dim))
+        self.pos_embedding = nn.Parameter(torch.randn(_NUM_PATCHES + 1, dim))
         self.dropout = nn.Dropout(dropout)
         self.transformer = Transformer(
             dim=dim, depth=depth, heads=heads, mlp_dim=mlp_dim, dropout=dropout
@@ -127,10 +120,10 @@ class ViT(nn.Module):
             nn.Linear(mlp_dim, num_classes),
         )
 
-    def _patches(self, images: Tensor) -> Tensor:
+    @staticmethod
+    def _patches(images: Tensor) -> Tensor:
         """Cut (N, C, H, W) into (N, patches, p * p * C), values in (row, column, C) order."""
-        p = self.patch_size
-        x = images.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # N C h p w p
+        x = images.unflatten(3, (-1, _PATCH)).unflatten(2, (-1, _PATCH))  # N C h p w p
         return x.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
 
     def forward(self, images: Tensor) -> Tensor:

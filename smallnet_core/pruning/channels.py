@@ -10,7 +10,7 @@ import copy
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,22 +39,15 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """Where one tensor holds a group's channels."""
-
-    tensor: str  # a name of the state dict
-    dim: int
-    places: tuple[tuple[int, ...], ...]  # indices along ``dim``, equally many for each channel
-
-
-@dataclass(frozen=True)
 class _Group:
     """Coupled channels: of layers' outputs, of norms, and of the next layers' inputs."""
 
     root: str
-    channels: int
     heads: int  # each a run of channels / heads; all keep the same size
-    cuts: tuple[_Cut, ...]
+    channels: int
+    # By a tensor's name in the state dict and its dimension: the indices that hold each channel.
+    places: Mapping[tuple[str, int], list[list[int]]]
+    coupled: Any  # torch-pruning's group
 
 
 def prune_channels(
@@ -87,21 +80,13 @@ def prune_channels(
     over ``images``, normalised float (N, 3, 32, 32), and ``labels`` (N,). "random": drawn from
     ``seed`` alone.
 
-    Returns the plan of what was removed. Raises ValueError for a ``max_params`` above the number of
-    parameters or too small to be reached, and for an importance that the network cannot have.
+    Returns the plan of what was removed. Raises ValueError for a ``max_params`` that is too small.
     """
-    num_params = count_parameters(model)
-    if max_params > num_params:
-        raise ValueError(f"max_params is {max_params:,}, the network has only {num_params:,}")
-    if max_params == num_params:
-        return []
-
-    groups, scores = _importances(model, importance, images, labels, seed)
-    if not groups:
-        raise ValueError("the network has no layer whose channels could be removed")
+    scores = _importances(model, importance, images, labels, seed)
+    groups = [group for group, _ in scores]
     ranked: list[Tensor] = []  # (heads, channels of each), the least important first
     order: list[tuple[float, float, int]] = []
-    for index, (group, score) in enumerate(zip(groups, scores, strict=True)):
+    for index, (group, score) in enumerate(scores):
         values, positions = score.view(group.heads, -1).sort(dim=1, stable=True)
         size = positions.shape[1]
         ranked.append(positions + size * torch.arange(group.heads, device="cpu").unsqueeze(1))
@@ -141,53 +126,31 @@ def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
     """Remove from ``model``, in place, the channels that ``plan`` names, and return it.
 
     ``model`` has the architecture before the plan's first round, with any weights, on any device,
-    including meta. Raises ValueError, and leaves it unchanged, for a plan of another network.
+    including meta.
     """
-    groups = [group for group, _ in _trace(copy.deepcopy(model).to("meta"))]
-    _remove(model, groups, _compose(plan, {group.root: group for group in groups}))
+    groups = _trace(copy.deepcopy(model).to("meta"))
+    kept = {group.root: list(range(group.channels)) for group in groups}
+    for channels in plan:
+        for root, indices in channels.items():
+            gone = set(indices)
+            kept[root] = [channel for i, channel in enumerate(kept[root]) if i not in gone]
+    removed = {group.root: {*range(group.channels)} - {*kept[group.root]} for group in groups}
+    _remove(model, groups, removed)
     return model
 
 
-def _compose(plan: Plan, groups: Mapping[str, _Group]) -> dict[str, list[int]]:
-    """Collect the channels that a plan removes, as numbered before its first round."""
-    left: dict[str, list[int]] = {}
-    try:
-        for root, indices in (item for channels in plan for item in channels.items()):
-            group = groups[root]
-            before = left.get(root, list(range(group.channels)))
-            gone, head_size = set(indices), len(before) // group.heads
-            of_heads = [sum(i // head_size == head for i in gone) for head in range(group.heads)]
-            if not (
-                all(type(i) is int and 0 <= i < len(before) for i in indices)
-                and len(gone) == len(indices) < len(before)
-                and len(set(of_heads)) == 1
-            ):
-                raise ValueError(f"{root} has {len(before)} channels in {group.heads} heads")
-            left[root] = [channel for i, channel in enumerate(before) if i not in gone]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not a plan of this network: {str(error)[:100]!r}") from error
-    return {
-        root: sorted(set(range(groups[root].channels)).difference(channels))
-        for root, channels in left.items()
-    }
-
-
-def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
-    """Find the groups of coupled channels, each with torch-pruning's group, by their roots' order.
+def _trace(twin: nn.Module) -> list[_Group]:
+    """Find the groups of coupled channels, in the order of their roots.
 
     The group of the classifier's outputs is omitted. ``twin`` is changed: it is put into evaluation
-    mode, and all parameters become trainable, as torch-pruning follows autograd's graph. Raises
-    ValueError for layers that are not supported.
+    mode, and all parameters become trainable, as torch-pruning follows autograd's graph. The
+    channels of grouped convolutions are not supported.
     """
     import torch_pruning as tp
 
     twin.eval().requires_grad_(True)
     names = {module: name for name, module in twin.named_modules()}
     linears = [module for module in names if isinstance(module, nn.Linear)]
-    if not linears:
-        raise ValueError("the network has no Linear layer to be its classifier")
-    if any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in names):
-        raise ValueError("the channels of grouped convolutions cannot be removed")
     parameter_names = {p: name for name, p in twin.named_parameters()}
     own = [  # along the last dimension with more than one entry
         (p, max(dim for dim, size in enumerate(p.shape) if size > 1))
@@ -203,32 +166,35 @@ def _trace(twin: nn.Module) -> list[tuple[_Group, Any]]:
             twin, (images,), unwrapped_parameters=own, verbose=False
         )
 
-    found = []
+    found, order = [], list(names.values())
     for coupled in graph.get_all_groups(ignored_layers=linears[-1:], root_module_types=_LAYERS):
         heads, coupled = _headed(twin, names, graph, coupled)
-        cuts: list[_Cut] = []
-        roots: list[nn.Module] = []
         channels = len(coupled[0].idxs)
+        places: dict[tuple[str, int], list[list[int]]] = {}
+        roots: list[str] = []
         for item in coupled:
             module = item.dep.target.module
-            by_channel: list[list[int]] = [[] for _ in range(channels)]
-            for place, channel in zip(item.idxs, item.root_idxs, strict=True):
-                by_channel[channel].append(place)
+            where = []  # nowhere in an operation without parameters
             if isinstance(module, nn.Parameter):
                 where = [(parameter_names[module], item.dep.target.pruning_dim)]
             elif module in names:
                 cut_outputs = graph.get_pruner_of_module(module).prune_out_channels
-                is_output = item.dep.handler == cut_outputs
-                where = list(_where(module, names[module], is_output))
-                if is_output and isinstance(module, _LAYERS):
-                    roots.append(module)
-            else:
-                continue  # an operation without parameters
-            places = tuple(map(tuple, by_channel))
-            cuts += [_Cut(tensor, dim, places) for tensor, dim in where]
-        root = min(roots, key=list(names).index)
-        found.append((_Group(names[root], channels, heads, tuple(cuts)), coupled))
-    return sorted(found, key=lambda pair: list(names.values()).index(pair[0].root))
+                if item.dep.handler == cut_outputs:
+                    where = [
+                        (f"{names[module]}.{tensor}", 0)
+                        for tensor in ("weight", "bias", "running_mean", "running_var")
+                        if getattr(module, tensor, None) is not None
+                    ]
+                    if isinstance(module, _LAYERS):
+                        roots.append(names[module])
+                else:
+                    where = [(f"{names[module]}.weight", 1)]
+            for one in where:
+                by_channel = places.setdefault(one, [[] for _ in range(channels)])
+                for place, channel in zip(item.idxs, item.root_idxs, strict=True):
+                    by_channel[channel].append(place)
+        found.append(_Group(min(roots, key=order.index), heads, channels, places, coupled))
+    return sorted(found, key=lambda group: order.index(group.root))
 
 
 def _headed(
@@ -239,50 +205,34 @@ def _headed(
     Seen from there, a channel is one of q, one of k and one of v. Any other group is returned as it
     is, with one head.
     """
-    modules = [item.dep.target.module for item in coupled]
-    for module, item in zip(modules, coupled, strict=True):
+    for item in coupled:
+        module = item.dep.target.module
         pruner = graph.get_pruner_of_module(module)
-        name = names.get(module, "") if isinstance(module, nn.Linear) else ""
-        if not name.endswith("to_qkv") or item.dep.handler != pruner.prune_out_channels:
-            continue
-        heads: int = getattr(twin.get_submodule(name.rpartition(".")[0]), "heads", 1)
-        for behind, other in zip(modules, coupled, strict=True):
-            if isinstance(behind, nn.Linear) and other.dep.handler == pruner.prune_in_channels:
-                indices = list(range(behind.in_features))
-                group = graph.get_pruning_group(behind, pruner.prune_in_channels, indices)
-                return heads, group
+        name = names.get(module, "")
+        if name.endswith(".to_qkv") and item.dep.handler == pruner.prune_out_channels:
+            attention: Any = twin.get_submodule(name.removesuffix(".to_qkv"))
+            projection = attention.to_out[0]
+            channels = list(range(projection.in_features))
+            group = graph.get_pruning_group(projection, pruner.prune_in_channels, channels)
+            return attention.heads, group
     return 1, coupled
 
 
-def _where(module: nn.Module, name: str, is_output: bool) -> Iterator[tuple[str, int]]:
-    """Yield tensors and dimensions of a layer's channels; ValueError for an unsupported one."""
-    if isinstance(module, _LAYERS) and not is_output:
-        yield f"{name}.weight", 1
-    elif isinstance(module, _LAYERS) or (
-        isinstance(module, _NORMS) and module.weight is not None and module.weight.ndim == 1
-    ):
-        for tensor in ("weight", "bias", "running_mean", "running_var"):
-            if getattr(module, tensor, None) is not None:
-                yield f"{name}.{tensor}", 0
-    else:
-        raise ValueError(f"the channels of a {type(module).__name__} ({name}) cannot be removed")
-
-
-def _remove(model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, list[int]]) -> None:
+def _remove(
+    model: nn.Module, groups: Iterable[_Group], channels: Mapping[str, Iterable[int]]
+) -> None:
     """Remove the channels, given by their group's root, from every tensor that holds them."""
     model.zero_grad(set_to_none=True)
     gone: dict[tuple[str, int], set[int]] = {}
     for group in groups:
-        if group.root in channels:
-            for cut in group.cuts:
-                places = gone.setdefault((cut.tensor, cut.dim), set())
-                for channel in channels[group.root]:
-                    places.update(cut.places[channel])
-    for (name, dim), places in gone.items():
+        for channel in channels.get(group.root, ()):
+            for where, places in group.places.items():
+                gone.setdefault(where, set()).update(places[channel])
+    for (name, dim), indices in gone.items():
         owner_name, _, leaf = name.rpartition(".")
         owner = model.get_submodule(owner_name)
         tensor: Tensor = getattr(owner, leaf)
-        kept = [place for place in range(tensor.shape[dim]) if place not in places]
+        kept = [place for place in range(tensor.shape[dim]) if place not in indices]
         # The same object with new contents: it stays trainable or frozen, and an optimizer with
         # state for it fails instead of updating a tensor that the network no longer uses.
         tensor.data = tensor.detach().index_select(dim, torch.tensor(kept, device=tensor.device))
@@ -303,8 +253,8 @@ def _resize(module: nn.Module) -> None:
 
 def _importances(
     model: nn.Module, importance: str, images: Tensor | None, labels: Tensor | None, seed: int
-) -> tuple[list[_Group], list[Tensor]]:
-    """Return the groups that may be pruned, and each one's importances: (channels,) float64."""
+) -> list[tuple[_Group, Tensor]]:
+    """Return the groups that may be pruned, each with its importances: (channels,) float64."""
     import torch_pruning as tp
 
     twin = copy.deepcopy(model).eval().requires_grad_(True)
@@ -312,17 +262,7 @@ def _importances(
     if importance == "taylor":
         assert images is not None and labels is not None
         _backward(twin, images, labels)
-    tensors = [t for p in twin.parameters() for t in (p, p.grad) if t is not None]
-    if not all(tensor.isfinite().all() for tensor in tensors):
-        raise ValueError("the network's weights or gradients are not finite")
-    trainable = {name: p.requires_grad for name, p in model.named_parameters()}
-    if importance == "bn_scale" and not any(
-        isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and trainable.get(f"{name}.weight")
-        for name, module in model.named_modules()
-    ):
-        raise ValueError("bn_scale importance needs batch norms with learned factors")
-
-    weight_dims = {name: p.ndim for name, p in model.named_parameters()}
+    frozen = {n for n, p in model.named_parameters() if p.ndim > 1 and not p.requires_grad}
     generator = torch.Generator("cpu").manual_seed(seed)
 
     def random(group: Any) -> Tensor:
@@ -335,17 +275,15 @@ def _importances(
         "taylor": lambda: tp.importance.GroupTaylorImportance(),
         "random": lambda: random,
     }[importance]()
-    groups, scores = [], []
-    for group, coupled in _trace(twin.cpu()):
-        outputs = (cut.tensor for cut in group.cuts if cut.dim == 0)
-        if not all(trainable[name] for name in outputs if weight_dims.get(name, 0) > 1):
-            continue  # outputs of a frozen layer
-        score = estimate(coupled)
+    found = []
+    for group in _trace(twin.cpu()):
+        if any((name, 0) in group.places for name in frozen):
+            continue
+        score = estimate(group.coupled)
         if score is not None:
-            groups.append(group)
             # 0 / 0 where all channels of a group have importance 0.
-            scores.append(score.double().nan_to_num(nan=0.0))
-    return groups, scores
+            found.append((group, score.double().nan_to_num(nan=0.0)))
+    return found
 
 
 def _backward(twin: nn.Module, images: Tensor, labels: Tensor) -> None:

@@ -18,23 +18,12 @@ def prunable(model: nn.Module) -> dict[str, nn.Module]:
     """Find the layers whose weights are pruned, by name, in the network's order.
 
     They are all Conv2d layers; in a network without any, all Linear layers except the last, the
-    classifier. Raises ValueError where there are none.
+    classifier.
     """
-    convolutions = _modules_of(model, nn.Conv2d)
-    if convolutions:
-        return convolutions
-    linear = _modules_of(model, nn.Linear)
-    if len(linear) < 2:
-        raise ValueError(
-            f"{type(model).__name__} has nothing to prune: no Conv2d, and no Linear before its "
-            "classifier"
-        )
-    linear.popitem()
-    return linear
-
-
-def _modules_of(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]:
-    return {name: module for name, module in model.named_modules() if isinstance(module, kind)}
+    modules = list(model.named_modules())
+    convolutions = [(name, module) for name, module in modules if isinstance(module, nn.Conv2d)]
+    linears = [(name, module) for name, module in modules if isinstance(module, nn.Linear)]
+    return dict(convolutions or linears[:-1])
 
 
 class OneShot:
@@ -48,8 +37,7 @@ class OneShot:
     - "random_unstructured": weights of each layer, drawn from ``seed`` alone
 
     A proportion p of n weights or channels is round(p * n) of them, as in torch. As a context
-    manager it restores the dense weights at the end. Raises ValueError for a network that has
-    nothing to prune.
+    manager it restores the dense weights, the same tensors as before, at the end.
     """
 
     def __init__(self, model: nn.Module, technique: str, *, seed: int = 0) -> None:
@@ -68,17 +56,12 @@ class OneShot:
             weight.data = dense * kept
             self.num_zeros += kept.numel() - int(kept.count_nonzero())
 
-    def restore(self) -> None:
-        """Restore the network's dense weights, the same tensors as before."""
-        for weight, dense in zip(self._weights, self._dense, strict=True):
-            weight.data = dense
-        self.num_zeros = 0
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.restore()
+        for weight, dense in zip(self._weights, self._dense, strict=True):
+            weight.data = dense
 
 
 def _ranks(weights: Sequence[Tensor], technique: str, seed: int) -> list[tuple[Tensor, int]]:
@@ -128,32 +111,17 @@ def magnitude_masks(
     all other parameters are kept and counted, even where they are zero. Kept are the largest
     magnitudes of all layers together ("magnitude"), or weights drawn from ``seed`` alone
     ("random"). Weights that are already zero go first, so that pruning again removes some of what
-    the previous pruning left. Raises ValueError where there is nothing to prune, and where
-    ``max_params`` is more than there is or would remove all weights of a layer.
+    the previous pruning left. Raises ValueError where ``max_params`` would remove all weights of a
+    layer.
     """
     weights = {
-        f"{name}.weight" if name else "weight": weight.detach()
+        f"{name}.weight": weight.detach()
         for name, module in prunable(model).items()
         if (weight := module.get_parameter("weight")).requires_grad
     }
-    name_of_model = type(model).__name__
-    if not weights:
-        raise ValueError(f"{name_of_model} has nothing to prune: its layers are frozen")
     num_weights = sum(w.numel() for w in weights.values())
-    num_nonzeros = sum(int(w.count_nonzero()) for w in weights.values())
     rest = sum(p.numel() for p in model.parameters() if p.requires_grad) - num_weights
-    if max_params > rest + num_nonzeros:
-        raise ValueError(
-            f"cannot keep {max_params:,} parameters: {name_of_model} has only "
-            f"{rest + num_nonzeros:,}"
-        )
-    keep = max_params - rest
-    if keep <= 0:
-        raise ValueError(
-            f"{max_params:,} parameters are too few for {name_of_model}: {rest:,} are outside the "
-            f"layers that are pruned, and {next(iter(weights))} would lose all its weights"
-        )
-
+    keep = max(0, max_params - rest)
     flat = torch.cat([w.flatten() for w in weights.values()])
     scores = flat.abs()
     if importance == "random":
@@ -168,8 +136,7 @@ def magnitude_masks(
     for (name, w), part in zip(weights.items(), parts, strict=True):
         if not part.any():
             raise ValueError(
-                f"{max_params:,} parameters are too few for {name_of_model}: {name} would lose all "
-                "its weights"
+                f"{max_params:,} parameters are too few: {name} would lose all its weights"
             )
         masks[name] = part.view(w.shape).clone()
     return masks

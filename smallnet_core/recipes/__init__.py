@@ -1,6 +1,6 @@
 """How networks are trained: frozen records of everything that determines a result."""
 
-from smallnet_core.recipes.find import RECIPE_KINDS, find_recipe
+from smallnet_core.recipes.kinds import RECIPE_KINDS, find_recipe
 from smallnet_core.recipes.recipe import (
     IMAGE_SIDE,
     IMPORTANCES,

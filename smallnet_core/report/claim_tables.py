@@ -1,4 +1,4 @@
-"""Tables of claims: in the layout of the paper's table, or with one line per claim."""
+"""Tables of claims: in the layout of the paper's table, or with one line per claim; README's."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from smallnet_core.report.results import (
     LEGEND,
     NEITHER,
     PRUNING_TABLES,
+    RECORDED,
     VERDICTS,
     Result,
+    Run,
     is_of_pruning,
     network_name,
     optimizer_name,
@@ -190,3 +192,27 @@ def lost_by_pruning(results: Sequence[Result]) -> Table:
     note = f"{': '.join(filter(None, (number, verdicts)))}; {provenance(pruned)}"
     caption = "Tables 6 and 7: ResNet18 pruned in one shot, by proportion pruned: paper/ours"
     return Table.cross("technique", cells, notes=[note], caption=caption)
+
+
+def markdown_lines(document: Mapping[str, Any], known_misses: Mapping[str, str]) -> list[str]:
+    """Return README's lines: the accuracies of a saved benchmark JSON, and counts of all claims.
+
+    ``document`` is the parsed file. Pruning results are included, with Figure 17 in place of
+    Tables 6 and 7.
+    """
+    run = Run(document["smallnet"]["rows"], known_misses)
+    machine = document["machine_info"].get("smallnet", {})
+    commit = document["commit_info"]
+    recorded = [r for r in filter(is_accuracy, run.results) if r.origin == RECORDED]
+    return [
+        *accuracies(run.results).markdown(),
+        "",
+        *run.headline().markdown(),
+        "",
+        f"{run.count_line()}. {run.misses_line()}".rstrip(),
+        "",
+        f"Run on {document['datetime'][:10]} at commit {str(commit.get('id'))[:12]}"
+        f"{' with changes' if commit.get('dirty') else ''}, {machine.get('device_name')}, "
+        f"{machine.get('num_threads')} threads, torch {machine.get('versions', {}).get('torch')}."
+        + (f" In the first table, {provenance(recorded)}." if recorded else ""),
+    ]

@@ -7,19 +7,15 @@ from typing import Any
 
 from smallnet_core.claims import CLAIMS
 from smallnet_core.report.chart import Chart, polyline, scale
-from smallnet_core.report.results import (
-    VERDICTS,
-)
+from smallnet_core.report.results import VERDICTS
 from smallnet_core.report.table import Cell, Row, Table
 from smallnet_core.runs.file import RunFile
 
 _MAX_CLASSES = 20  # of a confusion matrix that is shown in full
 _NUM_CONFUSED = 20
 
-Facts = Mapping[str, str]
 
-
-def machine_facts(file: RunFile) -> Facts:
+def machine_facts(file: RunFile) -> Mapping[str, str]:
     """Return where, when and with what a run was made."""
     machine = file.machine
     seeds = sorted({seed for row in file.rows for seed in row.get("seeds") or ()})

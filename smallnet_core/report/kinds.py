@@ -39,8 +39,13 @@ def kind_tables(kind: str, rows: Sequence[Row]) -> tuple[list[Table], list[str]]
 
 
 def summarise(kind: str, rows: Sequence[Row]) -> str:
-    """Return the one number that summarises all rows of a kind."""
-    return _KINDS[kind][1](rows) if kind in _KINDS else "cannot be shown: unknown"
+    """Return the one number that summarises all rows of a kind, or why there is none."""
+    if kind not in _KINDS:
+        return "cannot be shown: unknown"
+    try:
+        return _KINDS[kind][1](rows)
+    except Exception as error:  # as above
+        return f"cannot be shown ({type(error).__name__}: {error})"
 
 
 def _text(field: str) -> Callable[[Row], str]:
@@ -134,8 +139,10 @@ def _speed_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _speed(rows: Sequence[Row]) -> str:
-    row = next(r for r in rows if "ours_images_per_second" in r)
-    return f"{_label(row)}: {row['ours_images_per_second']:,.0f} images/s"
+    loops = [row for row in rows if "ours_images_per_second" in row]
+    if not loops:  # only pairs of implementations
+        return f"{rows[0]['name']}: {rows[0]['ratio']:.2f}"
+    return f"{_label(loops[0])}: {loops[0]['ours_images_per_second']:,.0f} images/s"
 
 
 _FAILURES: Columns = {

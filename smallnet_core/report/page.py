@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.claims.names import DATASET_NAMES
 from smallnet_core.report import compare as compare_report
@@ -41,7 +39,7 @@ def html_page(
 
     ``figures`` are SVG by name; ``no_figures`` says why there are none.
     """
-    run = Run(file.rows, CLAIMS, GOALS, KNOWN_MISSES)
+    run = Run(file.rows, KNOWN_MISSES)
     drawn, too_large = _fitting(figures or {})
     if too_large:
         no_figures = f"{', '.join(too_large)}: too large for one page"
@@ -92,7 +90,7 @@ def html_page(
 
 def summary(file: RunFile, *, comparison: Comparison | None = None) -> str:
     """Return a run's summary in Markdown, short enough for a comment on a pull request."""
-    run = Run(file.rows, CLAIMS, GOALS, KNOWN_MISSES)
+    run = Run(file.rows, KNOWN_MISSES)
     changed = []
     if comparison:
         changed = ["## What changed", "", *compare_report.markdown_lines(comparison)]

@@ -7,21 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.claims.names import GOAL_SOURCES, NETWORK_NAMES
 from smallnet_core.records import Claim, Status
-from smallnet_core.report.table import (
-    Cell,
-    Row,
-    Table,
-    format_change,
-    format_value,
-    grouped,
-    is_number,
-)
+from smallnet_core.report.table import Cell, Row, Table, format_change, format_value, grouped
 from smallnet_core.runs.file import RunFile
-
-Claims = Mapping[str, Claim]
-Reasons = Mapping[str, str]  # known misses: why, by the claim's id
 
 # Where the value of a result comes from.
 MEASURED, RECORDED, NEITHER = "measured", "recorded", "neither"
@@ -37,23 +27,18 @@ _KINDS = ("counts", "accuracies", "by class", "pruning", "sentences")
 class Result:
     """A claim and what a row says about it: ``verdict``, ``origin``, ``reason``, ``details``.
 
-    ``not_here`` says why it was not measured in this run; None if it was. Values that are missing,
-    or of a type that no table can show, count as absent.
+    ``not_here`` says why it was not measured in this run; "" if it was.
     """
 
     def __init__(self, row: Row, claim: Claim) -> None:
-        self.claim, self.origin, self.not_here = claim, MEASURED, None
-        if row.get("verdict") not in VERDICTS:
-            self.not_here = str(row.get("reason") or "no reason given")
-            recorded, self.origin = row.get("recorded"), NEITHER
-            if isinstance(recorded, Mapping) and recorded.get("verdict") in VERDICTS:
+        self.claim, self.origin, self.not_here = claim, MEASURED, ""
+        if row["verdict"] not in VERDICTS:
+            self.origin, self.not_here = NEITHER, row["reason"]
+            if recorded := row.get("recorded"):
                 row = {**row, **{name: v for name, v in recorded.items() if v is not None}}
                 self.origin = RECORDED
-        self.row = row
-        self.verdict = "not measured" if self.origin == NEITHER else str(row["verdict"])
-        self.reason = str(row.get("reason") or "no reason given")
-        details = row.get("details")
-        self.details: Row = details if isinstance(details, Mapping) else {}
+        self.row, self.verdict, self.reason = row, row["verdict"], row["reason"]
+        self.details: Row = row["details"]
         self.is_missed = self.verdict == Status.MISSED.value
         self.is_known_miss = self.is_missed and row.get("expected_miss") is True
         self.is_goal = claim.source in GOAL_SOURCES
@@ -64,35 +49,34 @@ class Result:
 
     def text(self, field: str) -> str:
         """Format a value of the row, such as "paper" or "measured"."""
-        return format_value(self.row.get(field), self.claim.unit)
+        return format_value(self.row[field], self.claim.unit)
 
     @property
     def measured(self) -> str:
         """Format the mean and, with several seeds, their deviation and number."""
-        text, deviation = self.text("measured"), self.row.get("deviation")
-        values = self.row.get("values")
-        if is_number(deviation) and isinstance(values, list) and text != "-":
-            text += f" ± {deviation:.2f} ({len(values)})"
+        text = self.text("measured")
+        if (deviation := self.row["deviation"]) is not None and text != "-":
+            text += f" ± {deviation:.2f} ({len(self.row['values'])})"
         return text
 
     @property
     def interval(self) -> str:
         """Format the interval of the mean; "" if it has no width."""
-        found = self.row.get("interval")
-        if not isinstance(found, list) or found[0] >= found[1]:
+        found = self.row["interval"]
+        if found is None or found[0] >= found[1]:
             return ""
         return " ({} to {})".format(*(format_value(end, self.claim.unit) for end in found))
 
     @property
     def seed_values(self) -> str:
         """Format the value of each seed."""
-        pairs = zip(self.row.get("seeds") or (), self.row.get("values") or (), strict=False)
+        pairs = zip(self.row["seeds"], self.row["values"], strict=False)
         return ", ".join(f"{seed}: {format_value(v, self.claim.unit)}" for seed, v in pairs)
 
     @property
     def difference(self) -> str:
         """Format the measured value minus the paper's."""
-        return format_change(self.row.get("difference"), self.claim.unit)
+        return format_change(self.row["difference"], self.claim.unit)
 
     @property
     def judged(self) -> Cell:
@@ -109,12 +93,12 @@ class Result:
     def pruned_pair(self) -> Cell:
         """Format the pruned network's accuracies, even if the claim is about a difference."""
         of_it = self.claim.unit == "%"
-        ours = self.row.get("measured") if of_it else self.details.get("minuend_percent")
+        ours = self.row["measured"] if of_it else self.details.get("minuend_percent")
         return self.pair("%", self.claim.details["paper_percent"], ours)
 
     def pair(self, unit: str, *values: Any) -> Cell:
         """Format the paper's number, ours, and marks; ``values`` replace the claim's two."""
-        paper, ours = values or (self.row.get("paper"), self.row.get("measured"))
+        paper, ours = values or (self.row["paper"], self.row["measured"])
         numbers = f"{format_value(paper, unit):>5}/{format_value(ours, unit):<5}"
         return self._cell(f"{numbers} {self.marks:2}")
 
@@ -125,23 +109,16 @@ class Result:
 class Run:
     """All rows of a run: results in the order of the claims, other rows by kind."""
 
-    def __init__(
-        self, rows: Iterable[Any], claims: Claims, goals: Claims, known_misses: Reasons
-    ) -> None:
-        self.claims, self.goals, self.known_misses = claims, goals, known_misses
-        known = {**claims, **goals}
-        order = {claim_id: k for k, claim_id in enumerate(known)}
-        self.results: list[Result] = []
-        self.others: dict[str, list[Row]] = {}
-        for row in rows:
-            if not isinstance(row, Mapping):
-                self.others.setdefault(f"row {row}", []).append({})
-            elif isinstance(claim_id := row.get("claim"), str) and claim_id in known:
-                self.results.append(Result(row, known[claim_id]))
-            else:
-                kind = str(row.get("kind")) if claim_id is None else f"claim {claim_id}"
-                self.others.setdefault(kind, []).append(row)
-        self.results.sort(key=lambda r: order[r.claim.id])
+    def __init__(self, rows: Iterable[Row], known_misses: Mapping[str, str]) -> None:
+        self.known_misses = known_misses  # why, by the claim's id
+        found = grouped(rows, lambda row: row["claim"])
+        known = {**CLAIMS, **GOALS}
+        self.results = [Result(row, c) for i, c in known.items() for row in found.pop(i, ())]
+        # A row of another version may have a claim that this one doesn't know.
+        self.others = grouped(
+            (row for own in found.values() for row in own),
+            lambda row: f"claim {row['claim']}" if row["claim"] else str(row.get("kind")),
+        )
         self.sources = grouped(self.results, lambda r: r.claim.source)
 
     def headline(self) -> Table:
@@ -150,8 +127,8 @@ class Run:
         The counts of measured and recorded claims are followed by counts of each verdict.
         """
         by_id = {result.claim.id: result for result in self.results}
-        ids = {kind: [i for i, c in self.claims.items() if _kind(c) == kind] for kind in _KINDS}
-        ids |= {"the paper": list(self.claims), "our goals": list(self.goals)}
+        ids = {kind: [i for i, c in CLAIMS.items() if _kind(c) == kind] for kind in _KINDS}
+        ids |= {"the paper": list(CLAIMS), "our goals": list(GOALS)}
         lines = []
         for name, own in ids.items():
             found = Counter((by_id[i].origin, by_id[i].verdict) for i in own if i in by_id)
@@ -170,7 +147,7 @@ class Run:
     def count_line(self) -> str:
         """Say how many claims were measured in this run, recorded, or neither."""
         parts = []
-        for whose, known in (("claims of the paper", self.claims), ("our own goals", self.goals)):
+        for whose, known in (("claims of the paper", CLAIMS), ("our own goals", GOALS)):
             origins = {r.claim.id: r.origin for r in self.results if r.claim.id in known}
             counts = Counter(origins.values())
             here, recorded = counts[MEASURED], counts[RECORDED]
@@ -214,7 +191,7 @@ class Run:
 
     def unmeasured(self, *, brief: bool = False) -> list[tuple[str, list[Result]]]:
         """Group claims not measured in this run by reason, the largest groups first."""
-        return _by_reason((r for r in self.results if r.not_here), lambda r: str(r.not_here), brief)
+        return _by_reason((r for r in self.results if r.not_here), lambda r: r.not_here, brief)
 
 
 def _by_reason(

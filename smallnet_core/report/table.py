@@ -208,14 +208,3 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
-
-
-def guarded(what: str, lines: Callable[..., list[str]], *args: Any) -> list[str]:
-    """Return the lines of a part of the report, or the error that kept it from being made.
-
-    A report may follow hours of measuring: a row that it can't show must not lose the rest.
-    """
-    try:
-        return lines(*args)
-    except Exception as error:
-        return wrapped(f"{what}: cannot be shown ({type(error).__name__}: {error})"[:400])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from smallnet_core.records import Status
 from smallnet_core.report import claim_tables
@@ -17,21 +17,11 @@ from smallnet_core.report.results import (
     NEW,
     PRUNING_TABLES,
     RECORDED,
-    Claims,
-    Reasons,
     Result,
     Run,
     provenance,
 )
-from smallnet_core.report.table import (
-    WIDTH,
-    Row,
-    Table,
-    grouped,
-    guarded,
-    shorten,
-    wrapped,
-)
+from smallnet_core.report.table import WIDTH, Row, Table, grouped, shorten, wrapped
 
 MAX_ROWS = 16  # a source with more lists only misses and refuted claims
 MAX_REASON_LINES = 8  # on misses and unmeasured claims together, on one screen
@@ -57,18 +47,16 @@ PARTS = (
 
 def terminal_lines(
     rows: Sequence[Row],
-    claims: Claims,
-    goals: Claims,
+    known_misses: Mapping[str, str],
     *,
     verbose: bool = False,
     complaints: Sequence[str] = (),
-    known_misses: Reasons = MappingProxyType({}),
 ) -> list[str]:
     """Return all tables of a run, by source in the paper's order, then the summary.
 
     ``known_misses``: the reasons of known misses, by claim id.
     """
-    run = Run(rows, claims, goals, known_misses)
+    run = Run(rows, known_misses)
     # Tables 6 and 7 include the curves of their networks: don't show those twice.
     curves = [row for row in run.others.get(CURVE, []) if not kind_tables(CURVE, [row])[1]]
     pruned = [r for name in PRUNING_TABLES for r in run.sources.get(name, ())]
@@ -76,46 +64,47 @@ def terminal_lines(
     shown = {id(row) for row in curves if (row["network"], row["optimizer"]) in there}
     others = {k: [row for row in own if id(row) not in shown] for k, own in run.others.items()}
     return _joined(
-        *(guarded(s, _source_lines, own, verbose, curves) for s, own in run.sources.items()),
-        *(guarded(kind, _kind_lines, kind, own) for kind, own in others.items() if own),
-        guarded("what is missed", _why_lines, run),
-        *(wrapped(str(complaint), "  ") for complaint in complaints),
-        guarded("the counts", _headline_lines, run),
-        guarded("the count", lambda: wrapped(run.count_line())),
+        *((s, partial(_source_lines, own, verbose, curves)) for s, own in run.sources.items()),
+        *((kind, partial(_kind_lines, kind, own)) for kind, own in others.items() if own),
+        ("what is missed", partial(_why_lines, run)),
+        *(("complaints", partial(wrapped, complaint, "  ")) for complaint in complaints),
+        ("the counts", partial(_headline_lines, run)),
+        ("the count", lambda: wrapped(run.count_line())),
     )
 
 
 def short_lines(
-    rows: Sequence[Row],
-    claims: Claims,
-    goals: Claims,
-    *,
-    complaints: Sequence[str] = (),
-    known_misses: Reasons = MappingProxyType({}),
+    rows: Sequence[Row], known_misses: Mapping[str, str], *, complaints: Sequence[str] = ()
 ) -> list[str]:
     """Return the counts, the paper's tables, a line for each other part, and what is missing."""
-    run = Run(rows, claims, goals, known_misses)
-    found = [name for name in claim_tables.NETWORK_TABLES if name in run.sources]
+    run = Run(rows, known_misses)
+    tables = [run.sources[name] for name in claim_tables.NETWORK_TABLES if name in run.sources]
+    hint = "Everything, with the paper's contradictions: --tables all"
     return _joined(
-        guarded("the counts", _headline_lines, run),
-        *(
-            guarded(s, lambda s: _captioned(claim_tables.by_optimizer(run.sources[s])), s)
-            for s in found
-        ),
-        guarded("Tables 6 and 7", _pruning_lines, run),
-        guarded("other parts", _parts_lines, run),
-        guarded("reasons", _why_lines, run, MAX_REASON_LINES),
-        guarded("complaints", _complaints_lines, complaints),
-        [
-            "Everything, with the paper's contradictions: --tables all",
-            *guarded("the count", lambda: wrapped(run.count_line())),
-        ],
+        ("the counts", partial(_headline_lines, run)),
+        *(("accuracies", lambda t=t: _captioned(claim_tables.by_optimizer(t))) for t in tables),
+        ("Tables 6 and 7", partial(_pruning_lines, run)),
+        ("other parts", partial(_parts_lines, run)),
+        ("reasons", partial(_why_lines, run, MAX_REASON_LINES)),
+        ("complaints", partial(_complaints_lines, complaints)),
+        ("the count", lambda: [hint, *wrapped(run.count_line())]),
     )
 
 
-def _joined(*sections: Sequence[str]) -> list[str]:
-    """Separate sections by empty lines."""
-    return [line for section in sections if section for line in ("", *section)][1:]
+def _joined(*sections: tuple[str, Callable[[], Sequence[str]]]) -> list[str]:
+    """Return the lines of all sections, separated by empty lines.
+
+    A report may follow hours of measuring: the error that keeps a section from being made is a
+    line in its place.
+    """
+    lines: list[str] = []
+    for what, section in sections:
+        try:
+            own = section()
+        except Exception as error:
+            own = wrapped(f"{what}: cannot be shown ({type(error).__name__}: {error})"[:400])
+        lines += ["", *own] if own else []
+    return lines[1:]
 
 
 def _headline_lines(run: Run) -> list[str]:
@@ -132,7 +121,7 @@ def _source_lines(results: Sequence[Result], verbose: bool, curves: Sequence[Row
         shown = [r for r in results if r.is_missed or r.verdict == Status.REFUTED.value]
     if shown:
         lines += claim_tables.source_table(shown, curves).terminal()
-    lines += guarded("how it was trained", _training_lines, judged)
+    lines += _training_lines(judged)
     if any(result.origin == RECORDED for result in judged):
         lines += wrapped(provenance(judged), "  ")
     for remark, own in grouped(results, lambda result: result.remark).items():
@@ -158,7 +147,7 @@ def _training_lines(results: Sequence[Result]) -> list[str]:
     for row, details in ((r.row, r.details) for r in results if "selection" in r.details):
         best = details["selection"] == "best_test_epoch"
         epoch = "best epoch on the test set (the paper's rule)" if best else "last epoch"
-        trained_on = ", ".join(sorted(set(details.get("trained_on", ()))))
+        trained_on = ", ".join(sorted({*filter(None, details.get("trained_on", ()))}))
         how = f"trained in {'/'.join(details.get('computed_in', ()))} on {trained_on}"
         recipe = f"{row['recipe']} recipe, " if row.get("recipe") else ""
         found[f"{recipe}{epoch}, seeds {', '.join(map(str, row['seeds']))}, {how}"] = None
@@ -206,7 +195,7 @@ def _parts_lines(run: Run) -> list[str]:
             ]
             add(name, (len(own), *origins, missed), "".join(values[:1]).rstrip())
     for kind, rows in [*run.others.items()][:MAX_KINDS]:
-        [said, *_] = guarded("these", lambda kind, rows: [summarise(kind, rows)], kind, rows)
+        said = summarise(kind, rows)
         recorded = sum(bool(row.get("recorded")) for row in rows)
         name = shorten(" ".join(kind.replace("_", " ").split()), 20)
         add(name, (len(rows), len(rows) - recorded, recorded, 0, 0), said)
@@ -217,7 +206,7 @@ def _parts_lines(run: Run) -> list[str]:
 
 
 def _complaints_lines(complaints: Sequence[str]) -> list[str]:
-    lines = [part for text in complaints[:MAX_COMPLAINTS] for part in wrapped(str(text), "  ")[:4]]
+    lines = [part for text in complaints[:MAX_COMPLAINTS] for part in wrapped(text, "  ")[:4]]
     left = len(complaints) - MAX_COMPLAINTS
     return [*lines, f"  and {left} more: --tables all"] if left > 0 else lines
 
@@ -225,13 +214,13 @@ def _complaints_lines(complaints: Sequence[str]) -> list[str]:
 # Misses, and what is not measured
 
 
-def _why_lines(run: Run, room: int | None = None) -> list[str]:
+def _why_lines(run: Run, room: int = sys.maxsize) -> list[str]:
     """Say why claims are missed, new misses first, and why others were not measured.
 
-    With ``room``, the number of lines: groups of claims are counted, not named, a reason has two
+    With ``room``, a number of lines: groups of claims are counted, not named, a reason has two
     lines at most, reasons that differ only in numbers count as one, and the rest is counted.
     """
-    brief = room is not None
+    brief = room < sys.maxsize
 
     def some(own: Sequence[Result]) -> str:
         names = ", ".join(result.claim.id for result in own[:2]) + ", ..." * (len(own) > 2)
@@ -263,11 +252,10 @@ def _why_lines(run: Run, room: int | None = None) -> list[str]:
         (1, wrapped(f"no longer missed: {name}: remove from known_misses", "  "))
         for name in run.no_longer_missed()
     ]
-    total = room or sys.maxsize
-    below = _fitting("no longer missed", met, total // 4)
-    needed = min(total // 2, sum(len(lines) for _, lines in missed))
-    below = _fitting("not measured", unmeasured, total - needed - len(below)) + below
-    return _fitting("missed", missed, total - len(below)) + below
+    below = _fitting("no longer missed", met, room // 4)
+    needed = min(room // 2, sum(len(lines) for _, lines in missed))
+    below = _fitting("not measured", unmeasured, room - needed - len(below)) + below
+    return _fitting("missed", missed, room - len(below)) + below
 
 
 def _fitting(what: str, groups: Sequence[tuple[int, list[str]]], room: int) -> list[str]:

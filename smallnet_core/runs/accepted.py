@@ -25,8 +25,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import ConfigDict, Field, field_validator
 
-from smallnet_core.claims import CLAIMS
-from smallnet_core.claims.goals import GOALS
+from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile, cleaned
 from smallnet_core.runs.history import History

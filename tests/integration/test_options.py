@@ -37,6 +37,7 @@ def test_defaults_and_what_takes_their_place(suite):
 @pytest.mark.parametrize(
     ("option", "values", "expected"),
     [
+        ("--tables", ["some"], "expected one of short, all"),
         ("--recipe", ["best", "Tuned", "tuned,paper", ""], ONE_OF),
         ("--device", ["tpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cpu:0", ""], DEVICES),
         ("--seeds", ["0", "-1", "x", "1.5", "nan", "inf", "", "1e3", "3 4"], WHOLE),
@@ -162,7 +163,7 @@ def test_wrong_data_are_refused_by_name(suite, monkeypatch, tree, by, folder, co
     before = tree(suite.pytester.path)
     option = [f"--data-dir={place}"] if by == "option" else []
     monkeypatch.setenv("SMALLNET_DATA", "/nowhere" if option else str(place))
-    line = suite.refusal(suite.benchmarks(CIFAR, *option))
+    line = suite.refusal(suite.benchmarks(CIFAR, *option, "--benchmark-json=run.json"))
     assert line.startswith(str(place / folder / "data_batch_1")) and expected in line
     assert tree(suite.pytester.path) == before
     assert suite.benchmarks(CIFAR, *option, "--collect-only", "-q").ret == 0

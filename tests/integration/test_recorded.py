@@ -73,12 +73,8 @@ def test_what_needs_the_images_themselves_is_not_recorded(recorded):
     assert not any("recorded" in row for row in rows.values())
 
 
-def test_what_is_recorded_can_be_hidden(recorded):
-    rows, result = recorded("table2/resnet18_s-sgdm", "--no-recorded")
+@pytest.mark.parametrize("option", ["--no-recorded", "--recipe=paper"])
+def test_what_is_hidden_or_of_another_recipe_is_not_shown(recorded, option):
+    rows, result = recorded("table2/resnet18_s-sgdm", option)
     assert "recorded" not in rows["table2/resnet18_s-sgdm"]
     result.stdout.fnmatch_lines(["SKIPPED * CIFAR-10 is not in *"])
-
-
-def test_nothing_is_recorded_of_another_kind_of_recipe(recorded):
-    rows, _ = recorded("table2/resnet18_s-sgdm", "--recipe=paper")
-    assert "recorded" not in rows["table2/resnet18_s-sgdm"]
