@@ -12,17 +12,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-__all__ = [
-    "Claim",
-    "Environment",
-    "Measurement",
-    "NotMeasured",
-    "Rule",
-    "Status",
-    "Verdict",
-    "as_json",
-]
-
 
 class Rule(enum.StrEnum):
     """How a measured value is compared with the paper's; ``judging`` documents each rule."""
@@ -49,10 +38,6 @@ class Status(enum.StrEnum):
 
 class NotMeasured(Exception):  # noqa: N818 - it is an outcome with a reason, not an error
     """A claim cannot be measured here and now; the message is the reason, in one line."""
-
-
-def _frozen(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    return MappingProxyType(dict(mapping))
 
 
 def as_json(value: Any) -> Any:
@@ -93,7 +78,7 @@ class Claim:
     def __post_init__(self) -> None:
         if (self.rule is Rule.FAILS) != (self.refuted_above is not None):
             raise ValueError(f"{self.id}: refuted_above is for Rule.FAILS, which needs it")
-        object.__setattr__(self, "details", _frozen(self.details))
+        object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +105,7 @@ class Measurement:
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError("a measurement needs at least one value")
-        object.__setattr__(self, "details", _frozen(self.details))
+        object.__setattr__(self, "details", MappingProxyType(dict(self.details)))
 
     @property
     def mean(self) -> float:
@@ -145,28 +130,30 @@ class Verdict:
     def as_row(self) -> dict[str, Any]:
         """Return the JSON form that ``extra_info["smallnet"]`` holds and reports are made from."""
         found = self.measurement
-        row = {
-            "claim": self.claim.id,
-            "source": self.claim.source,
-            "verdict": self.status.value,
-            "reason": self.reason,
-            "expected_miss": self.expected_miss,
-            "paper": self.claim.paper_value,
-            "measured": self.measured,
-            "deviation": self.deviation,
-            "difference": self.difference,
-            "interval": None if self.interval is None else list(self.interval),
-            "unit": self.claim.unit,
-            "metric": self.claim.metric,
-            "seeds": [] if found is None else list(found.seeds),
-            "values": [] if found is None else list(found.values),
-            "num_images": None if found is None else found.num_images,
-            "recipe": None if found is None else found.recipe,
-            "fingerprints": [] if found is None else list(found.fingerprints),
-            "device": None if found is None else found.device,
-            "details": {} if found is None else dict(found.details),
-        }
-        return {name: as_json(value) for name, value in row.items()}
+        row: dict[str, Any] = as_json(
+            {
+                "claim": self.claim.id,
+                "source": self.claim.source,
+                "verdict": self.status.value,
+                "reason": self.reason,
+                "expected_miss": self.expected_miss,
+                "paper": self.claim.paper_value,
+                "measured": self.measured,
+                "deviation": self.deviation,
+                "difference": self.difference,
+                "interval": self.interval,
+                "unit": self.claim.unit,
+                "metric": self.claim.metric,
+                "seeds": found.seeds if found else (),
+                "values": found.values if found else (),
+                "num_images": found.num_images if found else None,
+                "recipe": found.recipe if found else None,
+                "fingerprints": found.fingerprints if found else (),
+                "device": found.device if found else None,
+                "details": found.details if found else {},
+            }
+        )
+        return row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,4 +173,4 @@ class Environment:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, as JSON values."""
-        return {**vars(self), "versions": dict(self.versions)}
+        return dict(vars(self))

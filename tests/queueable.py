@@ -1,18 +1,12 @@
-"""Queues of tiny trainings in processes that a test may kill: see test_training_queue.
+"""Queues of tiny trainings in processes that a test may kill: see test_training_queue."""
 
-A line of JSON on standard input is one queue: it is forked from this process, which has torch
-loaded already, in a session of its own, so that it can be killed together with its jobs. Its number
-is written to standard output, then how it ended.
-"""
-
-import json
 import multiprocessing
 import os
 import sys
 import threading
 import time
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +15,7 @@ import torch._dynamo  # loaded by the first optimizer: seconds, in every process
 
 from smallnet_core.lab import queue as training_queue
 from smallnet_core.lab import workbench
-from smallnet_core.lab.jobs import Job, LocalProcess, work
+from smallnet_core.lab.jobs import Job, work
 from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Augmentation, Pruning, Recipe
@@ -61,30 +55,27 @@ def make_tiny() -> None:
         module.load_dataset = lambda name, **options: synthetic(name=name)
 
 
-def tiny_work(job: Job, connection: Connection) -> None:
+def tiny_work(*given: Any) -> None:
     make_tiny()
-    work(job, connection)
+    work(*given)
 
 
-def spawned(job: Job) -> LocalProcess:
-    return LocalProcess(job, tiny_work)
-
-
-def forked(job: Job) -> LocalProcess:
-    return LocalProcess(job, tiny_work, multiprocessing.get_context("fork"))
-
-
-def run(names: list[str], cache: str, log: str, options: dict[str, Any]) -> int:
+def run(names: tuple[str, ...], cache: Path, log: Path, options: dict[str, Any]) -> None:
+    """A queue in this process, with a session of its own: it can be killed with its jobs."""
+    os.setsid()
+    end_with_parent()
+    torch.set_num_threads(1)
     make_tiny()
-    start = spawned if options.pop("spawn", False) else forked
-    settings = Settings(cache_dir=Path(cache), device="cpu")
+    context = multiprocessing.get_context("spawn" if options.pop("spawn", False) else "fork")
+    start = partial(Job, target=tiny_work, context=context)
+    settings = Settings(cache_dir=cache, device="cpu")
+    recipes = [RECIPES[name] for name in names]
     with open(log, "a", encoding="utf-8") as stream:
-        recipes = [RECIPES[name] for name in names]
-        return train_all(recipes, settings, LogLines(stream), start=start, **options)
+        sys.exit(train_all(recipes, settings, LogLines(stream), start=start, **options))
 
 
 def end_with_parent() -> None:
-    """A pytest that is killed leaves no server behind, nor a queue that never ends."""
+    """A pytest that is killed leaves no queue behind that never ends."""
     parent = os.getppid()
 
     def watch() -> None:
@@ -93,25 +84,3 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def main() -> None:
-    torch.set_num_threads(1)
-    end_with_parent()
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            os.setsid()
-            end_with_parent()
-            status = 99
-            try:
-                status = run(*json.loads(line))
-            finally:
-                os._exit(status)
-        print(child, flush=True)  # noqa: T201 - to the test
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from smallnet_core.lab.cache import ModelCache
+from smallnet_core.lab.cache import ModelCache, record_of
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench
 from smallnet_core.models.layer_table import count_parameters
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_what_another_network_was_pruned_to_is_not_resumed(tmp_p
 def test_the_cache_gives_back_the_same_logits(structure, tmp_path):
     result = trained(pruned(structure=structure, max_params=SIZE // 4))
     cache = ModelCache(tmp_path / "cache", zoo=tmp_path / "zoo")
-    cache.store(result, ENVIRONMENT, {"train": "a"}, None)
+    cache.store(result, record_of(result, ENVIRONMENT, {"train": "a"}, None))
     found = cache.load(result.recipe)
     assert found is not None and found.origin == "cache" and found.source.plan == result.plan
     bench = Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu"))

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from smallnet_core.data.batches import normalise
 from smallnet_core.lab import curves
 from smallnet_core.lab.cache import ModelCache
-from smallnet_core.lab.curves import estimate_seconds, for_inference, measure, measure_curve
+from smallnet_core.lab.curves import estimate_seconds, for_inference, measure_curve
 from smallnet_core.models import build_model
 from smallnet_core.pruning.curve import (
     TECHNIQUES,
@@ -82,6 +83,18 @@ def curve(**values: Any) -> Curve:
     return Curve(**{**given, **values})
 
 
+def measured(model: nn.Module, technique: str, *proportions: float, **options: Any) -> Curve:
+    """A curve on 20 images."""
+    given: dict[str, Any] = {
+        "network": "a-recipe",
+        "weights_sha256": SHA256,
+        "commit": {"id": "abc", "dirty": False},
+        "dataset_digests": {"test": "cd"},
+        **NORM,
+    }
+    return measure_curve(model, technique, *noise(20), proportions=proportions, **given, **options)
+
+
 def read(folder: Path, found: Curve, **values: Any) -> Curve | None:
     asked: dict[str, Any] = {"weights_sha256": SHA256, "seed": found.seed, **values}
     return read_curve(folder, found.network, found.technique, **asked)
@@ -93,9 +106,9 @@ def test_a_point_is_what_a_network_pruned_from_scratch_gets_right(name, techniqu
     model = trained(name)
     images, labels = noise(20)
     grid = (0.0, 0.3, 0.8)
-    num_zeros, hits = measure(model, technique, images, labels, proportions=grid, seed=4, **NORM)
+    found = measured(model, technique, *grid, seed=4)
     assert model.training
-    for proportion, zeros, hit in zip(grid, num_zeros, hits, strict=True):
+    for proportion, zeros, hit in zip(grid, found.num_zeros, found.hits, strict=True):
         reference = from_scratch(model, technique, proportion, seed=4).eval()
         with OneShot(model, technique, seed=4) as pruner, torch.no_grad():
             pruner.prune_to(proportion)
@@ -107,26 +120,24 @@ def test_a_point_is_what_a_network_pruned_from_scratch_gets_right(name, techniqu
         assert zeros == pruner.num_zeros
 
 
-def test_dense_hits_that_are_known_save_a_pass():
-    given = trained("resnet18_s"), "l1_structured", *noise(250)
-    ticks: list[None] = []
-    options = {"proportions": (0.0, 0.9), "tick": lambda: ticks.append(None), **NORM}
-    _, hits = measure(*given, **options)
-    assert len(ticks) == 2 * 3  # batches of 100
-    assert measure(*given, dense_hits=123, **options)[1] == (123, hits[1])
-    assert len(ticks) == 3 * 3
+def test_dense_hits_that_are_known_save_a_pass(monkeypatch):
+    predict = Mock(wraps=curves.predict)
+    monkeypatch.setattr(curves, "predict", predict)
+    model = trained("resnet18_s")
+    hits = measured(model, "l1_structured", 0.0, 0.9).hits
+    assert predict.call_count == 2
+    assert measured(model, "l1_structured", 0.0, 0.9, dense_hits=12).hits == (12, hits[1])
+    assert predict.call_count == 3
 
 
-def test_the_network_is_left_as_it_was():
+def test_the_network_is_left_as_it_was(monkeypatch):
     model = trained("resnet18_s").eval()
     dense = copy.deepcopy(model.state_dict())
-
-    def stop():
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        measure(model, "l1_unstructured", *noise(), proportions=(0.5,), tick=stop, **NORM)
-    measure(model, "l1_unstructured", *noise(), proportions=(0.5,), **NORM)
+    with monkeypatch.context() as patch:
+        patch.setattr(curves, "predict", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            measured(model, "l1_unstructured", 0.5)
+    measured(model, "l1_unstructured", 0.5)
     state = model.state_dict()
     assert list(state) == list(dense)
     assert all(torch.equal(state[key], dense[key]) for key in dense)
@@ -175,40 +186,27 @@ def test_only_what_can_be_folded_is(technique, traceable):
 
 def test_a_curve_tells_how_it_was_made():
     model = trained("resnet18_s")
-    images, labels = noise()
-    given: dict[str, Any] = {
-        "network": "a-recipe",
-        "weights_sha256": SHA256,
-        "commit": {"id": "abc", "dirty": False},
-        "dataset_digests": {"test": "cd"},
-        "proportions": (0.0, 0.5),
-        "seed": 3,
-        **NORM,
-    }
     for technique, seed in (("l1_unstructured", 0), ("random_unstructured", 3)):
-        found = measure_curve(model, technique, images, labels, **given)
-        num_zeros, hits = measure(
-            model, technique, images, labels, proportions=(0.0, 0.5), seed=3, **NORM
-        )
-        assert (found.num_zeros, found.hits, found.seed) == (num_zeros, hits, seed)
-        assert (found.num_images, found.num_weights) == (40, num_zeros[1] * 2)
-        assert found.commit == given["commit"] and found.dataset_digests == {"test": "cd"}
+        found = measured(model, technique, 0.0, 0.5, seed=3)
+        assert (found.proportions, found.seed) == ((0.0, 0.5), seed)
+        assert (found.num_images, found.num_weights) == (20, found.num_zeros[1] * 2)
+        assert found.commit == {"id": "abc", "dirty": False}
+        assert found.dataset_digests == {"test": "cd"}
         assert found.environment["num_threads"] == torch.get_num_threads()
 
 
-def test_an_estimate_grows_with_images_and_points(monkeypatch):
+def test_an_estimate_grows_with_the_images(monkeypatch):
     now = [0.0]
 
-    def hits(network, images, *_):
+    def predict(network, images, **_):
         now[0] += len(images) * (1.0 if now[0] == 0 else 0.01)  # the first batch is slow
-        return 0
 
-    monkeypatch.setattr(curves, "count_hits", hits)
+    monkeypatch.setattr(curves, "predict", predict)
     monkeypatch.setattr(curves.time, "perf_counter", lambda: now[0])
     model = build_model("resnet18_s")
-    assert estimate_seconds(model, 10_000, CPU, 21) == pytest.approx(2100)
+    assert estimate_seconds(model, 10_000, CPU) == pytest.approx(2100)  # 21 points
     now[0] = 0.0
-    assert estimate_seconds(model, 40, CPU, 2) == pytest.approx(0.8)
+    assert estimate_seconds(model, 40, CPU) == pytest.approx(8.4)
 
 
 def test_accuracies_are_percent_of_the_images():

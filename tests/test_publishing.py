@@ -14,12 +14,12 @@ import torch
 
 from smallnet_core.lab import publish as module
 from smallnet_core.lab import workbench
-from smallnet_core.lab.cache import ModelCache
+from smallnet_core.lab.cache import ModelCache, record_of
 from smallnet_core.lab.listing import state_of, to_do
-from smallnet_core.lab.publish import publish, put_into_zoo
+from smallnet_core.lab.publish import publish
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench, WrongWeights
-from smallnet_core.pruning.curve import Curve, read_curve, write_curve
+from smallnet_core.pruning.curve import write_curve
 from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.records import NotMeasured
 from smallnet_core.system.machine import environment
@@ -30,6 +30,7 @@ from tests.trainable import as_if_trained, tiny
 
 SMALL = find_recipe("quick", "digits", "resnet18_s", "adam")
 LARGE = find_recipe("tuned", "cifar10", "resnet18", "adam")
+ROW = {"dataset": "digits", "network": "resnet18_s", "optimizer": "adam"}
 CLEAN: dict[str, Any] = {"id": "f" * 40, "dirty": False}
 
 
@@ -47,7 +48,8 @@ class Shop:
         """As if: fresh weights."""
         trained = as_if_trained(recipe, network_of(recipe).state_dict())
         facts = environment(torch.device("cpu"))
-        self.cache.store(trained, facts, {"train": "a", "test": "b"}, commit)
+        digests = {"train": "a", "test": "b"}
+        self.cache.store(trained, record_of(trained, facts, digests, commit))
 
     def publish(self, *recipes: Recipe) -> int:
         stream = io.StringIO()
@@ -67,12 +69,19 @@ def shop(tmp_path, monkeypatch):
     return Shop(tmp_path)
 
 
+def elsewhere(shop: Shop) -> Workbench:
+    """A session that has the shop's zoo and no cache."""
+    settings = Settings(cache_dir=shop.folder / "empty", device="cpu", train_budget_minutes=0)
+    bench = Workbench(settings)
+    bench.cache.zoo = shop.cache.zoo
+    return bench
+
+
 def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop):
     shop.train(SMALL)
     assert shop.publish(SMALL) == 0
     assert shop.files() == {".json", ".safetensors"}
     record = shop.cache.recorded(SMALL)
-    assert record is not None
     judged = record["judged"]
     assert (judged["num_images"], judged["test_digest"]) == (20, "b")
     assert judged["accuracy_percent"] == record["shipped_accuracy_percent"]
@@ -83,14 +92,19 @@ def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop):
     assert {path: path.read_bytes() for path in shop.cache.zoo.iterdir()} == before
 
 
-def test_a_large_network_ships_as_a_record_and_counts_as_recorded(shop):
+def test_a_large_network_ships_as_a_record_and_is_none_to_measure(shop, monkeypatch):
     shop.train(LARGE)
     assert shop.publish(LARGE) == 0
     assert shop.files() == {".json"}
-    assert "record only" in shop.lines[0]
-    elsewhere = ModelCache(shop.folder / "empty", shop.cache.zoo)
-    assert state_of(elsewhere, LARGE).text == "recorded"
-    assert to_do({LARGE: state_of(elsewhere, LARGE)}) == {}
+    bench = elsewhere(shop)
+    state = state_of(bench.cache, LARGE)
+    assert state.text == "recorded" and to_do({LARGE: state}) == {}
+    monkeypatch.setattr(workbench, "estimate_seconds", lambda recipe, **_: 1.0)
+    with pytest.raises(NotMeasured, match=r"^the zoo has its record but not its weights; train"):
+        bench.to_train([LARGE])
+    accuracy = bench.records.model(LARGE).accuracy_percent
+    assert shop.lines[0] == f"{LARGE}: published, record only, {accuracy:.2f} %"
+    assert bench.cache.complaints == []
 
 
 def test_a_network_of_changed_files_is_refused_and_an_untrained_one_counted(shop):
@@ -110,41 +124,19 @@ def test_a_zoo_that_is_full_takes_nothing_more(shop, monkeypatch):
     assert not shop.cache.zoo.exists()
 
 
-def curve_of_zoo(weights_sha256: str) -> Curve:
-    return curve(network=SMALL.name, weights_sha256=weights_sha256)
-
-
 def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop):
     shop.train(SMALL)
-    trained = json.loads((shop.cache.folder / f"{SMALL.name}.json").read_text())["weights_sha256"]
-    write_curve(shop.cache.folder, curve_of_zoo(trained))
+    own = json.loads((shop.cache.folder / f"{SMALL.name}.json").read_text())["weights_sha256"]
+    measured = curve(network=SMALL.name, weights_sha256=own)  # before they were rounded
+    write_curve(shop.cache.folder, measured)
     shop.publish(SMALL)
     assert not (shop.cache.zoo / "curves").exists()
     assert any("skipped 1 curves of other weights than the zoo's" in line for line in shop.lines)
-    record = shop.cache.recorded(SMALL)
-    assert record is not None
-    measured = curve_of_zoo(record["weights_sha256"])
+    measured = replace(measured, weights_sha256=shop.cache.recorded(SMALL)["weights_sha256"])
     path = write_curve(shop.cache.folder, measured)
     assert shop.publish(SMALL) == 0
     assert f"{path.name}: published" in shop.lines
-    found = read_curve(
-        shop.cache.zoo / "curves",
-        SMALL.name,
-        "l1_unstructured",
-        weights_sha256=record["weights_sha256"],
-    )
-    assert found == measured
-
-
-ROW = {"dataset": "digits", "network": "resnet18_s", "optimizer": "adam"}
-
-
-def elsewhere(shop: Shop) -> Workbench:
-    """A session that has the shop's zoo and no cache."""
-    settings = Settings(cache_dir=shop.folder / "empty", device="cpu", train_budget_minutes=0)
-    bench = Workbench(settings)
-    bench.cache.zoo = shop.cache.zoo
-    return bench
+    assert elsewhere(shop).records.curve(SMALL, measured.technique) == measured
 
 
 @pytest.fixture
@@ -197,17 +189,6 @@ def test_a_record_of_another_test_set_is_named(published, monkeypatch):
         WrongWeights, match="recorded on a test set with digest b, but this one has"
     ):
         elsewhere(published).evaluate([SMALL])
-
-
-def test_a_record_alone_is_recorded_and_no_network_to_measure(published):
-    bench = elsewhere(published)
-    accuracy = put_into_zoo(bench, bench.model(SMALL), with_weights=False)
-    assert published.files() == {".json"}
-    bench = elsewhere(published)
-    with pytest.raises(NotMeasured, match=r"^the zoo has its record but not its weights; train"):
-        bench.to_train([SMALL])
-    assert bench.records.model(SMALL).accuracy_percent == accuracy
-    assert bench.cache.complaints == []
 
 
 @pytest.mark.parametrize(

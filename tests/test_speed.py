@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from unittest.mock import Mock, call
 
 import adabound
 import pytest
@@ -63,13 +63,10 @@ def recorder(monkeypatch):
 def built(monkeypatch):
     """Every optimizer that paper_loop and plain_loop build."""
     found: list[torch.optim.Optimizer] = []
-
-    def build(*arguments, **settings):
-        found.append(build_optimizer(*arguments, **settings))
-        return found[-1]
-
-    build_optimizer = speed.build_optimizer
-    monkeypatch.setattr(speed, "build_optimizer", build)
+    build = speed.build_optimizer
+    monkeypatch.setattr(
+        speed, "build_optimizer", lambda *given: found.append(build(*given)) or found[-1]
+    )
     return found
 
 
@@ -115,13 +112,11 @@ def test_the_papers_images_are_mirrored_at_random_and_keep_their_labels(recorder
     data = white(200)
     data.train_images[:, :, :, 16:] = 0  # the left half as bright as its label says
     data.train_images[:, :, :, :16] //= data.train_labels.view(-1, 1, 1, 1).byte() + 1
-    labels: list[Tensor] = []
-    cross_entropy = F.cross_entropy
-    monkeypatch.setattr(
-        F, "cross_entropy", lambda x, y, **how: labels.append(y) or cross_entropy(x, y, **how)
-    )
+    cross_entropy = Mock(wraps=F.cross_entropy)
+    monkeypatch.setattr(F, "cross_entropy", cross_entropy)
     paper_loop(paper(), data, CPU)(25)
-    x, y = torch.cat(recorder.batches)[:, 0, 16], torch.cat(labels)
+    y = torch.cat([labels for (_, labels), _ in cross_entropy.call_args_list])
+    x = torch.cat(recorder.batches)[:, 0, 16]
     assert y.bincount().tolist() == [20] * 10, "one epoch: each image once"
     assert not y.equal(data.train_labels), "shuffled"
     is_mirrored = x[:, 24] > x[:, 8]
@@ -146,19 +141,15 @@ def test_the_papers_optimizer_is_what_its_recipe_says(optimizer, recorder, built
 
 def test_the_plain_loop_trains_the_recipe_that_ours_does(recorder, built, monkeypatch):
     """The same batches, network, optimizer and loss, as torch and torchvision make them."""
-    seen: list[Any] = []
-    cross_entropy, clip = F.cross_entropy, nn.utils.clip_grad_norm_
-    monkeypatch.setattr(
-        F, "cross_entropy", lambda *given, **how: seen.append(how) or cross_entropy(*given, **how)
-    )
-    monkeypatch.setattr(
-        nn.utils, "clip_grad_norm_", lambda given, norm: seen.append(norm) or clip(given, norm)
-    )
+    cross_entropy, clip = Mock(wraps=F.cross_entropy), Mock(wraps=nn.utils.clip_grad_norm_)
+    monkeypatch.setattr(F, "cross_entropy", cross_entropy)
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", clip)
     plain_loop(replace(tuned(), label_smoothing=0.2, clip_norm=3.0), white(), CPU)(3)
     assert [x.shape for x in recorder.batches] == [*[(16, 3, 32, 32)] * 2, (8, 3, 32, 32)]
     assert all(x.dtype == torch.float32 and x.is_contiguous() for x in recorder.batches)
     assert all((x > 0).all() for x in recorder.batches), "reflected, not padded with black"
-    assert seen == [{"label_smoothing": 0.2}, 3.0] * 3
+    assert [how for _, how in cross_entropy.call_args_list] == [{"label_smoothing": 0.2}] * 3
+    assert [norm for (_, norm), _ in clip.call_args_list] == [3.0] * 3
     (plain,), data = built, white()
     _, ours, _, _ = start.set_up(tuned(), data.train_images, data.train_labels, CPU, torch.float32)
     assert type(plain) is type(ours)
@@ -167,20 +158,15 @@ def test_the_plain_loop_trains_the_recipe_that_ours_does(recorder, built, monkey
 
 
 def test_only_the_papers_loop_reads_its_loss(recorder, monkeypatch):
-    losses: list[float] = []
+    reads: list[bool] = []
     item = Tensor.item
-
-    def recorded(self):
-        if self.requires_grad:  # shuffling draws its seed with item() too
-            losses.append(item(self))
-        return item(self)
-
-    monkeypatch.setattr(Tensor, "item", recorded)
-    plain_loop(tuned(), white(), CPU)(5)
-    fast_loop(tuned(), white(), CPU)(5)
-    assert losses == []
+    # Shuffling draws its seed with item() too.
+    monkeypatch.setattr(Tensor, "item", lambda self: reads.append(self.requires_grad) or item(self))
+    for loop in (plain_loop, fast_loop):
+        loop(tuned(), white(), CPU)(5)
+    assert sum(reads) == 0
     paper_loop(paper(), white(), CPU)(5)
-    assert len(losses) == 5
+    assert sum(reads) == 5
 
 
 def test_digits_go_through_every_loop():
@@ -192,14 +178,9 @@ def test_digits_go_through_every_loop():
 
 
 def test_as_many_steps_as_fill_the_time():
-    asked: list[int] = []
-
-    def way(num_steps):
-        asked.append(num_steps)
-        return 640.0
-
+    way = Mock(return_value=640.0)
     assert steps_in(2.0, way, batch_size=128) == 10
-    assert asked == [1, 2], "the first is a warm-up"
+    assert way.call_args_list == [call(1), call(2)], "the first is a warm-up"
     assert steps_in(0.01, way, batch_size=128) == 1
 
 

@@ -3,16 +3,15 @@
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from select import select as readable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -30,49 +29,33 @@ from smallnet_core.recipes import Recipe, find_recipe
 from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
 from smallnet_core.training.checkpoints import write_checkpoint
 from smallnet_core.training.progress import LiveTable, LogLines
-from tests.queueable import RECIPES
+from tests.queueable import RECIPES, run
 
 NUM_KILLS = 10
 
 
-def serve() -> subprocess.Popen[str]:
-    """A process that forks queues, a few milliseconds each."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.queueable"],
-        cwd=Path(__file__).parents[1],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-    )
+# Queues are forked, in a few milliseconds each, from a process that has torch loaded.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["__main__", "tests.queueable"])
 
 
 class Queue:
     """A folder with a cache and a log, and the queues that work in it."""
 
-    def __init__(self, folder: Path, server: subprocess.Popen[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.cache = folder / "cache"
         self.log = folder / "log"
-        self.server = server
 
-    def _line(self) -> int:
-        assert self.server.stdout is not None
-        return int(self.server.stdout.readline())
+    def start(self, *names: str, **options: Any) -> ForkServerProcess:
+        process = FORKSERVER.Process(target=run, args=(names, self.cache, self.log, options))
+        process.start()
+        return process
 
-    def start(self, *names: str, **options: Any) -> int:
-        assert self.server.stdin is not None
-        request = [names, str(self.cache), str(self.log), options]
-        self.server.stdin.write(json.dumps(request) + "\n")
-        self.server.stdin.flush()
-        return self._line()
-
-    def end(self) -> int:
-        return self._line()
-
-    def has_ended(self) -> bool:
-        assert self.server.stdout is not None
-        return bool(readable([self.server.stdout], [], [], 0)[0])
+    def run(self, *names: str, **options: Any) -> int | None:
+        process = self.start(*names, **options)
+        process.join()
+        return process.exitcode
 
     def checkpoints(self) -> list[Path]:
         return list(self.cache.glob("*.checkpoint"))
@@ -95,56 +78,45 @@ class Queue:
             time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def servers():
-    if not hasattr(os, "fork"):
-        pytest.skip("no fork on this system")
-    servers = [serve(), serve()]
-    yield servers
-    for server in servers:
-        server.kill()
-        server.communicate()
-
-
 @pytest.fixture
-def queue(servers, tmp_path):
-    return Queue(tmp_path / "a", servers[0])
+def queue(tmp_path):
+    yield Queue(tmp_path)
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
-def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(servers, tmp_path):
+def test_killed_ten_times_in_a_row_it_ends_with_the_same_bits(queue, tmp_path):
     """SIGKILL to the queue and its jobs at random moments of a training."""
-    whole, killed = (Queue(tmp_path / name, servers[0]) for name in ("whole", "killed"))
-    whole.start("dense", "pruned")
-    assert whole.end() == 0
+    assert queue.run("dense", "pruned") == 0
+    killed = Queue(tmp_path / "killed")
     rng = random.Random(0)
     for _ in range(NUM_KILLS):
         started = time.time()
-        number = killed.start("dense", "pruned")
-        while not killed.has_ended():
+        process = killed.start("dense", "pruned")
+        while process.is_alive():
             with contextlib.suppress(FileNotFoundError):  # its training has ended
                 if any(path.stat().st_mtime > started for path in killed.checkpoints()):
                     break
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.1))
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(number, signal.SIGKILL)
-        killed.end()
-    killed.start("dense", "pruned")
-    assert killed.end() == 0
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    assert killed.run("dense", "pruned") == 0
     for name in ("dense", "pruned"):
-        assert killed.result(name)[:2] == whole.result(name)[:2]
+        assert killed.result(name)[:2] == queue.result(name)[:2]
     assert any(cut["step"] for cut in killed.result("dense")[2]["interruptions"])
-    assert not list(killed.cache.glob("*.checkpoint"))
+    assert not killed.checkpoints()
 
 
-def test_two_beside_each_other_train_each_recipe_once(servers, tmp_path):
-    a, b = (Queue(tmp_path, server) for server in servers)
+def test_two_beside_each_other_train_each_recipe_once(queue):
     names = ("pruned", "dense", "other", "third")
-    a.start(*names)
-    b.start(*names)
-    assert (a.end(), b.end()) == (0, 0)
-    assert len(a.lines(": trained, ")) == len(names)
-    assert len(a.lines("another process has trained it")) == len(names)
+    a, b = queue.start(*names), queue.start(*names)
+    a.join()
+    b.join()
+    assert (a.exitcode, b.exitcode) == (0, 0)
+    assert len(queue.lines(": trained, ")) == len(names)
+    assert len(queue.lines("another process has trained it")) == len(names)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +128,9 @@ def test_stopped_it_leaves_checkpoints(queue, number, options, status):
     process = queue.start("endless", "dense", **options)
     if number is not None:
         queue.wait_for("epoch 1 of")
-        os.kill(process, number)
-    assert queue.end() == status
+        os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == status
     assert queue.lines("of 2 to train: 1 stopped at a checkpoint, 1 not started")
     assert queue.lines("stopped after step")
     assert [path.suffix for path in queue.cache.glob("*") if path.suffix != ".lock"] == [
@@ -169,16 +142,15 @@ def test_without_its_parent_a_job_stops_at_a_checkpoint(queue):
     """In a spawned process, as they are: it takes the seconds of importing torch."""
     process = queue.start("endless", spawn=True)
     queue.wait_for("epoch 1 of")
-    os.kill(process, signal.SIGKILL)
-    assert queue.end() == -signal.SIGKILL
+    process.kill()
+    process.join()
     cache = ModelCache(queue.cache)
     with cache.lock(RECIPES["endless"]):  # held until the job has ended
         assert cache.checkpoint(RECIPES["endless"]).exists()
 
 
 def test_what_fails_is_named_and_the_rest_goes_on(queue):
-    queue.start("diverging", "orphan", "dense", num_jobs=2)
-    assert queue.end() == 1
+    assert queue.run("diverging", "orphan", "dense", num_jobs=2) == 1
     [line] = queue.lines("diverged at step")
     assert line.startswith(f"{RECIPES['diverging']}: failed: diverged")
     assert queue.lines(f"{RECIPES['orphan']}: failed: the network it is pruned from failed")
@@ -187,25 +159,14 @@ def test_what_fails_is_named_and_the_rest_goes_on(queue):
     assert len(queue.lines(": epoch 3 of 5, loss ")) == 1, "a line an epoch"
 
 
-class Done:
-    """A job that is done when it is asked."""
-
-    def messages(self) -> Iterator[tuple[str, Any]]:
-        yield "trained", "as told"
-
-
 def test_what_is_pruned_waits_for_its_parent(tmp_path, monkeypatch):
     monkeypatch.setattr(training_queue, "load_dataset", lambda name, **options: None)
     monkeypatch.setattr(training_queue, "_POLL_SECONDS", 0.0)
-    started: list[Recipe] = []
-
-    def start(job):
-        started.append(job.recipe)
-        return Done()
-
+    start = Mock(return_value=Mock(messages=lambda: [("trained", "as told")]))
     recipes = [RECIPES[name] for name in ("pruned", "other", "dense")]
     settings = Settings(cache_dir=tmp_path / "cache")
     assert train_all(recipes, settings, LogLines(io.StringIO()), num_jobs=3, start=start) == 0
+    started = [recipe for (recipe, *_), _ in start.call_args_list]
     assert started == [RECIPES[name] for name in ("other", "dense", "pruned")]
 
 
@@ -213,7 +174,7 @@ def test_the_cheapest_comes_first_and_ancestors_before_it(monkeypatch):
     costs = {RECIPES["pruned"]: 1.0, RECIPES["other"]: 2.0, RECIPES["dense"]: 3.0}
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: costs[recipe])
     found = ordered(dict.fromkeys(costs, State(text="nothing")), torch.device("cpu"))
-    assert found == [RECIPES[name] for name in ("dense", "pruned", "other")]
+    assert list(found) == [RECIPES[name] for name in ("dense", "pruned", "other")]
 
 
 def tuned(network: str, optimizer: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:
@@ -265,11 +226,9 @@ def test_a_selection_is_in_the_order_of_its_globs_with_ancestors_first():
     assert list(only) == [tuned("vit", "sgdm", "cifar100")]
 
 
-def test_states(tmp_path):
-    cache = ModelCache(tmp_path / "cache", tmp_path / "zoo")
+def test_the_state_of_a_checkpoint_is_its_epoch(tmp_path):
+    cache = ModelCache(tmp_path, tmp_path / "zoo")
     recipe = tuned("vit_s", "sgdm")
-    assert state_of(cache, recipe).text == "nothing"
-    cache.folder.mkdir()
     facts = {"done": 7 * (50_000 // recipe.batch_size) + 3, "time": 0.0}
     write_checkpoint(cache.checkpoint(recipe), {}, {"a": torch.zeros(9)}, facts)
     assert state_of(cache, recipe).text == "checkpoint at epoch 7 of 22"
@@ -286,14 +245,15 @@ def test_every_network_has_a_label_of_its_own():
     assert label(find_pruned("resnet18-1m-channels-iterative")).endswith(" rounds 1m 0")
 
 
-def test_a_list_is_80_columns_wide_and_cheap(tmp_path, monkeypatch):
+def test_a_list_is_80_columns_wide_and_cheap(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: 7200.0)
-    settings = Settings(cache_dir=tmp_path / "cache", device="cpu")
-    lines = listing.listing(select(), settings, as_given=False)
+    cache = tmp_path / "cache"
+    assert main(["train", "--list", "--device", "cpu", "--model-cache", str(cache)]) == 0
+    lines = capsys.readouterr().out.splitlines()
     assert {len(line) for line in lines[:-1]} == {80}
     [row] = [line for line in lines if line.startswith("vgg16 adam cifar10 tuned 0 ")]
     assert row.split()[-3:] == ["nothing", "1", "2.00"]
-    assert not settings.cache_dir.exists()
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize(

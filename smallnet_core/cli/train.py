@@ -9,8 +9,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from smallnet_core.lab.settings import (
+    Settings,
+    cache_folder,
+    check_device,
+    check_tracker,
+    data_folder,
+    number,
+)
+
 if TYPE_CHECKING:
-    from smallnet_core.lab.settings import Settings
     from smallnet_core.recipes import Recipe
     from smallnet_core.training.progress import LogLines
 
@@ -78,18 +86,16 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="download nothing")
 
 
-def _whole(option: str) -> Callable[[str], int]:
-    from smallnet_core.lab.settings import number
-
-    return number(option, int, "a whole number of at least 1", 1)
+def _whole(option: str, given: str) -> int:
+    parse: Callable[[str], int] = number(option, int, "a whole number of at least 1", 1)
+    return parse(given)
 
 
 def _selected(args: argparse.Namespace) -> tuple[dict[Recipe, list[str]], Settings]:
     """Return the recipes with the claims that need each, and the settings to train them with."""
     from smallnet_core.lab.needs import select
-    from smallnet_core.lab.settings import Settings, cache_folder, check_device, data_folder
 
-    num_seeds = _whole("--seeds")(args.seeds)
+    num_seeds = _whole("--seeds", args.seeds)
     settings = Settings(
         data_dir=data_folder(args.data_dir),
         cache_dir=cache_folder(args.model_cache),
@@ -114,12 +120,10 @@ def _display() -> LogLines:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from smallnet_core.lab.settings import check_tracker, number
-
-    num_jobs = _whole("--jobs")(args.jobs)
+    num_jobs = _whole("--jobs", args.jobs)
     num_threads = max(1, (os.cpu_count() or 1) // num_jobs)
     if args.threads is not None:
-        num_threads = _whole("--threads")(args.threads)
+        num_threads = _whole("--threads", args.threads)
     minutes = None
     if args.minutes is not None:
         minutes = number("--for", float, "minutes, more than 0", 1e-9)(args.minutes)
@@ -136,13 +140,17 @@ def _train(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(num_threads)
     device = resolve_device(settings.device)
-    if args.list:
-        print("\n".join(listing(wanted, settings, as_given=bool(args.claims))))  # noqa: T201
-        return 0
     cache = ModelCache(settings.cache_dir)
-    states = to_do({recipe: state_of(cache, recipe) for recipe in wanted})
+    states = {recipe: state_of(cache, recipe) for recipe in wanted}
+    if not args.list:
+        states = to_do(states)
+    if not args.claims:
+        states = ordered(states, device)
+    if args.list:
+        print("\n".join((*listing(states, wanted, device), *cache.complaints)))  # noqa: T201
+        return 0
     return train_all(
-        list(states) if args.claims else ordered(states, device),
+        states,
         settings,
         _display(),
         num_jobs=num_jobs,

@@ -104,9 +104,9 @@ def record_of(
         "total_seconds": trained.total_seconds,
         "peak_memory_mib": peak_memory_mib,
         "interruptions": [asdict(interruption) for interruption in trained.interruptions],
-        "dataset_digests": dict(dataset_digests),
+        "dataset_digests": dataset_digests,
         "environment": environment.as_dict(),
-        "commit": None if commit is None else dict(commit),
+        "commit": commit,
         "time": now(),
     }
 
@@ -295,19 +295,11 @@ class ModelCache:
         finally:
             lock.release()
 
-    def store(
-        self,
-        trained: Trained,
-        environment: Environment,
-        dataset_digests: Mapping[str, str],
-        commit: Mapping[str, Any] | None,
-        peak_memory_mib: float | None = None,
-    ) -> CachedModel:
+    def store(self, trained: Trained, record: dict[str, Any]) -> CachedModel:
         """Write a training's result to the cache and return it as a cached model.
 
         Where it cannot be written (a full disk), this session can still use it.
         """
-        record = record_of(trained, environment, dataset_digests, commit, peak_memory_mib)
         try:
             record = write_entry(self.folder, trained.recipe, trained.state_dict, record)
         except OSError as error:

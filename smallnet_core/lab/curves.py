@@ -10,7 +10,7 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from smallnet_core.data.batches import normalise
 from smallnet_core.pruning.curve import Curve
 from smallnet_core.pruning.masks import OneShot, prunable
 from smallnet_core.system.machine import environment, keep_freed_memory, synchronize
-from smallnet_core.training.evaluation import batch_size
+from smallnet_core.training.evaluation import batch_size, predict
 
 PROPORTIONS = tuple(round(k * 0.05, 2) for k in range(21))
 
@@ -68,29 +67,7 @@ def _select_channels(kept: Tensor, convolution: nn.Module, inputs: tuple[Tensor]
     return rows.index_select(1, kept).view(n, height, width, len(kept)).permute(0, 3, 1, 2)
 
 
-def count_hits(
-    module: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    tick: Callable[[], object] = lambda: None,
-) -> int:
-    """Count the uint8 ``images`` (N, 3, H, W) that are classified as in ``labels`` (N,).
-
-    ``tick`` is called after each batch.
-    """
-    size = batch_size(images.device)
-    hits = torch.zeros((), dtype=torch.int64, device=images.device)
-    with torch.inference_mode():
-        for x, y in zip(images.split(size), labels.split(size), strict=True):
-            logits = module(normalise(x, mean, std, torch.float32))
-            hits += (logits.argmax(1) == y).sum()
-            tick()
-    return int(hits)
-
-
-def measure(
+def measure_curve(
     model: nn.Module,
     technique: str,
     images: Tensor,
@@ -98,18 +75,21 @@ def measure(
     *,
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    network: str,
+    weights_sha256: str,
+    commit: Mapping[str, Any] | None,
+    dataset_digests: Mapping[str, str],
     proportions: Sequence[float] = PROPORTIONS,
     seed: int = 0,
     dense_hits: int | None = None,
-    tick: Callable[[], object] = lambda: None,
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+) -> Curve:
     """Count pruned weights and correctly classified images at each of the rising proportions.
 
     ``images`` are uint8 (N, 3, H, W) and ``labels`` int64 (N,), both on the model's device;
-    ``dense_hits``, where known from another technique, saves the pass at proportion 0. ``tick`` is
-    called after each batch. The model keeps its weights and its mode. Raises what ``OneShot``
-    raises.
+    ``dense_hits``, where known from another technique, saves the pass at proportion 0. ``network``
+    is the recipe's name. The model keeps its weights and its mode. Raises what ``OneShot`` raises.
     """
+    start = time.perf_counter()
     keep_freed_memory()
     num_zeros, hits = [], []
     with OneShot(model, technique, seed=seed) as pruner:
@@ -119,37 +99,14 @@ def measure(
             if proportion == 0 and dense_hits is not None:
                 hits.append(dense_hits)
                 continue
-            hits.append(count_hits(for_inference(model), images, labels, mean, std, tick))
-    return tuple(num_zeros), tuple(hits)
-
-
-def measure_curve(
-    model: nn.Module,
-    technique: str,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    network: str,
-    weights_sha256: str,
-    commit: Mapping[str, Any] | None,
-    dataset_digests: Mapping[str, str],
-    proportions: Sequence[float] = PROPORTIONS,
-    seed: int = 0,
-    **options: Any,
-) -> Curve:
-    """Run ``measure`` and add where it ran; ``network`` is the recipe's name.
-
-    ``options`` are passed on to ``measure``.
-    """
-    start = time.perf_counter()
-    options |= {"proportions": proportions, "seed": seed}
-    num_zeros, hits = measure(model, technique, images, labels, **options)
+            logits = predict(for_inference(model), images, mean=mean, std=std)
+            hits.append(int((logits.argmax(1) == labels).sum()))
     weights = (layer.get_parameter("weight") for layer in prunable(model).values())
     return Curve(
         technique=technique,
         proportions=tuple(proportions),
-        num_zeros=num_zeros,
-        hits=hits,
+        num_zeros=tuple(num_zeros),
+        hits=tuple(hits),
         num_images=len(images),
         num_weights=sum(weight.numel() for weight in weights),
         seed=seed if technique == "random_unstructured" else 0,
@@ -162,17 +119,15 @@ def measure_curve(
     )
 
 
-def estimate_seconds(
-    model: nn.Module, num_images: int, device: torch.device, num_points: int = len(PROPORTIONS)
-) -> float:
-    """Estimate how long ``measure`` takes here, from a timed batch of blank 32x32 images."""
+def estimate_seconds(model: nn.Module, num_images: int, device: torch.device) -> float:
+    """Estimate how long ``measure_curve`` takes here, from a timed batch of blank 32x32 images."""
     size = min(batch_size(device), num_images)
     images = torch.zeros(size, 3, 32, 32, dtype=torch.uint8, device=device)
-    labels = torch.zeros(size, dtype=torch.int64, device=device)
     network = for_inference(model)
     start = 0.0
     for _ in range(2):  # the first is a warm-up
         synchronize(device)
         start = time.perf_counter()
-        count_hits(network, images, labels, (0.5,) * 3, (0.5,) * 3)
-    return (time.perf_counter() - start) * num_points * num_images / size
+        predict(network, images, mean=(0.5,) * 3, std=(0.5,) * 3)
+        synchronize(device)
+    return (time.perf_counter() - start) * len(PROPORTIONS) * num_images / size

@@ -2,21 +2,17 @@
 
 ``trace`` trains a variant for a few steps and records what a loss curve does not show: the size of
 the gradient, the share of dead units, and whether the predictions still depend on the image.
-
-    python -m smallnet_core.lab.failures OUT_DIR    # figures of the shipped traces
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -24,17 +20,18 @@ from torch import Tensor, nn
 from smallnet_core.claims import NETWORK_NAMES
 from smallnet_core.data.batches import normalise
 from smallnet_core.data.datasets import Dataset
-from smallnet_core.figures.failures import FirstSteps, failures_figure
-from smallnet_core.figures.style import MatplotlibMissingError
+from smallnet_core.figures import style
 from smallnet_core.lab.cache import current_commit, now
-from smallnet_core.lab.traces import TRACES, Point, Trace, columns_of, read_trace
+from smallnet_core.lab.traces import TRACES, Point, Trace, find_trace
 from smallnet_core.lab.variants import NETWORKS, SURGERIES, VARIANTS, Variant
-from smallnet_core.system.files import replace_file
 from smallnet_core.system.machine import environment, ieee_float32, keep_freed_memory, seeded
 from smallnet_core.training.estimates import estimate_seconds
 from smallnet_core.training.evaluation import accuracy_percent, predict
 from smallnet_core.training.optimizers import set_rates
 from smallnet_core.training.start import set_up
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RECORD_EVERY = 20  # steps
 ACCURACY_EVERY = 500  # steps: 2,000 images cost ViT_S as much as 40 steps of 8
@@ -194,50 +191,53 @@ def estimated_seconds(variant: Variant, device: torch.device) -> float:
     )
 
 
-def figure(network: str, traces: Sequence[Trace]) -> str:
-    """Draw a network's traces by step; return the SVG."""
-    shown = []
+_QUANTITIES = {
+    "loss": ("Training loss", "cross entropy"),
+    "most_predicted_percent": ("Most predicted class", "% of predictions"),
+    "gradient_norm": ("Norm of the gradient", "logarithmic"),
+    "worst_layer_dead_percent": ("Dead units", "% of the layer with most of them"),
+}
+
+
+def figures() -> dict[str, str]:
+    """Draw each network's shipped traces by step, as SVG by name; MatplotlibMissingError."""
+    return {f"figure-failures-{network}": _figure(network) for network in NETWORKS}
+
+
+def _figure(network: str) -> str:
+    drawn = (v for v in VARIANTS.values() if v.recipe.network == network and v.drawn)
+    traces = [found for v in drawn if (found := find_trace(v, [TRACES], []))]
+    endings = []
     for found in traces:
         steps = ", one class from step {} to {}".format(*found.collapse) if found.collapse else ""
-        right = f"{found.accuracy_percent:.2f} % of held-out images right"
-        ending = f"{found.outcome.value}{steps}, {right}"
-        columns = columns_of(found.points)
-        shown.append(FirstSteps(change=found.variant.change, ending=ending, columns=columns))
-    return failures_figure(
-        shown,
+        endings.append(
+            f"{found.variant.change}: {found.outcome.value}{steps}, "
+            f"{found.accuracy_percent:.2f} % of held-out images right"
+        )
+    return style.svg(
+        [
+            [
+                style.Panel(
+                    title=name, unit=unit, x_label="step", plot=partial(_plot, traces, quantity)
+                )
+            ]
+            for quantity, (name, unit) in _QUANTITIES.items()
+        ],
         title=f"The first steps of {NETWORK_NAMES[network]} on CIFAR-10: the paper's SGDM "
         "(rate 0.1, batch 8), and with one change each",
+        description=f"How each ends. {'; '.join(endings)}.",
         note=f"Loss: mean of {RECORD_EVERY} steps; gradient: the largest norm of them, before "
         f"clipping. Dead units and predictions: of {NUM_PROBE} training images.",
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Draw figure-failures-NETWORK.svg from the shipped traces.
-
-    Return the exit status: 1 where there are no traces, 2 without matplotlib.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m smallnet_core.lab.failures",
-        description="Draw the first steps of the paper's failed trainings from the shipped traces.",
-    )
-    parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="where the figures go")
-    folder = parser.parse_args(argv).out_dir
-    for network in NETWORKS:
-        drawn = [v for v in VARIANTS.values() if v.recipe.network == network and v.drawn]
-        found = [trace for v in drawn if (trace := read_trace(TRACES, v)) is not None]
-        if not found:
-            sys.stderr.write(f"{TRACES}: no trace of {network}\n")
-            return 1
-        path = folder / f"figure-failures-{network}.svg"
-        try:
-            replace_file(path, figure(network, found).encode())
-        except MatplotlibMissingError as error:
-            sys.stderr.write(f"{error}\n")
-            return 2
-        sys.stdout.write(f"{path}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _plot(traces: Sequence[Trace], quantity: str, axes: Axes) -> None:
+    for number, found in enumerate(traces):
+        look = style.line(number, label=found.variant.change, linewidth=1.4)
+        steps = [point.step for point in found.points]
+        style.plot(axes, steps, [getattr(point, quantity) for point in found.points], **look)
+    if quantity.endswith("_percent"):
+        axes.set_ylim(-2, 102)
+    if quantity == "gradient_norm":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")

@@ -9,7 +9,6 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,6 @@ from smallnet_core.records import NotMeasured
 from smallnet_core.training.checkpoints import Epoch
 from smallnet_core.training.loop import BatchTooLarge, Interrupted
 from smallnet_core.training.progress import Progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A training, with all that another process needs for it."""
-
-    recipe: Recipe
-    settings: Settings
-    num_threads: int
-
 
 # The last message of a job, with a line of text; "busy": another process is training the recipe.
 ENDS = ("trained", "busy", "stopped", "failed")
@@ -70,8 +59,8 @@ class _PipeProgress(Progress):
         self.send("epoch", result)
 
 
-def work(job: Job, connection: Connection) -> None:
-    """Run a job in this process until it ends, a message arrives, or the parent is gone."""
+def work(recipe: Recipe, settings: Settings, num_threads: int, connection: Connection) -> None:
+    """Train in this process until it ends, a message arrives, or the parent is gone."""
     asked = False
 
     def ask(*_: object) -> None:
@@ -80,16 +69,15 @@ def work(job: Job, connection: Connection) -> None:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent decides
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     progress = _PipeProgress(connection)
 
     def should_stop() -> bool:
         return asked or connection.poll()  # true at the end of the pipe, too
 
-    torch.set_num_threads(job.num_threads)
+    torch.set_num_threads(num_threads)
     try:
-        end = _train(job, progress, should_stop)
+        end = _train(recipe, Workbench(settings, progress, should_stop))
     except Busy as busy:
         end = "busy", str(busy)
     except Interrupted as stopped:
@@ -103,10 +91,9 @@ def work(job: Job, connection: Connection) -> None:
     progress.send(*end)
 
 
-def _train(job: Job, progress: Progress, should_stop: Callable[[], bool]) -> tuple[str, str]:
-    bench = Workbench(job.settings, progress, should_stop)
-    bench.train([job.recipe], blocking=False)
-    model = bench.model(job.recipe)
+def _train(recipe: Recipe, bench: Workbench) -> tuple[str, str]:
+    bench.train([recipe], blocking=False)
+    model = bench.model(recipe)
     if model.origin.startswith("diverged"):
         return "failed", model.origin
     if "weights_sha256" not in model.record:  # a full disk
@@ -115,20 +102,28 @@ def _train(job: Job, progress: Progress, should_stop: Callable[[], bool]) -> tup
     return "trained", f"{accuracy:.2f} % of test images in {duration(seconds)}"
 
 
-class LocalProcess:
-    """A job that runs in a process of this machine from the moment it is constructed."""
+class Job:
+    """A training in a process of its own, from the moment the job is constructed."""
 
     def __init__(
         self,
-        job: Job,
-        target: Callable[[Job, Connection], None] = work,
+        recipe: Recipe,
+        settings: Settings,
+        num_threads: int,
+        target: Callable[[Recipe, Settings, int, Connection], None] = work,
         context: Any = None,
     ) -> None:
         context = context or multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=target, args=(job, theirs), daemon=True)
-        with _signals_blocked():
+        args = recipe, settings, num_threads, theirs
+        self.process = context.Process(target=target, args=args, daemon=True)
+        # Blocked until ``work`` has its handlers.
+        multiprocessing.resource_tracker.ensure_running()  # starting it would unblock them
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
             self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._ended = False
 
@@ -158,17 +153,3 @@ class LocalProcess:
         self._ended = True
         self.process.join()
         self.connection.close()
-
-
-@contextlib.contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Block SIGNALS in a process that is started here, until ``work`` has its handlers."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    multiprocessing.resource_tracker.ensure_running()  # starting it would unblock them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

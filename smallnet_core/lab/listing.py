@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from smallnet_core.lab.cache import ModelCache
-from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import NUM_IMAGES
 from smallnet_core.recipes import IMAGE_SIDE, Recipe, find_recipe
-from smallnet_core.system.machine import resolve_device
 from smallnet_core.training.checkpoints import steps_done
 from smallnet_core.training.estimates import estimate_seconds
 
@@ -69,41 +67,37 @@ def seconds_left(recipe: Recipe, state: State, device: torch.device) -> float:
     return whole * work_left(recipe, state.epochs_done) / work_left(recipe, 0.0)
 
 
-def ordered(states: Mapping[Recipe, State], device: torch.device) -> list[Recipe]:
+def ordered(states: Mapping[Recipe, State], device: torch.device) -> dict[Recipe, State]:
     """Order recipes, the cheapest first, each after its ancestors."""
     costs = {
         recipe: 0.0 if state.is_done else seconds_left(recipe, state, device)
         for recipe, state in states.items()
     }
-    out: dict[Recipe, None] = {}
+    out: dict[Recipe, State] = {}
     for recipe in sorted(costs, key=costs.__getitem__):
-        out |= dict.fromkeys(one for one in (*recipe.ancestors(), recipe) if one in states)
-    return list(out)
+        out |= {one: states[one] for one in (*recipe.ancestors(), recipe) if one in states}
+    return out
 
 
 def listing(
-    wanted: Mapping[Recipe, Sequence[str]], settings: Settings, *, as_given: bool
+    states: Mapping[Recipe, State],
+    needed_by: Mapping[Recipe, Sequence[str]],
+    device: torch.device,
 ) -> list[str]:
     """Format a table of 80 columns: each recipe's state, how many claims need it, and its cost."""
-    cache = ModelCache(settings.cache_dir)
-    device = resolve_device(settings.device)
-    states = {recipe: state_of(cache, recipe) for recipe in wanted}
     lacking = to_do(states)
-    order = list(wanted) if as_given else ordered(states, device)
     head = f"{'recipe':<39}{'state':<28}{'claims':>6}{'hours':>7}"
     lines = [head, "-" * len(head)]
     total = 0.0
-    for recipe in order:
+    for recipe, state in states.items():
         hours = ""
         if recipe in lacking:
-            seconds = seconds_left(recipe, states[recipe], device)
+            seconds = seconds_left(recipe, state, device)
             total += seconds
             hours = f"{seconds / 3600:.2f}"
-        lines.append(
-            f"{label(recipe):<39}{states[recipe].text:<28}{len(wanted[recipe]):>6}{hours:>7}"
-        )
-    lines.append(f"{len(lacking)} of {len(order)} to train, {total / 3600:.1f} hours here")
-    return [*lines, *cache.complaints]
+        num_claims = len(needed_by[recipe])
+        lines.append(f"{label(recipe):<39}{state.text:<28}{num_claims:>6}{hours:>7}")
+    return [*lines, f"{len(lacking)} of {len(states)} to train, {total / 3600:.1f} hours here"]
 
 
 def label(recipe: Recipe) -> str:

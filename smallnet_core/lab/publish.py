@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from smallnet_core.lab.cache import ZOO_DIR, CachedModel, in_dtype, now, write_entry
+from smallnet_core.lab.cache import ZOO_DIR, in_dtype, now, write_entry
 from smallnet_core.lab.judged import JUDGED
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.sparse import stored_bytes
@@ -63,7 +63,10 @@ def publish(
 
 
 def _publish(bench: Workbench, recipe: Recipe) -> str:
-    """Publish one network and return a description; raises NotPublishable."""
+    """Judge a network as it ships, in float16, and write its entry; return a description.
+
+    Raises NotPublishable.
+    """
     model = bench.model(recipe)
     commit = model.record["commit"] or {}
     if commit.get("dirty"):
@@ -71,17 +74,10 @@ def _publish(bench: Workbench, recipe: Recipe) -> str:
             f"it was trained with uncommitted changes on top of {commit['id'][:12]}; "
             "commit them and train again"
         )
-    stored = stored_bytes(in_dtype(model.state_dict, torch.float16))["sparse_bytes"]
+    rounded = in_dtype(model.state_dict, torch.float16)
+    stored = stored_bytes(rounded)["sparse_bytes"]
     is_small = stored < MAX_WEIGHT_BYTES or count_nonzeros(bench.network(model)) < MAX_PARAMS
     _check_room(bench.cache.zoo, _RECORD_BYTES + (stored if is_small else 0))
-    accuracy = put_into_zoo(bench, model, with_weights=is_small)
-    what = "with its weights" if is_small else "record only"
-    return f"published, {what}, {accuracy:.2f} %"
-
-
-def put_into_zoo(bench: Workbench, model: CachedModel, *, with_weights: bool) -> float:
-    """Judge a model as it ships, in float16, and write its entry; return accuracy in percent."""
-    rounded = in_dtype(model.state_dict, torch.float16)
     found = bench.judge(dataclasses.replace(model, state_dict=in_dtype(rounded, torch.float32)))
     judged = {
         **{name: getattr(found, name) for name in JUDGED},
@@ -90,10 +86,10 @@ def put_into_zoo(bench: Workbench, model: CachedModel, *, with_weights: bool) ->
         "commit": bench.commit,
         "time": now(),
     }
-    record = {name: value for name, value in model.record.items() if name != "weights"}
-    record |= {"shipped_accuracy_percent": found.accuracy_percent, "judged": judged}
-    write_entry(bench.cache.zoo, model.recipe, rounded, record, with_weights=with_weights)
-    return found.accuracy_percent
+    record = {**model.record, "shipped_accuracy_percent": found.accuracy_percent, "judged": judged}
+    write_entry(bench.cache.zoo, recipe, rounded, record, with_weights=is_small)
+    what = "with its weights" if is_small else "record only"
+    return f"published, {what}, {found.accuracy_percent:.2f} %"
 
 
 def _publish_curves(bench: Workbench, recipe: Recipe, display: LogLines) -> None:

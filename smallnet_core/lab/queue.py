@@ -10,7 +10,7 @@ from typing import Any
 
 from smallnet_core.data.datasets import load_dataset
 from smallnet_core.lab.cache import Busy, ModelCache
-from smallnet_core.lab.jobs import ENDS, SIGNALS, Job, LocalProcess
+from smallnet_core.lab.jobs import SIGNALS, Job
 from smallnet_core.lab.listing import label, work_left
 from smallnet_core.lab.settings import Settings, duration
 from smallnet_core.recipes import Recipe
@@ -21,29 +21,16 @@ _POLL_SECONDS = 0.1  # between polls of the jobs
 _RETRY_SECONDS = 2.0  # between polls of a recipe that another process is training
 
 
-class _Watched:
-    """A job's row in the live table."""
+class _Running:
+    """A job and its row in the live table."""
 
-    def __init__(self, recipe: Recipe, running: LocalProcess) -> None:
+    def __init__(self, recipe: Recipe, job: Job) -> None:
         self.recipe = recipe
-        self.running = running
+        self.job = job
         self.steps_per_epoch = 1.0
         self.first = self.done = 0.0  # epochs, since the recipe's first
         self.began = time.monotonic()
         self.accuracy = ""
-
-    def update(self, kind: str, value: Any) -> None:
-        if kind == "start":
-            total, done = value
-            self.steps_per_epoch = total / self.recipe.end_epoch
-            self.first = self.done = done / self.steps_per_epoch
-            self.began = time.monotonic()
-        elif kind == "step":
-            self.done = value / self.steps_per_epoch
-        elif kind == "epoch":
-            self.done = float(value.epoch)
-            if value.test_accuracy_percent is not None:
-                self.accuracy = f"test {value.test_accuracy_percent:.2f} %"
 
     def row(self) -> str:
         end = self.recipe.end_epoch
@@ -57,71 +44,86 @@ class _Watched:
 
 
 class _Queue:
-    def __init__(
-        self, recipes: Iterable[Recipe], settings: Settings, display: LogLines, num_threads: int
-    ) -> None:
-        self.cache = ModelCache(settings.cache_dir)
-        self.settings = settings
+    def __init__(self, recipes: Iterable[Recipe], cache: ModelCache, display: LogLines) -> None:
+        self.cache = cache
         self.display = display
-        self.num_threads = num_threads
         self.waiting = list(recipes)
         self.total = len(self.waiting)
-        self.running: list[_Watched] = []
+        self.running: list[_Running] = []
         self.failed: set[Recipe] = set()
         self.num_trained = 0
         self.num_stopped = 0
         self._retry_at: dict[Recipe, float] = {}  # of recipes that other processes are training
 
-    def start_next(self, start: Callable[[Job], LocalProcess]) -> bool:
+    def start_next(self, start: Callable[[Recipe], Job]) -> bool:
         """Start the first recipe that is ready; return False where none is."""
         for recipe in tuple(self.waiting):
             ancestors = set(recipe.ancestors())
+            unfinished = {*self.waiting, *(running.recipe for running in self.running)}
             if ancestors & self.failed:
-                self.fail(recipe, "the network it is pruned from failed")
+                self.end(recipe, "failed", "the network it is pruned from failed")
+            elif ancestors & unfinished or time.monotonic() < self._retry_at.get(recipe, 0.0):
                 continue
-            busy = {*self.waiting, *(watched.recipe for watched in self.running)}
-            if ancestors & busy or time.monotonic() < self._retry_at.get(recipe, 0.0):
-                continue
-            if self.cache.load(recipe) is not None:
+            elif self.cache.load(recipe) is not None:
                 self.waiting.remove(recipe)
                 self.num_trained += 1
                 self.display.line(f"{recipe}: another process has trained it")
-                continue
-            try:
-                with self.cache.lock(recipe, blocking=False):
-                    pass
-            except Busy:
-                self._retry_later(recipe)
-                continue
-            self.waiting.remove(recipe)
-            job = Job(recipe=recipe, settings=self.settings, num_threads=self.num_threads)
-            self.running.append(_Watched(recipe, start(job)))
-            return True
+            elif self._is_busy(recipe):
+                self.end(recipe, "busy", "")
+            else:
+                self.waiting.remove(recipe)
+                self.running.append(_Running(recipe, start(recipe)))
+                return True
         return False
 
+    def _is_busy(self, recipe: Recipe) -> bool:
+        try:
+            with self.cache.lock(recipe, blocking=False):
+                return False
+        except Busy:
+            return True
+
     def listen(self) -> None:
-        for watched in tuple(self.running):
-            for kind, value in watched.running.messages():
-                watched.update(kind, value)
-                if kind == "note":
+        for running in tuple(self.running):
+            recipe = running.recipe
+            for kind, value in running.job.messages():
+                if kind == "start":
+                    total, done = value
+                    running.steps_per_epoch = total / recipe.end_epoch
+                    running.first = running.done = done / running.steps_per_epoch
+                    running.began = time.monotonic()
+                elif kind == "step":
+                    running.done = value / running.steps_per_epoch
+                elif kind == "note":
                     self.display.line(value)
                 elif kind == "epoch":
-                    test = f"{watched.accuracy}, " if value.test_accuracy_percent else ""
+                    running.done = float(value.epoch)
+                    test = ""
+                    if value.test_accuracy_percent is not None:
+                        running.accuracy = f"test {value.test_accuracy_percent:.2f} %"
+                        test = f"{running.accuracy}, "
                     self.display.epoch(
-                        f"{watched.recipe}: epoch {value.epoch} of {watched.recipe.end_epoch}, "
+                        f"{recipe}: epoch {value.epoch} of {recipe.end_epoch}, "
                         f"loss {value.train_loss:.3f}, train {value.train_accuracy_percent:.2f} %, "
                         f"{test}{value.seconds:.0f} s"
                     )
-                elif kind in ENDS:
-                    self.running.remove(watched)
-                    self._end(watched.recipe, kind, value)
+                else:
+                    self.running.remove(running)
+                    self.end(recipe, kind, value)
 
-    def _end(self, recipe: Recipe, how: str, text: str) -> None:
-        if how == "failed":
-            self.fail(recipe, text)
-        elif how == "busy":
-            self.waiting.append(recipe)
-            self._retry_later(recipe)
+    def end(self, recipe: Recipe, how: str, text: str) -> None:
+        """Note the end of a job, one of ENDS, or why a recipe that waits cannot be started."""
+        if how == "busy":
+            if recipe not in self.waiting:
+                self.waiting.append(recipe)
+            if recipe not in self._retry_at:
+                self.display.line(f"{recipe}: another process is training it, will try again later")
+            self._retry_at[recipe] = time.monotonic() + _RETRY_SECONDS
+        elif how == "failed":
+            if recipe in self.waiting:
+                self.waiting.remove(recipe)
+            self.failed.add(recipe)
+            self.display.line(f"{recipe}: failed: {text.removeprefix(f'{recipe}: ')}")
         elif how == "stopped":
             self.num_stopped += 1
             self.display.line(text)
@@ -129,19 +131,8 @@ class _Queue:
             self.num_trained += 1
             self.display.line(f"{recipe}: trained, {text}")
 
-    def fail(self, recipe: Recipe, reason: str) -> None:
-        if recipe in self.waiting:
-            self.waiting.remove(recipe)
-        self.failed.add(recipe)
-        self.display.line(f"{recipe}: failed: {reason.removeprefix(f'{recipe}: ')}")
-
-    def _retry_later(self, recipe: Recipe) -> None:
-        if recipe not in self._retry_at:
-            self.display.line(f"{recipe}: another process is training it, will try again later")
-        self._retry_at[recipe] = time.monotonic() + _RETRY_SECONDS
-
     def rows(self) -> list[str]:
-        return [watched.row() for watched in self.running] + [self.summary()]
+        return [running.row() for running in self.running] + [self.summary()]
 
     def summary(self) -> str:
         parts = {
@@ -163,7 +154,7 @@ def train_all(
     num_jobs: int = 1,
     num_threads: int = 1,
     minutes: float | None = None,
-    start: Callable[[Job], LocalProcess] = LocalProcess,
+    start: Callable[[Recipe, Settings, int], Job] = Job,
 ) -> int:
     """Train what the cache lacks, ``num_jobs`` at a time, and return the exit status.
 
@@ -172,14 +163,18 @@ def train_all(
     be written, and DatasetError, a ValueError, for data that is not what it should be.
     """
     started = time.monotonic()
-    queue = _Queue(recipes, settings, display, num_threads)
+    queue = _Queue(recipes, ModelCache(settings.cache_dir), display)
     queue.cache.check_writable()
     for name in dict.fromkeys(recipe.dataset for recipe in queue.waiting):
         try:  # once, before several jobs would fetch it
             load_dataset(name, data_dir=settings.data_dir, offline=settings.offline)
         except NotMeasured as reason:
             for recipe in [one for one in queue.waiting if one.dataset == name]:
-                queue.fail(recipe, str(reason))
+                queue.end(recipe, "failed", str(reason))
+
+    def start_job(recipe: Recipe) -> Job:
+        return start(recipe, settings, num_threads)
+
     caught: list[int] = []
     asked = False
     with _handled(caught):
@@ -187,9 +182,9 @@ def train_all(
             over = minutes is not None and time.monotonic() - started >= 60 * minutes
             if not asked and (caught or over):
                 asked = True
-                for watched in queue.running:
-                    watched.running.ask_to_stop()
-            while not asked and len(queue.running) < num_jobs and queue.start_next(start):
+                for running in queue.running:
+                    running.job.ask_to_stop()
+            while not asked and len(queue.running) < num_jobs and queue.start_next(start_job):
                 pass
             queue.listen()
             display.draw(queue.rows())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from smallnet_core import judging
@@ -29,7 +30,6 @@ class Records:
         self.cache = cache
         self.evaluated: dict[Recipe, Evaluated] = {}
         self._found: dict[Recipe, Evaluated | None] = {}
-        self._curves: dict[tuple[Recipe, str, int], Curve | None] = {}
 
     def dataset(self, name: str) -> None:
         """Raise NotMeasured: no images are recorded."""
@@ -38,7 +38,7 @@ class Records:
     def recipes_of(self, side: Mapping[str, Any]) -> list[Recipe]:
         """List the recorded recipes of a claim's side; NotMeasured where there are none."""
         asked = recipes_of_side(side, self.settings.recipe_kind, _MAX_SEEDS)
-        found = [recipe for recipe in asked if self._find(recipe) is not None]
+        found = [recipe for recipe in asked if self.find(recipe) is not None]
         if not found:
             raise NotMeasured(f"{asked[0]} is not recorded")
         return found
@@ -49,11 +49,11 @@ class Records:
 
     def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """List the recipes that are not recorded."""
-        return [recipe for recipe in recipes if self._find(recipe) is None]
+        return [recipe for recipe in recipes if self.find(recipe) is None]
 
     def model(self, recipe: Recipe) -> Evaluated:
         """Return the recorded results of the recipe; ValueError where it is not recorded."""
-        found = self._find(recipe)
+        found = self.find(recipe)
         if found is None:
             raise ValueError(f"{recipe} is not recorded")
         self.evaluated[recipe] = found
@@ -65,14 +65,11 @@ class Records:
 
     def curve(self, recipe: Recipe, technique: str, seed: int = 0) -> Curve | None:
         """Return a network's recorded pruning curve, None where there is none."""
-        key = recipe, technique, seed
-        if key not in self._curves:
-            record = self.cache.recorded(recipe)
-            self._curves[key] = None
-            if record is not None:
-                folder = self.cache.zoo / "curves"
-                self._curves[key] = self.cache.curve(folder, *key, record["weights_sha256"])
-        return self._curves[key]
+        record = self.cache.recorded(recipe)
+        if record is None:
+            return None
+        digest = record["weights_sha256"]
+        return self.cache.curve(self.cache.zoo / "curves", recipe, technique, seed, digest)
 
     def check_curves(self, wanted: Sequence[tuple[Recipe, str, int]]) -> None:
         """Raise NotMeasured for any ``wanted`` curve: none is measured here."""
@@ -80,10 +77,11 @@ class Records:
             recipe, technique, _ = wanted[0]
             raise NotMeasured(f"no {technique} curve of {recipe} is recorded")
 
-    def _find(self, recipe: Recipe) -> Evaluated | None:
+    def find(self, recipe: Recipe) -> Evaluated | None:
+        """Return the recorded results of the recipe; None where there are none, or damaged ones."""
         if recipe not in self._found:
-            record = self.cache.recorded(recipe)
             self._found[recipe] = None
+            record = self.cache.recorded(recipe)
             try:
                 if record is not None:
                     self._found[recipe] = _evaluated(recipe, record)
@@ -112,6 +110,9 @@ def _evaluated(recipe: Recipe, record: dict[str, Any]) -> Evaluated:
     return found
 
 
+# Stands in for the ``benchmark`` fixture: nothing is timed here.
+_NO_CLOCK = SimpleNamespace(pedantic=lambda target, args=(), **_: target(*args))
+
 # What a row has of its claim's record, as the row of the record's own verdict has it.
 RECORDED = (
     *("measured", "deviation", "difference", "interval", "seeds", "values", "num_images"),
@@ -133,7 +134,7 @@ def judged_by_test(test: Callable[..., Any], arguments: Mapping[str, Any]) -> di
 
     bench.records.evaluated.clear()
     try:
-        test(**{**arguments, "workbench": bench.records, "judge": judge, "benchmark": _NoClock})
+        test(**{**arguments, "workbench": bench.records, "judge": judge, "benchmark": _NO_CLOCK})
     except NotMeasured:
         return None
     [verdict] = verdicts
@@ -147,13 +148,3 @@ def judged_by_test(test: Callable[..., Any], arguments: Mapping[str, Any]) -> di
         "time": newest["time"],
         "details": row["details"],
     }
-
-
-class _NoClock:
-    """What stands in for the ``benchmark`` fixture where nothing is timed."""
-
-    group = None
-
-    @staticmethod
-    def pedantic(target: Callable[..., Any], args: Any = (), **_: Any) -> Any:
-        return target(*args)

@@ -114,10 +114,8 @@ def draw(file: RunFile) -> tuple[dict[str, str], str]:
     from smallnet_core.figures import gallery
     from smallnet_core.figures.records import read_run
     from smallnet_core.figures.style import MatplotlibMissingError
+    from smallnet_core.lab import failures
     from smallnet_core.lab.cache import ZOO_DIR
-    from smallnet_core.lab.failures import figure
-    from smallnet_core.lab.traces import TRACES, find_trace
-    from smallnet_core.lab.variants import NETWORKS, VARIANTS
 
     runs, curves = gallery.read([ZOO_DIR])
     nonzeros = {row.get("fingerprint"): row.get("num_nonzeros") for row in file.rows}
@@ -133,11 +131,7 @@ def draw(file: RunFile) -> tuple[dict[str, str], str]:
         with contextlib.suppress(ValueError):  # a recipe of another version's
             runs.append(read_run(json.dumps(record).encode()))
     try:
-        figures = gallery.draw(runs, curves)
+        figures = gallery.draw(runs, curves) | failures.figures()
     except MatplotlibMissingError as error:
         return {}, str(error)
-    for network in NETWORKS:
-        drawn = [v for v in VARIANTS.values() if v.recipe.network == network and v.drawn]
-        if traces := [t for v in drawn if (t := find_trace(v, [TRACES], [])) is not None]:
-            figures[f"figure-failures-{network}"] = figure(network, traces)
     return dict(sorted(figures.items())), ""

@@ -17,7 +17,6 @@ from typing import Any
 from smallnet_core.data.datasets import NUM_CLASSES
 from smallnet_core.lab.cache import ZOO_DIR
 from smallnet_core.lab.variants import Variant
-from smallnet_core.system.checked import parse
 from smallnet_core.system.files import replace_file
 
 # Share of the probe's images that one class is predicted for: at least 254 of 256.
@@ -60,20 +59,16 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Facts:
+class Trace:
+    """A variant's first steps, with where and when they were recorded."""
+
+    variant: Variant
+    points: tuple[Point, ...]
     diverged_at: int | None  # the first step whose loss was not finite; the last one run
     seconds: float
     environment: Mapping[str, Any]
     commit: Mapping[str, Any] | None  # None outside git
     time: str  # UTC
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trace(_Facts):
-    """A variant's first steps, with where and when they were recorded."""
-
-    variant: Variant
-    points: tuple[Point, ...]
 
     @property
     def collapse(self) -> tuple[int, int] | None:
@@ -116,24 +111,7 @@ class Trace(_Facts):
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class _File(_Facts):
-    """A trace as stored: a column of numbers for each field of a point."""
-
-    trace_version: int
-    recipe: Mapping[str, Any]
-    surgery: str
-    num_steps: int
-    points: Mapping[str, Sequence[int | float | None]]
-
-
-def columns_of(points: Sequence[Point]) -> dict[str, list[int | float | None]]:
-    """Return a column of the points' numbers for each field."""
-    return {field.name: [getattr(point, field.name) for point in points] for field in fields(Point)}
-
-
-def _facts(found: _Facts) -> dict[str, Any]:
-    return {field.name: getattr(found, field.name) for field in fields(_Facts)}
+_FACTS = ("diverged_at", "seconds", "environment", "commit", "time")  # stored as they are
 
 
 def write_trace(folder: Path, found: Trace) -> Path:
@@ -145,9 +123,11 @@ def write_trace(folder: Path, found: Trace) -> Path:
         "fingerprint": variant.fingerprint(),
         **variant.canonical(),
         "seed": variant.recipe.seed,
-        **_facts(found),
+        **{name: getattr(found, name) for name in _FACTS},
     }
-    points = _json_lines(columns_of(found.points), "  ")
+    names = [field.name for field in fields(Point)]
+    columns = {name: [getattr(point, name) for point in found.points] for name in names}
+    points = _json_lines(columns, "  ")
     path = folder / variant.file_name
     text = f'{{\n{_json_lines(record, " ")},\n "points": {{\n{points}\n }}\n}}\n'
     replace_file(path, text.encode())
@@ -161,38 +141,28 @@ def _json_lines(values: Mapping[str, Any], indent: str) -> str:
     )
 
 
-def read_trace(folder: Path, variant: Variant) -> Trace | None:
-    """Read the variant's trace; None where there is none, ValueError for any other file."""
-    path = folder / variant.file_name
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        found = parse(_File, text)
-        if any(getattr(found, name) != value for name, value in variant.canonical().items()):
-            raise ValueError("it belongs to another recipe")
-        names = [field.name for field in fields(Point)]
-        rows = zip(*(found.points[name] for name in names), strict=True)
-        points = tuple(Point(**dict(zip(names, row, strict=True))) for row in rows)
-        if not points or points[-1].accuracy_percent is None:
-            raise ValueError("it has no final accuracy")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a trace of {variant.name} ({error})") from error
-    return Trace(variant=variant, points=points, **_facts(found))
-
-
 def find_trace(variant: Variant, folders: Sequence[Path], complaints: list[str]) -> Trace | None:
     """Read the trace from the first folder that has one; report damaged files as complaints."""
-    for folder in folders:
+    for path in (folder / variant.file_name for folder in folders):
         try:
-            found = read_trace(folder, variant)
-        except (OSError, ValueError) as error:
-            complaints.append(f"damaged trace ignored: {error}")
-        else:
-            if found is not None:
-                return found
+            return _read(path, variant)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            complaints.append(
+                f"damaged trace ignored: {path}: not a trace of {variant.name} ({error})"
+            )
     return None
+
+
+def _read(path: Path, variant: Variant) -> Trace:
+    found = json.loads(path.read_bytes())
+    if any(found[name] != value for name, value in variant.canonical().items()):
+        raise ValueError("it belongs to another recipe")
+    columns = found["points"]
+    rows = zip(*columns.values(), strict=True)
+    points = tuple(Point(**dict(zip(columns, row, strict=True))) for row in rows)
+    return Trace(variant=variant, points=points, **{name: found[name] for name in _FACTS})
 
 
 def row_of(found: Trace) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -52,9 +51,9 @@ class Workbench:
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = settings
-        self.progress = progress
+        self.progress = progress or Progress()
         if settings.track is not None:
-            self.progress = Tracked(progress or Progress(), settings.track)
+            self.progress = Tracked(self.progress, settings.track)
         self.stop = stop  # whether trainings should end at a checkpoint
         self.device = resolve_device(settings.device)
         self.cache = ModelCache(settings.cache_dir)
@@ -110,7 +109,7 @@ class Workbench:
         """
         for recipe in recipes:
             self.dataset(recipe.dataset)
-            with self.cache.lock(recipe, waits=self._note, blocking=blocking):
+            with self.cache.lock(recipe, waits=self.progress.note, blocking=blocking):
                 other = None if self.settings.retrain else self.cache.load(recipe)
                 self._models[recipe] = self._trained(recipe) if other is None else other
 
@@ -118,37 +117,39 @@ class Workbench:
         """Train and store a recipe whose lock is held."""
         dataset = self.dataset(recipe.dataset)
         checkpoint = self.cache.checkpoint(recipe)
-        work = partial(
-            train,
-            recipe,
-            dataset,
-            self.device,
-            progress=self.progress,
-            checkpoint=checkpoint,
-            sources={one: self._source(one) for one in recipe.ancestors()},
-            stop=self.stop,
-        )
+        sources = {one: self._source(one) for one in recipe.ancestors()}
         found: list[Trained] = []
-        try:
-            peak = peak_memory_mib(lambda: found.append(work()), self.device)
-        except Diverged as failure:
-            # Judged in this session as it is, but never cached.
-            model = CachedModel(
-                recipe=recipe,
-                state_dict=failure.trained.state_dict,
-                record=record_of(failure.trained, self.facts, dataset.digests, self.commit),
-                origin=f"diverged: {failure}",
+        diverged, peak = "", None
+
+        def work() -> None:
+            found.append(
+                train(
+                    recipe,
+                    dataset,
+                    self.device,
+                    progress=self.progress,
+                    checkpoint=checkpoint,
+                    sources=sources,
+                    stop=self.stop,
+                )
             )
+
+        try:
+            peak = peak_memory_mib(work, self.device)
+        except Diverged as failure:
+            found.append(failure.trained)
+            diverged = f"diverged: {failure}"
+        [trained] = found
+        record = record_of(trained, self.facts, dataset.digests, self.commit, peak)
+        if diverged:  # judged in this session as it is, but never cached
+            weights = trained.state_dict
+            model = CachedModel(recipe=recipe, state_dict=weights, record=record, origin=diverged)
         else:
-            model = self.cache.store(found[0], self.facts, dataset.digests, self.commit, peak)
+            model = self.cache.store(trained, record)
             if "weights_sha256" not in model.record:
                 return model  # not written: keep the checkpoint
         checkpoint.unlink(missing_ok=True)
         return model
-
-    def _note(self, line: str) -> None:
-        if self.progress is not None:
-            self.progress.note(line)
 
     def missing(self, recipes: Sequence[Recipe]) -> list[Recipe]:
         """List the recipes without a trained network in this session, the cache or the zoo."""
@@ -223,7 +224,13 @@ class Workbench:
 
     def evaluate(self, recipes: Sequence[Recipe]) -> list[Evaluated]:
         """Judge each trained recipe on all test images, in float32 whatever it was trained in."""
-        return [self._evaluate(recipe) for recipe in recipes]
+        for recipe in recipes:
+            if recipe not in self.evaluated:
+                found = self.judge(self.model(recipe))
+                if found.origin == "zoo":
+                    self._check_record(found)
+                self.evaluated[recipe] = found
+        return [self.evaluated[recipe] for recipe in recipes]
 
     def run_records(self) -> list[dict[str, Any]]:
         """Collect what a saved run keeps of each network judged so far; see ``runs.schema``."""
@@ -260,19 +267,11 @@ class Workbench:
             what = "the zoo has its record but not its weights; training"
         self.settings.check_budget(what, seconds)
 
-    def _evaluate(self, recipe: Recipe) -> Evaluated:
-        if recipe not in self.evaluated:
-            found = self.judge(self.model(recipe))
-            if found.origin == "zoo":
-                self._check_record(found)
-            self.evaluated[recipe] = found
-        return self.evaluated[recipe]
-
     def _check_record(self, found: Evaluated) -> None:
         """Raise WrongWeights where the zoo's weights do not match their record."""
-        if self.records.missing([found.recipe]):
+        recorded = self.records.find(found.recipe)
+        if recorded is None:
             return
-        recorded = self.records.model(found.recipe)
         if recorded.test_digest != found.test_digest:
             raise WrongWeights(
                 f"{found.recipe.name}: recorded on a test set with digest "
