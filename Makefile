@@ -16,7 +16,7 @@ BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.smallnet-installed
 PYTHONS = $(if $(PYTHON),$(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 USABLE  = import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
-SOURCES = smallnet_core benchmarks tests conftest.py .github
+SOURCES = smallnet_core benchmarks studies tests conftest.py .github
 
 .PHONY: bench test lint clean
 

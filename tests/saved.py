@@ -15,7 +15,7 @@ import numpy as np
 from smallnet_core.runs.compare import Comparison
 from smallnet_core.runs.file import RunFile, check_document
 from smallnet_core.runs.rows import RowComparison
-from smallnet_core.studies.compare_power import document
+from studies.compare_power import document
 
 FILES = Path(__file__).parent / "files"
 SCHEMA_1, SCHEMA_2 = FILES / "run-schema-1.json", FILES / "run-schema-2.json"

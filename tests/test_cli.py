@@ -13,7 +13,7 @@ from smallnet_core.cli import main
 from smallnet_core.report import compare as compare_report
 from smallnet_core.runs.policy import fail_on_default, read_thresholds
 from smallnet_core.runs.rows import Thresholds
-from smallnet_core.studies.compare_power import document
+from studies.compare_power import document
 from tests.saved import right
 
 FILE = Path(__file__).parent / "files" / "run-schema-2.json"

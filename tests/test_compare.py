@@ -15,7 +15,7 @@ from smallnet_core.runs.file import RunFile, check_document, read_run_file
 from smallnet_core.runs.history import history
 from smallnet_core.runs.reference import learn
 from smallnet_core.runs.rows import Change, ComparisonError, Thresholds
-from smallnet_core.studies.compare_power import document
+from studies.compare_power import document
 from tests.saved import (
     NUM_IMAGES,
     SCHEMA_1,

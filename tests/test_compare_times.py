@@ -14,7 +14,7 @@ from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import RunFile, read_run_file
 from smallnet_core.runs.reference import learn
 from smallnet_core.runs.rows import Change
-from smallnet_core.studies.compare_power import document
+from studies.compare_power import document
 from tests.saved import by_label, changed, file, only, timed
 
 

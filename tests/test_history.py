@@ -7,7 +7,7 @@ import pytest
 
 from smallnet_core.runs.history import history
 from smallnet_core.runs.rows import Change, ComparisonError
-from smallnet_core.studies.compare_power import (
+from studies.compare_power import (
     Accuracy,
     Times,
     alarms_of_history,

@@ -12,7 +12,7 @@ from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import read_run_file
 from smallnet_core.runs.reference import MOST, path_of, update
 from smallnet_core.runs.rows import Change
-from smallnet_core.studies.compare_power import NUM_IMAGES, Times, document
+from studies.compare_power import NUM_IMAGES, Times, document
 from tests.saved import SCHEMA_2, changed, one, saved
 
 EARLIER = [one((p,), k) for k, p in enumerate((92.0, 92.1, 91.9, 92.05, 91.95, 92.0))]

@@ -1,6 +1,6 @@
 """How often comparisons raise a false alarm, and what they find: simulated runs.
 
-``python -m smallnet_core.studies.compare_power OUT_DIR [--minutes 5] [--only '30 nights*']`` writes
+``python -m studies.compare_power OUT_DIR [--minutes 5] [--only '30 nights*']`` writes
 power.md: a table whose rows go through ``compare`` and ``history`` as whole saved documents. The
 truths they are drawn from are wider than what the tests assume: deviations of seeds of 0.1 to 0.8
 points; times with a factor that a run has in common, which a network follows by 0.6 to 1.4 times
@@ -314,7 +314,7 @@ def _settings() -> list[Setting]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Simulate each setting for its share of the minutes, and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m smallnet_core.studies.compare_power")
+    parser = argparse.ArgumentParser(prog="python -m studies.compare_power")
     parser.add_argument("folder", type=Path, metavar="OUT_DIR")
     parser.add_argument("--minutes", type=float, default=5.0, help="in all. Default: 5")
     parser.add_argument("--pairs", type=int, default=2000, help="a setting at most. Default: 2000")
@@ -334,7 +334,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     lines = [
         "# False alarms and power of comparisons",
         "",
-        f"`python -m smallnet_core.studies.compare_power`, {args.minutes:g} minutes of one core of "
+        f"`python -m studies.compare_power`, {args.minutes:g} minutes of one core of "
         f"{args.machine or 'an unnamed machine'}, commit {args.commit or 'unknown'}, level "
         f"{Thresholds().alpha:g}. Tables of {NUM_NETWORKS} accuracies or {NUM_TIMINGS} timings of "
         f"{NUM_ROUNDS} rounds. Without an effect any alarm counts, better or worse; with one, a "
