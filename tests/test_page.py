@@ -21,6 +21,7 @@ from smallnet_core.claims import CLAIMS
 from smallnet_core.cli import main
 from smallnet_core.lab import reports
 from smallnet_core.report import compare as compare_report
+from smallnet_core.report.details import class_tables
 from smallnet_core.report.page import MAX_MARKDOWN, MAX_MATRICES, html_page, summary
 from smallnet_core.report.trend import trend_page
 from smallnet_core.runs.compare import compare
@@ -141,23 +142,23 @@ HOSTILE = TEXT | st.sampled_from(
 @given(name=HOSTILE)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_name_of_a_file_is_markup(name):
-    def rename(document, name):
-        ours = document["smallnet"]
-        document["machine_info"]["smallnet"]["device_name"] = name
-        document["commit_info"]["id"] = name
-        for row in ours["rows"]:
-            if row["claim"] is None:
-                row |= {"network": name, "name": name}
-            else:
-                row["reason"] = name
-        for run in ours["runs"]:
-            run["name"] = name
-            run["recipe"] |= {"network": name}
-        ours["rows"].append({"claim": None, "kind": name, "name": name})
+    def renamed(file, name):
+        own = {"network": name, "name": name}
+        rows = [{**row, **({"reason": name} if row["claim"] else own)} for row in file.rows]
+        runs = [
+            {**run, "name": name, "recipe": {**run["recipe"], "network": name}} for run in file.runs
+        ]
+        places = {
+            "machine_info.smallnet.device_name": name,
+            "commit_info.id": name,
+            "smallnet.rows": [*rows, {"claim": None, "kind": name, "name": name}],
+            "smallnet.runs": runs,
+        }
+        return changed(file, places)
 
     old, found = small(), []
     for each in (name, "nothing"):
-        file = changed(old, lambda document, name=each: rename(document, name))
+        file = renamed(old, each)
         comparison = compare(old, file)
         json.loads(compare_report.as_json(comparison))
         pages = html_page(file, comparison=comparison), compare_report.html_page(comparison)
@@ -174,36 +175,42 @@ def test_markdown_begins_with_the_headline_and_fits_a_comment(whole):
     assert title == "# smallnet: 2026-11-26 00:19, 2c353dd, AMD EPYC"
     assert first.startswith("560 claims of the paper: 393 measured in this run, 74 recorded")
     assert "51 missed, 0 of them new" in first
-    assert "| Table 2 | ResNet18_S, AdaBound | 91.72 | 90.95 | -0.77 | reproduced |" in text
+    assert "| Table 2 | ResNet18_S, AdaBound | 91.72 | 90.95 | -0.77 | % | reproduced |" in text
 
-    def long(document):
-        for row in document["smallnet"]["rows"]:
-            row |= {"verdict": "missed", "reason": "why " * 2000, "expected_miss": False}
-
-    assert "Too long" in (cut := summary(changed(small(), long)))
+    missed = {"verdict": "missed", "reason": "why " * 2000, "expected_miss": False}
+    long = changed(small(), {"smallnet.rows": [{**row, **missed} for row in small().rows]})
+    assert "Too long" in (cut := summary(long))
     assert len(cut.encode()) < MAX_MARKDOWN
 
 
 def test_thousands_of_rows_end_in_a_page_of_some_size():
-    def many(document):
-        rows = document["smallnet"]["rows"]
-        timing = {"claim": None, "kind": "latency", "network": "resnet18_s", "device": "cpu"}
-        rows += [timing | {"batch_size": k, "median_seconds": 0.1} for k in range(5000)]
-
-    page = html_page(changed(small(), many))
+    timing = {"claim": None, "kind": "latency", "network": "resnet18_s", "device": "cpu"}
+    timings = [timing | {"batch_size": k, "median_seconds": 0.1} for k in range(5000)]
+    page = html_page(changed(small(), {"smallnet.rows": [*small().rows, *timings]}))
     assert len(page.encode()) < 1e6 and "more rows are in the run itself" in page
 
 
 def test_a_page_says_how_many_networks_it_has_no_tables_by_class_of(whole):
-    def many(document):
-        runs = document["smallnet"]["runs"]
-        document["smallnet"]["runs"] = [
-            {**runs[0], "fingerprint": f"{k:012x}"} for k in range(MAX_MATRICES + 7)
-        ]
-
-    text = Page(html_page(changed(small(), many))).text
+    run = small().runs[0]
+    runs = [{**run, "fingerprint": f"{k:012x}"} for k in range(MAX_MATRICES + 7)]
+    text = Page(html_page(changed(small(), {"smallnet.runs": runs}))).text
     assert "those of the other 7 are in the run itself" in text
     assert "in the run itself" not in Page(html_page(whole)).text
+
+
+@pytest.mark.parametrize(
+    ("dataset", "first", "last"),
+    [("cifar10", "airplane", "truck"), ("cifar100", "apple", "worm"), ("digits", "0", "9")],
+)
+def test_classes_have_the_names_of_their_dataset(whole, dataset, first, last):
+    run = next(run for run in whole.runs if run["recipe"]["dataset"] == dataset)
+    by_class, confused = class_tables(run)
+    assert [row[0] for row in by_class.rows][:1] == [first]
+    assert [row[0] for row in by_class.rows][-2:] == [last, "macro avg"]
+    if dataset == "cifar100":  # the labels are where they belong: trees and girls are alike
+        assert {("maple tree", "oak tree"), ("girl", "woman")} <= {
+            (a, b) for a, b, _ in confused.rows
+        }
 
 
 def test_a_report_is_four_files_and_the_index_lists_all_of_a_folder(tmp_path, capsys, undrawn):
@@ -224,7 +231,7 @@ def test_another_run_of_the_same_name_takes_a_name_of_its_own(tmp_path, undrawn)
     file = small()
     first = reports.write_report(file, tmp_path)
     assert reports.write_report(file, tmp_path)[0] == first[0]
-    other = changed(file, lambda d: d.update(datetime=f"{d['datetime'][:10]}T23:59:59"))
+    other = changed(file, {"datetime": f"{file.datetime[:10]}T23:59:59"})
     assert reports.write_report(other, tmp_path)[0].stem == f"{first[0].stem}-2"
 
 

@@ -343,7 +343,7 @@ def test_markdown_has_accuracies_and_what_pruning_costs_and_says_where_they_are_
         row(CLAIMS["appendix-d.1/test_acc"], Status.REPRODUCED, 91.72),
         row(GOALS["digits/vit_s-adam"], Status.REPRODUCED, 96.0),
         pruned(TABLE_6[1], Status.REPRODUCED, 94.0),
-        row(CLAIMS["section-1/lottery_ticket"], Status.REPRODUCED, -0.25),
+        row(ticket := CLAIMS["section-1/lottery_ticket"], Status.REPRODUCED, -0.25),
         timed("latency"),
     ]
     machine = {"device_name": "a CPU", "num_threads": 2, "versions": {"torch": "2.11.0"}}
@@ -355,10 +355,10 @@ def test_markdown_has_accuracies_and_what_pruning_costs_and_says_where_they_are_
     }
     lines = markdown_lines(document, {"table2/resnet18_s-sgdm": "too short"})
     assert lines[2:7] == [
-        "| Section 1 | lottery_ticket | 0.00 | -0.25 | -0.25 | reproduced |",
-        "| Table 2 | ResNet18_S, SGDM | 86.85 | 80.00 | -6.85 | missed (recorded) |",
-        "| Table 2 | ResNet18_S, AdaBound | 91.72 | 93.00 | +1.28 | exceeded |",
-        "| Digits | ViT_S, Adam | goal 95.00 | 96.00 | +1.00 | reproduced |",
+        f"| Section 1 | {said(ticket)} | 0.00 | -0.25 | -0.25 | points | reproduced |",
+        "| Table 2 | ResNet18_S, SGDM | 86.85 | 80.00 | -6.85 | % | missed (recorded) |",
+        "| Table 2 | ResNet18_S, AdaBound | 91.72 | 93.00 | +1.28 | % | exceeded |",
+        "| Digits | ViT_S, Adam | goal 95.00 | 96.00 | +1.00 | % | reproduced |",
         "",
     ]
     whole = after(lines, "| the paper")[0]

@@ -38,9 +38,10 @@ def _layer(result: Result) -> str:
 
 
 def _what(result: Result) -> str:
+    """Name a row of a table by network and optimizer; any other claim says itself."""
     claim = result.claim
-    if is_of_pruning(claim) or claim.optimizer is None:
-        return result.name
+    if not claim.source.startswith(("Table", "Digits")):
+        return result.statement
     return f"{network_name(claim.network)}, {optimizer_name(claim.optimizer)}"
 
 
@@ -98,7 +99,7 @@ def is_accuracy(result: Result) -> bool:
 
 def accuracies(results: Sequence[Result]) -> Table:
     """Lay out accuracies and pruning results, with Figure 17 in place of Tables 6 and 7."""
-    columns = ("where", "what", "paper, or goal", "ours", "diff.", "verdict")
+    columns = ("where", "what", "paper, or goal", "ours", "diff.", "unit", "verdict")
     return claims_table(list(filter(is_accuracy, results)), *columns)
 
 

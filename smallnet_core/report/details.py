@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.load import read
 from smallnet_core.report.chart import Chart, polyline, scale
 from smallnet_core.report.results import VERDICTS
 from smallnet_core.report.table import Cell, Row, Table
@@ -69,8 +69,9 @@ def curve(run: Row) -> Chart:
 def class_tables(run: Row) -> list[Table]:
     """Lay out a report by class and the confusion matrix or, with many classes, its maxima."""
     confusion, dataset = run["confusion"], run["recipe"]["dataset"]
-    known = {c.details.get("class_index"): c.details.get("class_name") for c in CLAIMS.values()}
-    names = [str(known[k] if dataset == "cifar10" else k) for k in range(len(confusion))]
+    names = read("classes.toml").get(dataset, [])
+    if len(names) != len(confusion):  # digits
+        names = [str(k) for k in range(len(confusion))]
     predicted = [sum(column) for column in zip(*confusion, strict=True)]
     shares = []  # precision, recall, f1
     for k, (counts, p) in enumerate(zip(confusion, predicted, strict=True)):
@@ -93,7 +94,7 @@ def class_tables(run: Row) -> list[Table]:
         if j != k and n
     ]
     most = [[a, b, f"{n}"] for n, a, b in sorted(pairs, reverse=True)[:_NUM_CONFUSED]]
-    caption = "Confused most often, classes by number"
+    caption = "Confused most often"
     return [report, Table(("true class", "predicted", "images"), most, (), caption, True)]
 
 
