@@ -63,7 +63,7 @@ from smallnet_core.judging.intervals import (
     interval_95,
     wilson_interval,
 )
-from smallnet_core.judging.per_class import report_interval
+from smallnet_core.judging.per_class import report_interval, report_value
 from smallnet_core.judging.rules import best_of, held_to_record, judge, not_measured
 
 __all__ = [
@@ -76,5 +76,6 @@ __all__ = [
     "judge",
     "not_measured",
     "report_interval",
+    "report_value",
     "wilson_interval",
 ]
