@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 
 from smallnet_core.data.datasets import (
     NUM_CLASSES,
-    DatasetNotFound,
     canonical_order,
     content_digest,
     load_dataset,
     load_from_spec,
     record_digests,
 )
-from smallnet_core.data.sources import SPECS
+from smallnet_core.data.sources import SPECS, DatasetNotFound
 from smallnet_core.records import NotMeasured
 from tests.tinydata import Tiny, make_tiny, refusal, same
 

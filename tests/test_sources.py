@@ -14,7 +14,8 @@ import platformdirs
 import pytest
 
 from smallnet_core.data import sources
-from smallnet_core.data.datasets import DatasetNotFound, load_from_spec
+from smallnet_core.data.datasets import load_from_spec
+from smallnet_core.data.sources import DatasetNotFound
 from smallnet_core.system.files import LOCK_MODE
 from tests.tinydata import Tiny, make_tiny, md5, refusal, same
 

@@ -14,8 +14,8 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from smallnet_core.data.datasets import DatasetError, DatasetNotFound, load_dataset
-from smallnet_core.data.sources import SPECS
+from smallnet_core.data.datasets import load_dataset
+from smallnet_core.data.sources import SPECS, DatasetError, DatasetNotFound
 from smallnet_core.lab import workbench as module
 from smallnet_core.lab.judged import Evaluated, measurement
 from smallnet_core.lab.settings import Settings

@@ -37,6 +37,7 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
 from smallnet_core.system.files import (
     LOCK_MODE,
+    ZOO_DIR,
     has_locks,
     json_fields,
     replace_file,
@@ -52,7 +53,6 @@ _RECORD_KEYS = (
     *("train_seconds", "computed_in", "environment", "commit", "curve"),
     *("dataset_digests", "weights_sha256"),
 )
-ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"
 
 
 class DamagedEntry(Exception):  # noqa: N818 - says what the entry is

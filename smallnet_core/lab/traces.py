@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from smallnet_core.data.datasets import NUM_CLASSES
-from smallnet_core.lab.cache import ZOO_DIR
 from smallnet_core.lab.variants import Variant
-from smallnet_core.system.files import replace_file
+from smallnet_core.system.files import ZOO_DIR, replace_file
 
 # Share of the probe's images that one class is predicted for: at least 254 of 256.
 COLLAPSED_PERCENT = 99.0

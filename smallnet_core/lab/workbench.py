@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
+from smallnet_core.data.datasets import Dataset, load_dataset
+from smallnet_core.data.sources import DatasetNotFound
 from smallnet_core.lab.cache import CachedModel, ModelCache, current_commit, record_of
 from smallnet_core.lab.curves import PROPORTIONS, measure_curve
 from smallnet_core.lab.curves import estimate_seconds as estimate_curve_seconds

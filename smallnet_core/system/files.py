@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+ZOO_DIR = Path(__file__).parents[1] / "zoo"
 LOCK_MODE = 0o666  # whatever the umask: other users open the same lock file
 
 
