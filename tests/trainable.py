@@ -97,9 +97,10 @@ def watch_steps(
     patch.setattr(loop, "set_up", watched_set_up)
 
 
-def same_weights(a: Any, b: Any) -> bool:
-    assert list(a) == list(b)
-    return all(torch.equal(a[name], b[name]) for name in a)
+def same_weights(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(
+        a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a
+    )
 
 
 def exploding(epochs: int = 4, at_epoch: int = 1) -> Recipe:
