@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +42,7 @@ from smallnet_core.system.files import (
     replace_file,
     written_beside,
 )
+from smallnet_core.system.git import git
 from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import Source
 
@@ -353,14 +353,7 @@ def now() -> str:
 def current_commit() -> dict[str, Any] | None:
     """Return this code's commit and whether files were changed since; None outside git."""
     here = Path(smallnet_core.__file__).parent
-
-    def git(*args: str) -> str:
-        command = ["git", "-C", str(here), *args]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return {"id": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "."))}
-    except (OSError, subprocess.SubprocessError):
+    head, changes = git(here, "rev-parse", "HEAD"), git(here, "status", "--porcelain", ".")
+    if head is None or changes is None or head.returncode or changes.returncode:
         return None
+    return {"id": head.stdout.strip(), "dirty": bool(changes.stdout)}
