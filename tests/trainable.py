@@ -113,13 +113,18 @@ def exploding(epochs: int = 4, at_epoch: int = 1) -> Recipe:
     )
 
 
+def noise(count: int, side: int = 32) -> Tensor:
+    """Random pixels: uint8 (count, 3, side, side)."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
+
+
 def tiny(name: str = "digits", num_images: int = 20, **changes: Any) -> Dataset:
     """Random images, the same each time, of ten classes in turn; test images are those trained on.
 
     ``changes`` are fields of the dataset.
     """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (num_images, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    images = noise(num_images)
     labels = torch.arange(num_images) % 10
     dataset = Dataset(
         name=name,
