@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from smallnet_core.claims import CLAIMS, GOALS, NETWORK_NAMES, assemble, by_source, tables
+from smallnet_core.claims import CLAIMS, GOALS, assemble, by_source, tables
 from smallnet_core.claims.known_misses import KNOWN_MISSES, MEASURED, is_known
 from smallnet_core.claims.load import load_claims, load_tables
-from smallnet_core.claims.names import GOAL_SOURCES
+from smallnet_core.claims.names import GOAL_SOURCES, NETWORK_NAMES
 from smallnet_core.models import MODEL_NAMES
 from smallnet_core.recipes.pruned import PRUNED_NAMES
 from smallnet_core.records import Rule

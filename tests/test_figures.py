@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from smallnet_core.claims import CLAIMS, NETWORK_NAMES, OPTIMIZER_NAMES
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.names import NETWORK_NAMES, OPTIMIZER_NAMES
 from smallnet_core.figures import style, training
 from smallnet_core.figures.__main__ import main
 from smallnet_core.figures.records import read_run

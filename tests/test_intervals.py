@@ -17,15 +17,13 @@ from scipy import stats
 
 from smallnet_core.claims import CLAIMS
 from smallnet_core.judging import (
-    ASSUMED_DEGREES,
-    ASSUMED_SEED_DEVIATION,
     difference_measurement,
     interval_95,
     judge,
     report_interval,
     report_value,
-    wilson_interval,
 )
+from smallnet_core.judging.intervals import ASSUMED_DEGREES, ASSUMED_SEED_DEVIATION, wilson_interval
 from smallnet_core.records import Status
 from tests.test_judging import ONE_SEED, accuracy, measured
 

@@ -7,7 +7,8 @@ from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, TypeAlias
 
-from smallnet_core.claims import NETWORK_NAMES, OPTIMIZER_NAMES, by_source
+from smallnet_core.claims import by_source
+from smallnet_core.claims.names import NETWORK_NAMES, OPTIMIZER_NAMES
 from smallnet_core.figures import style
 from smallnet_core.figures.style import Panel, Point, listed
 from smallnet_core.pruning.curve import CURVE_OPTIMIZERS, TECHNIQUE_NAMES, TECHNIQUES, Curve

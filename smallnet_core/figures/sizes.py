@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from smallnet_core.claims import CLAIMS, NETWORK_NAMES
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.names import NETWORK_NAMES
 from smallnet_core.figures import style
 from smallnet_core.figures.records import Run, current, settings_of
 from smallnet_core.figures.style import Panel, Point, listed
