@@ -50,18 +50,14 @@ def test_vgg_learns(claim, workbench, judge, benchmark):
 
 @pytest.mark.parametrize("claim_id", claim_params(by_source("Appendix D")))
 def test_per_class(claim, workbench, judge, benchmark):
-    import torch
-
-    from smallnet_core.training.evaluation import report_value
-
     [results] = evaluated(workbench, benchmark, sides_of(claim))
     accuracy = measurement(results)
     if claim.metric == "accuracy_percent":
         judge(claim, accuracy)
         return
-    confusions = [torch.tensor(result.confusion) for result in results]
+    confusions = [result.confusion for result in results]
     row = row_of(claim)
-    values = tuple(report_value(c, row, claim.metric) for c in confusions)
+    values = tuple(judging.report_value(c, row, claim.metric) for c in confusions)
     is_share = claim.metric != "support"
     interval = judging.report_interval(confusions, row, claim.metric) if is_share else None
     found = replace(accuracy, values=values, unit=claim.unit, num_images=None, interval=interval)

@@ -21,7 +21,7 @@ from smallnet_core.claims import CLAIMS, by_source
 from smallnet_core.lab.judged import Evaluated, curve_measurement, measurement
 from smallnet_core.lab.needs import Side, sides_of
 from smallnet_core.plugin import claim_params
-from smallnet_core.pruning.curve import TECHNIQUES, lost_at
+from smallnet_core.pruning.curve import CURVE_OPTIMIZERS, TECHNIQUES, lost_at
 from smallnet_core.recipes.pruned import DENSE, PRUNED_NAMES
 from smallnet_core.records import Claim, Measurement, NotMeasured
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.pruning
 
-# Networks whose curves are measured: the paper's, and each small one with its best optimizer.
-CURVES = {"resnet18": "adabound", "resnet18_s": "adabound", "vgg16_s": "sgdm", "vit_s": "adam"}
 # Seeds of random pruning; a point of ResNet18 takes most of a minute on two cores.
 NUM_SEEDS = {"resnet18": 1}
 SMALL_NUM_SEEDS = 3
@@ -46,8 +44,8 @@ def recipe_of(workbench: Workbench, side: Side) -> Recipe:
 
 
 def curve_side(network: str) -> Side:
-    """Return the row of a network in CURVES."""
-    return {"dataset": "cifar10", "network": network, "optimizer": CURVES[network]}
+    """Return the row of a network in CURVE_OPTIMIZERS."""
+    return {"dataset": "cifar10", "network": network, "optimizer": CURVE_OPTIMIZERS[network]}
 
 
 def curves(
@@ -149,7 +147,7 @@ def test_lost_at(claim, workbench, judge, benchmark):
 
 @pytest.mark.cifar10
 @pytest.mark.parametrize("technique", TECHNIQUES)
-@pytest.mark.parametrize("network", CURVES)
+@pytest.mark.parametrize("network", CURVE_OPTIMIZERS)
 def test_curve(network, technique, workbench, record_row, benchmark):
     """Each technique on each network, random pruning with several seeds."""
     side = curve_side(network)
@@ -167,7 +165,7 @@ def test_curve(network, technique, workbench, record_row, benchmark):
         {
             "kind": "pruning curve",
             "network": network,
-            "optimizer": CURVES[network],
+            "optimizer": CURVE_OPTIMIZERS[network],
             "technique": technique,
             "proportions": list(found[0].proportions),
             "accuracy_percent": [mean(point) for point in points],

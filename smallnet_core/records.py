@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -110,7 +111,8 @@ class Measurement:
     @property
     def mean(self) -> float:
         """Return the mean over seeds."""
-        return sum(self.values) / len(self.values)
+        # Exact, so independent of the order and never outside the values, unlike sum() / len().
+        return float(statistics.mean(self.values))
 
 
 @dataclass(frozen=True, kw_only=True)

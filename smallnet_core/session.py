@@ -16,6 +16,7 @@ from _pytest.runner import runtestprotocol
 
 from smallnet_core import report
 from smallnet_core.claims.known_misses import KNOWN_MISSES
+from smallnet_core.claims.names import VOCABULARY
 from smallnet_core.lab.reports import check_folder, write_report
 from smallnet_core.lab.settings import Settings
 from smallnet_core.records import NotMeasured
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from smallnet_core.runs.compare import Comparison
     from smallnet_core.runs.rows import RowComparison, Thresholds
 
-DATASETS = ("digits", "cifar10", "cifar100")
 CACHED = ("accuracy", "pruning", "failures")  # markers of what writes to the model cache
 # Groups of claims whose times are of interest: hundreds are only counted or looked up.
 TIMED = ("training", "evaluation", "inference", "training speed")
@@ -193,7 +193,7 @@ class Session:
         items = [item for item in items if "workbench" in getattr(item, "fixturenames", ())]
         if not items and not self.settings.device.startswith("cuda"):
             return
-        from smallnet_core.data.datasets import DatasetError
+        from smallnet_core.data.sources import DatasetError
 
         bench = self.workbench
         markers = {marker.name for item in items for marker in item.iter_markers()}
@@ -205,7 +205,7 @@ class Session:
                     f"model cache {bench.cache.folder}: cannot be written ({error.strerror}); "
                     "name another with --model-cache or SMALLNET_CACHE"
                 ) from error
-        for name in filter(markers.__contains__, DATASETS):
+        for name in filter(markers.__contains__, VOCABULARY["dataset"]):
             try:
                 # A download shows its progress: 170 MB in silence look like a hang.
                 with uncaptured(self.config):

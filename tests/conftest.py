@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,3 +37,21 @@ def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         start, "build_model", lambda name, num_classes, **overrides: Tiny(**overrides)
     )
+
+
+@pytest.fixture
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the environment nor in the user's cache, which is empty, is there a dataset."""
+    import platformdirs
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("SMALLNET_DATA", raising=False)
+
+
+@pytest.fixture
+def ten() -> Any:
+    """A tiny dataset in the layouts of CIFAR-10."""
+    from tests.tinydata import make_tiny
+
+    return make_tiny(coarse=False)

@@ -9,7 +9,8 @@ from typing import Any
 from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import judge, not_measured
 from smallnet_core.records import Claim, Measurement, Rule, Status, Verdict
-from smallnet_core.report import WIDTH, short_lines, terminal_lines
+from smallnet_core.report import short_lines, terminal_lines
+from smallnet_core.report.table import WIDTH
 
 Row = dict[str, Any]
 KNOWN = {**CLAIMS, **GOALS}

@@ -11,14 +11,10 @@ from torch import Tensor
 
 from smallnet_core.data.batches import TrainingBatches, normalise
 from smallnet_core.recipes import Augmentation
+from tests.trainable import noise
 
 MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 0.2)
 STILL = Augmentation(crop_padding=0, flip="none")
-
-
-def noise(count: int, side: int = 32, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
 
 
 def make(

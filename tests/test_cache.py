@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from smallnet_core.recipes import find_recipe
 from smallnet_core.system.machine import environment
 from smallnet_core.training.checkpoints import Interruption
 from smallnet_core.training.loop import Trained
-from tests.trainable import as_if_trained
+from tests.trainable import as_if_trained, same_weights
 
 RECIPE = find_recipe("quick", "digits", "resnet18_s", "adam")
 ENVIRONMENT = environment(torch.device("cpu"))
@@ -67,7 +67,7 @@ def loaded(cache: ModelCache, origin: str, seed: int) -> bool:
     """Whether the cache has these weights, from there."""
     found = cache.load(RECIPE)
     assert found is not None and found.recipe == RECIPE
-    return found.origin == origin and same(found.state_dict, state_dict(seed))
+    return found.origin == origin and same_weights(found.state_dict, state_dict(seed))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -89,16 +89,10 @@ def edit_record(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(
-        a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a
-    )
-
-
 def test_what_is_stored_comes_back_bit_for_bit(cache):
     assert cache.load(RECIPE) is None and cache.complaints == []
     kept = cache.store(trained(), RECORD)
-    assert kept.origin == "trained" and same(kept.state_dict, state_dict())
+    assert kept.origin == "trained" and same_weights(kept.state_dict, state_dict())
     assert loaded(cache, "cache", 0)
     assert kept.record.items() <= cache.load(RECIPE).record.items()
     assert sorted(files(cache.folder)) == [f"{RECIPE.name}.json", f"{RECIPE.name}.safetensors"]

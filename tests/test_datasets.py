@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import pytest
 import sklearn.datasets
 import torch
@@ -14,35 +13,24 @@ from hypothesis import strategies as st
 
 from smallnet_core.data.datasets import (
     NUM_CLASSES,
-    DatasetNotFound,
     canonical_order,
     content_digest,
     load_dataset,
     load_from_spec,
     record_digests,
 )
-from smallnet_core.data.sources import SPECS
+from smallnet_core.data.sources import SPECS, DatasetNotFound
 from smallnet_core.records import NotMeasured
 from tests.tinydata import Tiny, make_tiny, refusal, same
 
+pytestmark = pytest.mark.usefixtures("no_data")
+
 REAL_DATA = os.environ.get("SMALLNET_DATA")
-
-
-@pytest.fixture(autouse=True)
-def _own_caches(tmp_path, monkeypatch):
-    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.delenv("SMALLNET_DATA", raising=False)
 
 
 @pytest.fixture(params=["fine", "coarse"])
 def tiny(request):
     return make_tiny(coarse=request.param == "coarse")
-
-
-@pytest.fixture
-def ten():
-    return make_tiny(coarse=False)
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -15,16 +15,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from smallnet_core.claims import CLAIMS, NETWORK_NAMES, OPTIMIZER_NAMES
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.names import NETWORK_NAMES, OPTIMIZER_NAMES
 from smallnet_core.figures import style, training
 from smallnet_core.figures.__main__ import main
 from smallnet_core.figures.records import read_run
 from smallnet_core.figures.style import COLOURS, Panel
 from smallnet_core.recipes import find_recipe
+from smallnet_core.system.files import ZOO_DIR
 from tests.drawn import SVG, lines, record_of, said, texts
 
 ROOT = Path(__file__).resolve().parent.parent
-ZOO = ROOT / "smallnet_core" / "zoo"
 
 # Which table's accuracies each figure leads to, and whether it is drawn an optimizer at a time.
 TABLE_OF = {8: 2, 9: 2, 10: 3, 11: 3, 13: 4, 14: 4, 15: 5, 16: 5}
@@ -215,7 +216,9 @@ def test_the_command_writes_the_zoos_figures_in_any_process_the_same(tmp_path, c
     others = {"figure-17", "figure-17-small", "figure-accuracy-parameters"}
     assert {"figure-08", "figure-09", "figure-12", *others} <= {path.stem for path in out.iterdir()}
     current = find_recipe("tuned", "cifar10", "resnet18_s", "sgdm").name
-    last = json.loads((ZOO / f"{current}.json").read_bytes())["curve"][-1]["test_accuracy_percent"]
+    last = json.loads((ZOO_DIR / f"{current}.json").read_bytes())["curve"][-1][
+        "test_accuracy_percent"
+    ]
     assert f"to {last:.2f} %" in said((out / "figure-08.svg").read_text("utf-8"))
     subprocess.run(
         [sys.executable, "-m", "smallnet_core.figures", str(other)],

@@ -17,14 +17,13 @@ from scipy import stats
 
 from smallnet_core.claims import CLAIMS
 from smallnet_core.judging import (
-    ASSUMED_DEGREES,
-    ASSUMED_SEED_DEVIATION,
     difference_measurement,
     interval_95,
     judge,
     report_interval,
-    wilson_interval,
+    report_value,
 )
+from smallnet_core.judging.intervals import ASSUMED_DEGREES, ASSUMED_SEED_DEVIATION, wilson_interval
 from smallnet_core.records import Status
 from tests.test_judging import ONE_SEED, accuracy, measured
 
@@ -149,21 +148,6 @@ def confusion(*recalls: float, num_images: int = 1000) -> np.ndarray[Any, Any]:
     shares = np.array([np.full(classes, (1 - recall) / (classes - 1)) for recall in recalls])
     np.fill_diagonal(shares, recalls)
     return np.stack([np.random.default_rng(3).multinomial(num_images, row) for row in shares])
-
-
-def report_value(counts: np.ndarray[Any, Any], row: int | str, metric: str) -> float:
-    """By the definitions, in a loop: what the module does in one go."""
-    if row == "accuracy":
-        return float(np.trace(counts) / counts.sum())
-    values = []
-    for k in range(len(counts)):
-        precision, recall = counts[k, k] / counts[:, k].sum(), counts[k, k] / counts[k].sum()
-        f1 = 2 * precision * recall / (precision + recall)
-        values.append({"precision": precision, "recall": recall, "f1": f1}[metric])
-    if isinstance(row, int):
-        return float(values[row])
-    weights = counts.sum(1) if row == "weighted_avg" else None
-    return float(np.average(values, weights=weights))
 
 
 def test_a_reports_interval_is_that_of_other_draws_of_its_images():

@@ -12,14 +12,13 @@ from scipy import stats
 
 from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import (
-    ASSUMED_DEGREES,
-    ASSUMED_SEED_DEVIATION,
     best_of,
     difference_measurement,
     held_to_record,
     judge,
     not_measured,
 )
+from smallnet_core.judging.intervals import ASSUMED_DEGREES, ASSUMED_SEED_DEVIATION
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status
 
 PASSES = {Status.REPRODUCED, Status.EXCEEDED, Status.REFUTED}

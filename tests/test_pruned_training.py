@@ -16,7 +16,7 @@ from smallnet_core.system.machine import environment
 from smallnet_core.training.loop import Trained, train
 from smallnet_core.training.start import Source, network_of
 from tests.test_checkpoints import Killed, Killer
-from tests.trainable import CPU, tiny
+from tests.trainable import CPU, same_weights, tiny
 
 ENVIRONMENT = environment(CPU)
 DATA = tiny("cifar10", 48)
@@ -58,10 +58,6 @@ def network(result: Trained) -> torch.nn.Module:
 
 def zeros(result: Trained) -> dict[str, torch.Tensor]:
     return {n: t == 0 for n, t in result.state_dict.items() if t.dim() == 4}
-
-
-def same(one: Trained, other: Trained) -> bool:
-    return all(torch.equal(t, other.state_dict[name]) for name, t in one.state_dict.items())
 
 
 @pytest.mark.parametrize("importance", ["magnitude", "taylor"])
@@ -130,7 +126,7 @@ def test_a_cut_training_ends_as_the_uninterrupted(structure, tmp_path):
     # As a file has them: not in the network's order.
     sources = {DENSE: replace(parent, state_dict=dict(sorted(parent.state_dict.items())))}
     resumed = train(recipe, DATA, CPU, sources=sources, checkpoint=path)
-    assert resumed.interruptions and same(resumed, trained(recipe))
+    assert resumed.interruptions and same_weights(resumed.state_dict, trained(recipe).state_dict)
 
 
 def test_a_checkpoint_of_what_another_network_was_pruned_to_is_not_resumed(tmp_path):
@@ -140,7 +136,7 @@ def test_a_checkpoint_of_what_another_network_was_pruned_to_is_not_resumed(tmp_p
     path = tmp_path / "checkpoint"
     train(recipe, DATA, CPU, sources={DENSE: others}, checkpoint=path)
     result = train(recipe, DATA, CPU, sources={DENSE: mine}, checkpoint=path)
-    assert not result.interruptions and same(result, trained(recipe))
+    assert not result.interruptions and same_weights(result.state_dict, trained(recipe).state_dict)
 
 
 @pytest.mark.parametrize("structure", ["weights", "channels"])

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.report import markdown_lines
+from smallnet_core.report.claim_tables import markdown_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 

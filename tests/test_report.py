@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import judge, not_measured
 from smallnet_core.records import Measurement, Status
-from smallnet_core.report import WIDTH, Table, format_value, markdown_lines
-from smallnet_core.report.table import format_change
+from smallnet_core.report.claim_tables import markdown_lines
+from smallnet_core.report.table import WIDTH, Table, format_change, format_value
 from tests.rows import (
     BY_SOURCE,
     KNOWN,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smallnet_core.claims import CLAIMS
 from smallnet_core.judging import judge
 from smallnet_core.records import Measurement, Status
-from smallnet_core.report import WIDTH
+from smallnet_core.report.table import WIDTH
 from tests.rows import (
     TABLE_2,
     TABLE_6,

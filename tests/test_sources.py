@@ -10,25 +10,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import platformdirs
 import pytest
 
 from smallnet_core.data import sources
-from smallnet_core.data.datasets import DatasetNotFound, load_from_spec
+from smallnet_core.data.datasets import load_from_spec
+from smallnet_core.data.sources import DatasetNotFound
 from smallnet_core.system.files import LOCK_MODE
-from tests.tinydata import Tiny, make_tiny, md5, refusal, same
+from tests.tinydata import Tiny, md5, refusal, same
 
-
-@pytest.fixture(autouse=True)
-def _own_caches(tmp_path, monkeypatch):
-    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.delenv("SMALLNET_DATA", raising=False)
-
-
-@pytest.fixture
-def ten():
-    return make_tiny(coarse=False)
+pytestmark = pytest.mark.usefixtures("no_data")
 
 
 class Server:

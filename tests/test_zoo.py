@@ -7,7 +7,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from smallnet_core.lab.cache import ZOO_DIR, ModelCache, read_entry
+from smallnet_core.lab.cache import ModelCache, read_entry
 from smallnet_core.lab.curves import PROPORTIONS
 from smallnet_core.lab.publish import MAX_ZOO_BYTES
 from smallnet_core.lab.recorded import Records
@@ -16,6 +16,7 @@ from smallnet_core.pruning.channels import apply_plan
 from smallnet_core.pruning.curve import curve_path, read_curve
 from smallnet_core.recipes import find_recipe
 from smallnet_core.recipes.pruned import PRUNED_NAMES, find_pruned
+from smallnet_core.system.files import ZOO_DIR
 from smallnet_core.training.start import network_of
 
 ZOO_FILES = {  # without traces/ and curves/

@@ -12,12 +12,11 @@ import torch
 
 from smallnet_core.data.datasets import (
     Dataset,
-    DatasetError,
     content_digest,
     load_from_spec,
     record_digests,
 )
-from smallnet_core.data.sources import SPLITS, Spec
+from smallnet_core.data.sources import SPLITS, DatasetError, Spec
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,10 @@ def watch_steps(
     patch.setattr(loop, "set_up", watched_set_up)
 
 
-def same_weights(a: Any, b: Any) -> bool:
-    assert list(a) == list(b)
-    return all(torch.equal(a[name], b[name]) for name in a)
+def same_weights(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(
+        a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a
+    )
 
 
 def exploding(epochs: int = 4, at_epoch: int = 1) -> Recipe:
@@ -112,13 +113,18 @@ def exploding(epochs: int = 4, at_epoch: int = 1) -> Recipe:
     )
 
 
+def noise(count: int, side: int = 32) -> Tensor:
+    """Random pixels: uint8 (count, 3, side, side)."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
+
+
 def tiny(name: str = "digits", num_images: int = 20, **changes: Any) -> Dataset:
     """Random images, the same each time, of ten classes in turn; test images are those trained on.
 
     ``changes`` are fields of the dataset.
     """
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (num_images, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    images = noise(num_images)
     labels = torch.arange(num_images) % 10
     dataset = Dataset(
         name=name,

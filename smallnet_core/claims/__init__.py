@@ -33,25 +33,8 @@ from types import MappingProxyType
 
 from smallnet_core.claims import tables
 from smallnet_core.claims.load import load_claims, load_tables
-from smallnet_core.claims.names import (
-    CHANCE_PERCENT,
-    DATASET_NAMES,
-    NETWORK_NAMES,
-    OPTIMIZER_NAMES,
-    PLACES,
-)
+from smallnet_core.claims.names import PLACES
 from smallnet_core.records import Claim
-
-__all__ = [
-    "CHANCE_PERCENT",
-    "CLAIMS",
-    "DATASET_NAMES",
-    "GOALS",
-    "NETWORK_NAMES",
-    "OPTIMIZER_NAMES",
-    "assemble",
-    "by_source",
-]
 
 
 def assemble(*groups: Iterable[Claim]) -> Mapping[str, Claim]:

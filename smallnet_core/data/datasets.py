@@ -24,13 +24,10 @@ from smallnet_core.data.sources import (
     SPECS,
     SPLITS,
     DatasetError,
-    DatasetNotFound,
     Spec,
     data_folder,
     find,
 )
-
-__all__ = ["Dataset", "DatasetError", "DatasetNotFound", "load_dataset"]
 
 NUM_CLASSES = {"cifar10": 10, "cifar100": 100, "digits": 10}
 

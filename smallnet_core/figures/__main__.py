@@ -7,13 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import smallnet_core
 from smallnet_core.figures.gallery import draw, read
 from smallnet_core.figures.style import MatplotlibMissingError
 from smallnet_core.recipes import RECIPE_KINDS
-from smallnet_core.system.files import replace_file
-
-_ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"  # not cache.ZOO_DIR: that would load torch
+from smallnet_core.system.files import ZOO_DIR, replace_file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         nargs="*",
         type=Path,
-        default=[_ZOO_DIR],
+        default=[ZOO_DIR],
         help="folders with .json files of model records and pruning curves, there or in a "
         "subfolder curves. Default: the package's zoo",
     )

@@ -7,10 +7,11 @@ from functools import partial
 from statistics import mean
 from typing import TYPE_CHECKING, TypeAlias
 
-from smallnet_core.claims import NETWORK_NAMES, OPTIMIZER_NAMES, by_source
+from smallnet_core.claims import by_source
+from smallnet_core.claims.names import NETWORK_NAMES, OPTIMIZER_NAMES
 from smallnet_core.figures import style
 from smallnet_core.figures.style import Panel, Point, listed
-from smallnet_core.pruning.curve import TECHNIQUE_NAMES, TECHNIQUES, Curve
+from smallnet_core.pruning.curve import CURVE_OPTIMIZERS, TECHNIQUE_NAMES, TECHNIQUES, Curve
 from smallnet_core.recipes import find_recipe
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 Found: TypeAlias = Mapping[str, Sequence[Curve]]  # by technique
 
 _DATASET = "cifar10"
-# Networks by optimizer whose curves are drawn; the paper prunes ResNet18 with AdaBound.
-_OPTIMIZERS = {"resnet18": "adabound", "resnet18_s": "adabound", "vgg16_s": "sgdm", "vit_s": "adam"}
 
 
 def one_shot_figures(curves: Sequence[Curve]) -> dict[str, str]:
@@ -29,7 +28,7 @@ def one_shot_figures(curves: Sequence[Curve]) -> dict[str, str]:
     The first has the paper's values and, if ``curves`` has any of ResNet18, ours; the second has a
     panel for each small network with curves. All curves of a network are of one set of weights.
     """
-    found = {network: _of_one_network(curves, network) for network in _OPTIMIZERS}
+    found = {network: _of_one_network(curves, network) for network in CURVE_OPTIMIZERS}
     figures = {"figure-17": _figure_17(found.pop("resnet18"))}
     if any(found.values()):
         figures["figure-17-small"] = _small_figure_17(found)
@@ -78,8 +77,8 @@ def _of_one_network(curves: Iterable[Curve], network: str) -> Found:
     The current recipe's weights come first. Files don't say which of several weights are the
     latest, so those with the most curves count.
     """
-    start = f"{_DATASET}-{network}-{_OPTIMIZERS[network]}-"
-    own = find_recipe("tuned", _DATASET, network, _OPTIMIZERS[network]).name
+    start = f"{_DATASET}-{network}-{CURVE_OPTIMIZERS[network]}-"
+    own = find_recipe("tuned", _DATASET, network, CURVE_OPTIMIZERS[network]).name
     of_weights: dict[tuple[str, str], list[Curve]] = {}
     for curve in curves:
         if curve.network.startswith(start) and f"{start}pruned-" not in curve.network:
@@ -103,7 +102,7 @@ def _mean_points(seeds: Sequence[Curve]) -> list[Point]:
 
 
 def _name(network: str) -> str:
-    return f"{NETWORK_NAMES[network]} {OPTIMIZER_NAMES[_OPTIMIZERS[network]]}"
+    return f"{NETWORK_NAMES[network]} {OPTIMIZER_NAMES[CURVE_OPTIMIZERS[network]]}"
 
 
 def _panel(network: str, ours: Found, paper: Mapping[str, Sequence[Point]], height: int) -> Panel:

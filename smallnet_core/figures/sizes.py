@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from smallnet_core.claims import CLAIMS, NETWORK_NAMES
+from smallnet_core.claims import CLAIMS
+from smallnet_core.claims.names import NETWORK_NAMES
 from smallnet_core.figures import style
 from smallnet_core.figures.records import Run, current, settings_of
 from smallnet_core.figures.style import Panel, Point, listed
@@ -31,7 +32,6 @@ NUM_PARAMS = {
     "vit_s": 840_010,
     "speednet": 991_032,
 }
-_NAMES = {**NETWORK_NAMES, "speednet": "SpeedNet"}
 
 # How a network was made small, or who measured it: label and style in the legend, and the mark in a
 # line of text.
@@ -95,7 +95,7 @@ def size_figure(runs: Iterable[Run]) -> str | None:
         return None
     paper = [
         Dot(
-            name=f"the paper's {_NAMES[network]}",
+            name=f"the paper's {NETWORK_NAMES[network]}",
             kind="paper",
             num_params=NUM_PARAMS[network],
             accuracy_percent=CLAIMS[f"table2/{network}-adabound"].paper_value,
@@ -113,7 +113,7 @@ def size_figure(runs: Iterable[Run]) -> str | None:
     everything = (0.8 * smallest, 20.0), (10.0 * math.floor((low - 1) / 10), 100.0)
     most = max(dot.num_seeds for dot in ours.values())
     flipped = [dot.name for dot in ours.values() if dot.flipped]
-    missing = [_NAMES.get(key, key) for key in (*DENSE, *PRUNED_NAMES) if key not in ours]
+    missing = [NETWORK_NAMES.get(key, key) for key in (*DENSE, *PRUNED_NAMES) if key not in ours]
     note = (
         f"Ours: the last epoch, {'one seed' if most == 1 else f'the mean of up to {most} seeds'} "
         "each; masked networks count only nonzero weights.",
@@ -172,7 +172,7 @@ def _dots(runs: Sequence[Run]) -> dict[str, Dot]:
     for network, optimizer in {**DENSE, "speednet": "muon"}.items():
         row = "tuned", network, optimizer
         own = [run for run in runs if (run.recipe.kind, *run.row) == row]
-        found[network] = _NAMES[network], "dense", NUM_PARAMS[network], own
+        found[network] = NETWORK_NAMES[network], "dense", NUM_PARAMS[network], own
     for name in PRUNED_NAMES:
         recipe = find_pruned(name, _DATASET)
         size, kind = NUM_PARAMS[recipe.network], "dense"
@@ -199,8 +199,8 @@ def _dots(runs: Sequence[Run]) -> dict[str, Dot]:
 def _short(name: str) -> str:
     """Return a recipe's name without the kind of pruning, which the mark shows."""
     first, *rest = name.split("-")
-    if first in _NAMES:
-        return " ".join((_NAMES[first], *rest[2:]))
+    if first in NETWORK_NAMES:
+        return " ".join((NETWORK_NAMES[first], *rest[2:]))
     if rest == ["dense"]:
         return "ResNet18_S, ticket's"
     return f"{first.replace('_', ' ')} {' '.join(rest)} %"

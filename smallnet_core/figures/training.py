@@ -9,7 +9,8 @@ from itertools import chain
 from statistics import mean
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from smallnet_core.claims import DATASET_NAMES, NETWORK_NAMES, OPTIMIZER_NAMES, by_source
+from smallnet_core.claims import by_source
+from smallnet_core.claims.names import DATASET_NAMES, NETWORK_NAMES, OPTIMIZER_NAMES
 from smallnet_core.figures import style
 from smallnet_core.figures.records import Run, current
 from smallnet_core.figures.style import Panel, listed

@@ -56,19 +56,11 @@ not *exceeded*. A recall of 0.900 over 1,000 images is known to 0.019; against a
 is 0.019 * 3.29 / 1.96 * sqrt(2) = 0.044, and it is *missed*.
 """
 
-from smallnet_core.judging.intervals import (
-    ASSUMED_DEGREES,
-    ASSUMED_SEED_DEVIATION,
-    difference_measurement,
-    interval_95,
-    wilson_interval,
-)
-from smallnet_core.judging.per_class import report_interval
+from smallnet_core.judging.intervals import difference_measurement, interval_95
+from smallnet_core.judging.per_class import report_interval, report_value
 from smallnet_core.judging.rules import best_of, held_to_record, judge, not_measured
 
 __all__ = [
-    "ASSUMED_DEGREES",
-    "ASSUMED_SEED_DEVIATION",
     "best_of",
     "difference_measurement",
     "held_to_record",
@@ -76,5 +68,5 @@ __all__ = [
     "judge",
     "not_measured",
     "report_interval",
-    "wilson_interval",
+    "report_value",
 ]

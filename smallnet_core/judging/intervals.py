@@ -32,7 +32,7 @@ def interval_95(measurement: Measurement) -> tuple[float, float]:
     of ``num_images`` has the interval over seeds: t, with their deviation pooled with
     ``ASSUMED_SEED_DEVIATION``.
     """
-    mean = mean_of(measurement.values)
+    mean = measurement.mean
     if measurement.interval is not None:
         low, high = measurement.interval
         # Catches a share whose interval is in percent, which would reproduce any claim.
@@ -77,7 +77,7 @@ def difference_measurement(
     """
     assert a.unit == b.unit == "%" and a.num_images and b.num_images
     sizes = len(a.values), len(b.values)
-    mean = mean_of(a.values) - mean_of(b.values)
+    mean = a.mean - b.mean
     paired = sizes[0] == sizes[1]
     values = tuple(x - y for x, y in zip(a.values, b.values, strict=True)) if paired else (mean,)
     if same_network:
@@ -98,8 +98,8 @@ def difference_measurement(
         fingerprints=a.fingerprints + b.fingerprints,
         device=a.device if a.device == b.device else f"{a.device}, {b.device}",
         details={
-            "minuend_percent": mean_of(a.values),
-            "subtrahend_percent": mean_of(b.values),
+            "minuend_percent": a.mean,
+            "subtrahend_percent": b.mean,
             "num_seeds": sizes,
             "images_points": max(images),  # the part of the interval that more seeds don't reduce
             "origins": [*a.details.get("origins", ()), *b.details.get("origins", ())],
@@ -118,7 +118,7 @@ def _images_half_widths(a: Measurement, b: Measurement) -> tuple[float, float]:
     down, up = [], []
     for side in (a, b):
         assert side.num_images is not None
-        share = mean_of(side.values) / 100.0
+        share = side.mean / 100.0
         low, high = wilson_interval(share, side.num_images)
         down.append(100.0 * (share - low))
         up.append(100.0 * (high - share))
@@ -153,12 +153,6 @@ def seed_variance(values: tuple[float, ...], whole: float) -> tuple[float, float
     assumed = ASSUMED_DEGREES * (ASSUMED_SEED_DEVIATION * whole / 100) ** 2
     pooled = (assumed + own * (deviation_of(values) or 0.0) ** 2) / degrees
     return pooled / len(values), degrees
-
-
-def mean_of(values: tuple[float, ...]) -> float:
-    """Return the mean."""
-    # Exact, so independent of the order and never outside the values, unlike sum() / len().
-    return float(statistics.mean(values))
 
 
 def deviation_of(values: tuple[float, ...]) -> float | None:

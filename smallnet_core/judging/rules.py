@@ -14,7 +14,6 @@ from smallnet_core.judging.intervals import (
     ASSUMED_SEED_DEVIATION,
     deviation_of,
     interval_95,
-    mean_of,
     t_quantile,
 )
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
@@ -44,7 +43,7 @@ def judge(claim: Claim, measurement: Measurement) -> Verdict:
                 claim=claim, status=Status.MISSED, reason=reason, measurement=measurement
             )
 
-    mean = mean_of(measurement.values)
+    mean = measurement.mean
     interval = interval_95(measurement)
     status, reason = _decide(claim, measurement, interval)
     origins = set(measurement.details.get("origins", ()))
@@ -102,7 +101,7 @@ def _decide(
     claim: Claim, measurement: Measurement, interval: tuple[float, float]
 ) -> tuple[Status, str]:
     low, high = interval
-    unit, paper, mean = claim.unit, claim.paper_value, mean_of(measurement.values)
+    unit, paper, mean = claim.unit, claim.paper_value, measurement.mean
     limit = _printed(paper, unit)
     claimed = f"the claimed {limit}"
     found = _found(measurement, interval)
@@ -162,7 +161,7 @@ def _at_least(
     claim: Claim, measurement: Measurement, interval: tuple[float, float]
 ) -> tuple[Status, str]:
     """Decide by the interval that covers our runs and the paper's single one."""
-    mean = mean_of(measurement.values)
+    mean = measurement.mean
     claimed = f"the claimed {_printed(claim.paper_value, claim.unit)}"
     lowest, highest = _printed_range(claim)
     below, above = mean - interval[0], interval[1] - mean
@@ -205,7 +204,7 @@ def _have_not_learnt(claim: Claim, measurement: Measurement) -> str:
 
 def _remedy(measurement: Measurement, interval: tuple[float, float], limit: float) -> str:
     """Say what would decide on which side of ``limit`` the mean lies."""
-    mean = mean_of(measurement.values)
+    mean = measurement.mean
     if "technique" in measurement.details:
         return "a curve is of one network, whatever --seeds says"
     images = measurement.details.get("images_points", 0.0)
@@ -260,7 +259,7 @@ def _printed(value: float, unit: str) -> str:
 
 def _found(measurement: Measurement, interval: tuple[float, float]) -> str:
     unit = measurement.unit
-    text = _number(mean_of(measurement.values), unit)
+    text = _number(measurement.mean, unit)
     low, high = interval
     if low == high:
         return text

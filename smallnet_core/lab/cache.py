@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -37,11 +36,13 @@ from smallnet_core.recipes import Recipe
 from smallnet_core.records import Environment
 from smallnet_core.system.files import (
     LOCK_MODE,
+    ZOO_DIR,
     has_locks,
     json_fields,
     replace_file,
     written_beside,
 )
+from smallnet_core.system.git import git
 from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import Source
 
@@ -52,7 +53,6 @@ _RECORD_KEYS = (
     *("train_seconds", "computed_in", "environment", "commit", "curve"),
     *("dataset_digests", "weights_sha256"),
 )
-ZOO_DIR = Path(smallnet_core.__file__).parent / "zoo"
 
 
 class DamagedEntry(Exception):  # noqa: N818 - says what the entry is
@@ -353,14 +353,7 @@ def now() -> str:
 def current_commit() -> dict[str, Any] | None:
     """Return this code's commit and whether files were changed since; None outside git."""
     here = Path(smallnet_core.__file__).parent
-
-    def git(*args: str) -> str:
-        command = ["git", "-C", str(here), *args]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-
-    try:
-        return {"id": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "."))}
-    except (OSError, subprocess.SubprocessError):
+    head, changes = git(here, "rev-parse", "HEAD"), git(here, "status", "--porcelain", ".")
+    if head is None or changes is None or head.returncode or changes.returncode:
         return None
+    return {"id": head.stdout.strip(), "dirty": bool(changes.stdout)}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from smallnet_core.claims import NETWORK_NAMES
+from smallnet_core.claims.names import NETWORK_NAMES
 from smallnet_core.data.batches import normalise
 from smallnet_core.data.datasets import Dataset
 from smallnet_core.figures import style

@@ -7,7 +7,8 @@ import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from smallnet_core.claims import CLAIMS, GOALS, OPTIMIZER_NAMES
+from smallnet_core.claims import CLAIMS, GOALS
+from smallnet_core.claims.names import OPTIMIZER_NAMES
 from smallnet_core.recipes import RECIPE_KINDS, Recipe, find_recipe
 from smallnet_core.recipes.pruned import find_pruned
 from smallnet_core.records import Claim, NotMeasured

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from smallnet_core.lab.cache import ZOO_DIR, in_dtype, now, write_entry
+from smallnet_core.lab.cache import in_dtype, now, write_entry
 from smallnet_core.lab.judged import JUDGED
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.sparse import stored_bytes
@@ -17,6 +17,7 @@ from smallnet_core.pruning.curve import read_curves, write_curve
 from smallnet_core.pruning.masks import count_nonzeros
 from smallnet_core.recipes import Recipe
 from smallnet_core.records import NotMeasured
+from smallnet_core.system.files import ZOO_DIR
 from smallnet_core.training.progress import LogLines
 
 MAX_ZOO_BYTES = 48 * 2**20

@@ -115,7 +115,7 @@ def draw(file: RunFile) -> tuple[dict[str, str], str]:
     from smallnet_core.figures.records import read_run
     from smallnet_core.figures.style import MatplotlibMissingError
     from smallnet_core.lab import failures
-    from smallnet_core.lab.cache import ZOO_DIR
+    from smallnet_core.system.files import ZOO_DIR
 
     runs, curves = gallery.read([ZOO_DIR])
     nonzeros = {row.get("fingerprint"): row.get("num_nonzeros") for row in file.rows}

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from smallnet_core.data.datasets import NUM_CLASSES
-from smallnet_core.lab.cache import ZOO_DIR
 from smallnet_core.lab.variants import Variant
-from smallnet_core.system.files import replace_file
+from smallnet_core.system.files import ZOO_DIR, json_lines, replace_file
 
 # Share of the probe's images that one class is predicted for: at least 254 of 256.
 COLLAPSED_PERCENT = 99.0
@@ -127,18 +126,11 @@ def write_trace(folder: Path, found: Trace) -> Path:
     }
     names = [field.name for field in fields(Point)]
     columns = {name: [getattr(point, name) for point in found.points] for name in names}
-    points = _json_lines(columns, "  ")
+    points = json_lines(columns, "  ")
     path = folder / variant.file_name
-    text = f'{{\n{_json_lines(record, " ")},\n "points": {{\n{points}\n }}\n}}\n'
+    text = f'{{\n{json_lines(record, " ")},\n "points": {{\n{points}\n }}\n}}\n'
     replace_file(path, text.encode())
     return path
-
-
-def _json_lines(values: Mapping[str, Any], indent: str) -> str:
-    return ",\n".join(
-        f"{indent}{json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
-        for name, value in values.items()
-    )
 
 
 def find_trace(variant: Variant, folders: Sequence[Path], complaints: list[str]) -> Trace | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +10,7 @@ from torch import nn
 
 from smallnet_core.models.vit import Attention, ViT
 from smallnet_core.recipes import Recipe, Schedule, find_recipe
+from smallnet_core.recipes.recipe import fingerprint_of
 
 # Increase it with every change of what a trace records, or how.
 TRACE_VERSION = 1
@@ -43,8 +42,7 @@ class Variant:
 
     def fingerprint(self) -> str:
         """Return 12 hexadecimal digits of the sha256 of ``canonical()``."""
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return fingerprint_of(self.canonical())
 
     @property
     def file_name(self) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from smallnet_core.data.datasets import Dataset, DatasetNotFound, load_dataset
+from smallnet_core.data.datasets import Dataset, load_dataset
+from smallnet_core.data.sources import SPECS, DatasetNotFound
 from smallnet_core.lab.cache import CachedModel, ModelCache, current_commit, record_of
 from smallnet_core.lab.curves import PROPORTIONS, measure_curve
 from smallnet_core.lab.curves import estimate_seconds as estimate_curve_seconds
@@ -30,7 +31,8 @@ from smallnet_core.training.progress import Progress
 from smallnet_core.training.start import Source, network_of
 
 # Images (train, test) of each dataset, to estimate a training before the data are loaded.
-NUM_IMAGES = {"cifar10": (50_000, 10_000), "cifar100": (50_000, 10_000), "digits": (1_297, 500)}
+NUM_IMAGES = {name: (spec.counts["train"], spec.counts["test"]) for name, spec in SPECS.items()}
+NUM_IMAGES["digits"] = 1_297, 500
 
 # By how many correct images the zoo's weights may differ from their record: another order of
 # summation changes a few predictions of 10,000.

@@ -29,7 +29,6 @@ _MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 MODEL_NAMES: tuple[str, ...] = tuple(_MODELS)
-OWN_MODEL_NAMES: tuple[str, ...] = ("speednet",)  # not in the paper
 
 
 def build_model(name: str, num_classes: int = 10, **overrides: Any) -> nn.Module:

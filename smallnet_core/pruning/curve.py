@@ -16,6 +16,14 @@ from smallnet_core.system.files import json_fields, replace_file
 TECHNIQUE_NAMES = {**PAPER_TECHNIQUES, "random_unstructured": "Random unstructured"}
 TECHNIQUES = tuple(TECHNIQUE_NAMES)
 
+# Networks that have curves, by optimizer: the paper's, and each small one with its best.
+CURVE_OPTIMIZERS = {
+    "resnet18": "adabound",
+    "resnet18_s": "adabound",
+    "vgg16_s": "sgdm",
+    "vit_s": "adam",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:

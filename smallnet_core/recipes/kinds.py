@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
-from smallnet_core.claims.names import OPTIMIZER_NAMES
+from smallnet_core.claims.names import VOCABULARY
 from smallnet_core.recipes.recipe import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.records import NotMeasured
 
@@ -242,7 +242,7 @@ def find_recipe(kind: str, dataset: str, network: str, optimizer: str, seed: int
     """
     if kind not in _KINDS:
         raise ValueError(f"unknown recipe {kind!r}; known: {', '.join(RECIPE_KINDS)}")
-    optimizers = (*OPTIMIZER_NAMES, "muon")
+    optimizers = VOCABULARY["optimizer"]
     if optimizer not in optimizers:
         raise ValueError(f"unknown optimizer {optimizer!r}; known: {', '.join(optimizers)}")
     build, networks = _KINDS[kind]

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -233,8 +234,7 @@ class Recipe:
 
     def fingerprint(self) -> str:
         """Return 12 hexadecimal digits of the sha256 of ``canonical()``."""
-        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return fingerprint_of(self.canonical())
 
     @property
     def name(self) -> str:
@@ -247,6 +247,12 @@ class Recipe:
     def __str__(self) -> str:
         row = f"{self.network} {self.optimizer.name} {self.dataset}"
         return f"{row} ({self.kind}, seed {self.seed})"
+
+
+def fingerprint_of(canonical: Mapping[str, Any]) -> str:
+    """Return 12 hexadecimal digits of the sha256 of JSON values."""
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _without_defaults(record: Any) -> dict[str, Any]:

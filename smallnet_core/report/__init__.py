@@ -6,8 +6,7 @@ tables can be made at the end of a run and from a saved file.
 
 from __future__ import annotations
 
-from smallnet_core.report.claim_tables import markdown_lines
-from smallnet_core.report.table import WIDTH, Table, format_value
+from smallnet_core.report.table import format_value
 from smallnet_core.report.terminal import short_lines, terminal_lines
 
-__all__ = ["WIDTH", "Table", "format_value", "markdown_lines", "short_lines", "terminal_lines"]
+__all__ = ["format_value", "short_lines", "terminal_lines"]

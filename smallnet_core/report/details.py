@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smallnet_core.claims.load import read
+from smallnet_core.judging.per_class import class_report
 from smallnet_core.report.chart import Chart, polyline, scale
 from smallnet_core.report.results import VERDICTS
 from smallnet_core.report.table import Cell, Row, Table
@@ -72,18 +73,13 @@ def class_tables(run: Row) -> list[Table]:
     names = read("classes.toml").get(dataset, [])
     if len(names) != len(confusion):  # digits
         names = [str(k) for k in range(len(confusion))]
-    predicted = [sum(column) for column in zip(*confusion, strict=True)]
-    shares = []  # precision, recall, f1
-    for k, (counts, p) in enumerate(zip(confusion, predicted, strict=True)):
-        hits, s = counts[k], sum(counts)
-        shares.append([hits / max(p, 1), hits / max(s, 1), 2 * hits / max(s + p, 1)])
-    shares.append([sum(column) / len(confusion) for column in zip(*shares, strict=True)])
-    support = [*map(sum, confusion), sum(predicted)]
+    found = class_report(confusion)
+    metrics = ("precision", "recall", "f1")
     rows = [
-        [name, *(f"{share:.3f}" for share in own), f"{s:,}"]
-        for name, own, s in zip([*names, "macro avg"], shares, support, strict=True)
+        [name, *(f"{found[metric][k]:.3f}" for metric in metrics), f"{found['support'][k]:,.0f}"]
+        for k, name in enumerate([*names, "macro avg"])
     ]
-    header = ("class", "precision", "recall", "f1", "support")
+    header = ("class", *metrics, "support")
     report = Table(header, rows, caption="By class", folded=True)
     if len(confusion) <= _MAX_CLASSES:
         return [report, _matrix(names, confusion)]

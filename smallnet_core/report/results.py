@@ -220,7 +220,7 @@ def _kind(claim: Claim) -> str:
 
 def network_name(name: Any) -> str:
     """Return a network's name as the paper writes it."""
-    return {**NETWORK_NAMES, "speednet": "SpeedNet"}.get(str(name), str(name or "-"))
+    return NETWORK_NAMES.get(str(name), str(name or "-"))
 
 
 def optimizer_name(name: Any) -> str:

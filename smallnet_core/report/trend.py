@@ -6,7 +6,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from smallnet_core.judging import ASSUMED_SEED_DEVIATION
+from smallnet_core.judging.intervals import ASSUMED_SEED_DEVIATION
 from smallnet_core.report.chart import HEIGHT, Chart, Mark, place, polyline, scale
 from smallnet_core.report.results import commit_name
 from smallnet_core.report.table import format_value, templates

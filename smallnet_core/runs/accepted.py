@@ -15,7 +15,6 @@ import difflib
 import json
 import math
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from smallnet_core.runs.readings import readings
 from smallnet_core.runs.rows import Change, RowComparison, joined
 from smallnet_core.system.checked import explain, parse_toml
 from smallnet_core.system.files import replace_file
+from smallnet_core.system.git import git
 
 FILE = Path("reports/accepted.toml")
 # How the names of rows that judge no claim begin; benchmarks choose the rest.
@@ -99,20 +99,11 @@ def add(entry: dict[str, Any], path: Path) -> None:
 def resolved(commit: str) -> str:
     """Return the full id of a commit; ValueError if git doesn't know it and it is no id."""
     options = ("--verify", "--quiet", "--end-of-options")
-    done = _git(Path(), "rev-parse", *options, f"{commit}^{{commit}}")
+    done = git(Path(), "rev-parse", *options, f"{commit}^{{commit}}")
     found = done.stdout.strip() if done and done.returncode == 0 else commit
     if not _HEX.fullmatch(found):
         raise ValueError(f"--commit {commit}: git knows no such commit, and it is not a commit id")
     return found
-
-
-def _git(folder: Path, *args: str) -> subprocess.CompletedProcess[str] | None:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(folder), *args], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
 
 
 def contains(run: RunFile, commit: str, folder: Path) -> bool | None:
@@ -122,7 +113,7 @@ def contains(run: RunFile, commit: str, folder: Path) -> bool | None:
         return None
     if own.startswith(commit):
         return True
-    done = _git(folder, "merge-base", "--is-ancestor", commit, own)
+    done = git(folder, "merge-base", "--is-ancestor", commit, own)
     return None if done is None else {0: True, 1: False}.get(done.returncode)
 
 

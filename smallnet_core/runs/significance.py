@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_Z_95 = statistics.NormalDist().inv_cdf(0.975)
+from smallnet_core.judging.intervals import Z_95
 
 # Of log rounds, if there are too few to estimate it.
 ASSUMED_ROUND_DEVIATION = 0.1
@@ -52,7 +52,7 @@ def paired_interval(lost: int, gained: int, num_images: int) -> tuple[float, flo
     """
     n = num_images + 2
     fell, rose = (lost + 1) / n, (gained + 1) / n
-    half = _Z_95 * math.sqrt((rose + fell - (rose - fell) ** 2) / n)
+    half = Z_95 * math.sqrt((rose + fell - (rose - fell) ** 2) / n)
     return max(-1.0, rose - fell - half), min(1.0, rose - fell + half)
 
 

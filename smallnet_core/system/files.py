@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+ZOO_DIR = Path(__file__).parents[1] / "zoo"
 LOCK_MODE = 0o666  # whatever the umask: other users open the same lock file
 
 
@@ -47,11 +48,15 @@ def json_fields(record: Mapping[str, Any]) -> str:
 
     Raises ValueError for a number that is not finite.
     """
-    lines = ",\n".join(
-        f" {json.dumps(name)}: {json.dumps(record[name], sort_keys=True, allow_nan=False)}"
-        for name in sorted(record)
+    return f"{{\n{json_lines(dict(sorted(record.items())), ' ')}\n}}\n"
+
+
+def json_lines(fields: Mapping[str, Any], indent: str) -> str:
+    """Format the fields of a JSON object, one per line, in their order; ValueError as above."""
+    return ",\n".join(
+        f"{indent}{json.dumps(name)}: {json.dumps(value, sort_keys=True, allow_nan=False)}"
+        for name, value in fields.items()
     )
-    return f"{{\n{lines}\n}}\n"
 
 
 def remove_leftovers(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Compute logits, and from them accuracy, confusion matrix and per-class report."""
+"""Compute logits, and from them accuracy and confusion matrix."""
 
 from __future__ import annotations
 
@@ -81,26 +81,3 @@ def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
     classes = logits.shape[1]
     flat = labels * classes + logits.argmax(1)
     return torch.bincount(flat, minlength=classes**2).view(classes, classes).cpu()
-
-
-def report_value(confusion: Tensor, row: int | str, metric: str) -> float:
-    """Compute one number of the paper's Appendix D from a confusion matrix; shares are 0 to 1.
-
-    ``row``: a class index, "macro_avg", "weighted_avg" or "accuracy"; ``metric``: "precision",
-    "recall", "f1" or "support". A class that is never predicted has precision 0.
-    """
-    counts = confusion.double()
-    hits, support, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
-    if row == "accuracy" and metric != "support":
-        return float(hits.sum() / support.sum())
-    values = {
-        "precision": hits / predicted.clamp(min=1),
-        "recall": hits / support.clamp(min=1),
-        "f1": 2 * hits / (support + predicted).clamp(min=1),
-        "support": support,
-    }[metric]
-    if isinstance(row, int):
-        return float(values[row])
-    if metric == "support":
-        return float(support.sum())
-    return float(values.mean() if row == "macro_avg" else (values * support).sum() / support.sum())

@@ -20,10 +20,9 @@ from smallnet_core.data.datasets import Dataset
 from smallnet_core.lab import cache, workbench
 from smallnet_core.lab.settings import Settings
 from smallnet_core.recipes import Recipe
-from smallnet_core.training.checkpoints import Epoch
 from smallnet_core.training.loop import Trained
 from smallnet_core.training.start import network_of
-from tests.trainable import tiny
+from tests.trainable import as_if_trained, tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -136,22 +135,7 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleName
         weights = {name: torch.zeros_like(v) for name, v in network_of(recipe).state_dict().items()}
         bias = weights[[name for name in weights if name.endswith("bias")][-1]]
         bias[0] = 1.0  # the first class, whatever the image
-        epoch = Epoch(
-            epoch=1,
-            train_loss=0.1,
-            train_accuracy_percent=98.0,
-            test_accuracy_percent=97.0,
-            seconds=1.0,
-        )
-        return Trained(
-            recipe=recipe,
-            state_dict=weights,
-            curve=(epoch,),
-            selected_epoch=1,
-            dtype=torch.float32,
-            train_seconds=1.0,
-            total_seconds=1.0,
-        )
+        return as_if_trained(recipe, weights)
 
     def load_dataset(name: str, **options: Any) -> Dataset:
         images = torch.zeros(100, 3, 32, 32, dtype=torch.uint8)

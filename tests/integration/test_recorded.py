@@ -7,12 +7,13 @@ import json
 import pytest
 
 from smallnet_core.lab import cache
+from smallnet_core.system.files import ZOO_DIR
 
 
 @pytest.fixture
 def recorded(suite, monkeypatch):
     """The rows of benchmarks that have the zoo and no CIFAR, by claim; and the run."""
-    monkeypatch.setattr(cache.ModelCache.__init__, "__defaults__", (cache.ZOO_DIR,))
+    monkeypatch.setattr(cache.ModelCache.__init__, "__defaults__", (ZOO_DIR,))
 
     def run(keyword, *args):
         result = suite.benchmarks(keyword, "--offline", "--train-budget=0", "-rs", *args)
@@ -22,7 +23,7 @@ def recorded(suite, monkeypatch):
 
 
 def judged(start):
-    [path] = cache.ZOO_DIR.glob(f"{start}*.json")
+    [path] = ZOO_DIR.glob(f"{start}*.json")
     record = json.loads(path.read_text())
     return record, record["judged"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from smallnet_core.claims import CLAIMS, GOALS
-from smallnet_core.session import DATASETS
+from smallnet_core.claims.names import VOCABULARY
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,7 +68,7 @@ def test_every_claim_has_its_dataset_as_marker_and_no_other(collected):
     found = marks_by_parameter(collected)
     for claim_id, claim in {**CLAIMS, **GOALS}.items():
         for marks in found.get(claim_id, []):
-            assert marks.intersection(DATASETS) == ({claim.dataset} - {None}), claim_id
+            assert marks.intersection(VOCABULARY["dataset"]) == ({claim.dataset} - {None}), claim_id
 
 
 def test_every_test_says_what_it_measures(collected):

@@ -17,6 +17,7 @@ from smallnet_core.lab import cache
 from smallnet_core.lab.judged import Evaluated
 from smallnet_core.lab.workbench import Workbench
 from smallnet_core.records import Claim, Rule
+from smallnet_core.system.files import ZOO_DIR
 
 INNER = """
 import pytest
@@ -200,7 +201,7 @@ def test_a_dead_network_whose_record_learns_does_not_reproduce_a_failure(
         dead = [[1000] + 9 * [0]] * 10
         return [replace(alive, recipe=r, origin="cache", confusion=dead) for r in recipes]
 
-    monkeypatch.setattr(cache.ModelCache.__init__, "__defaults__", (cache.ZOO_DIR,))
+    monkeypatch.setattr(cache.ModelCache.__init__, "__defaults__", (ZOO_DIR,))
     monkeypatch.setattr(Workbench, "dataset", lambda self, name: None)
     monkeypatch.setattr(Workbench, "to_train", lambda self, recipes: [])
     monkeypatch.setattr(Workbench, "evaluate", evaluate)
