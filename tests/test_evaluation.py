@@ -1,5 +1,7 @@
 """Reports against scikit-learn's; accuracy that counts every image exactly once."""
 
+import base64
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from smallnet_core.data.batches import normalise
 from smallnet_core.training.evaluation import (
     accuracy_percent,
     confusion_matrix,
+    packed_right,
     predict,
     report_value,
 )
@@ -62,6 +65,10 @@ def test_matrix_report_and_accuracy_are_scikit_learns(case):
         found = report_value(confusion, "accuracy", metric)
         assert found == pytest.approx(accuracy, rel=1e-12)
     assert report_value(confusion, "accuracy", "support") == len(true)
+
+    bits = np.frombuffer(base64.b64decode(packed_right(logits, labels)), np.uint8)
+    right = [a == b for a, b in zip(true, predicted, strict=True)]
+    assert np.unpackbits(bits, count=len(true)).tolist() == right
 
 
 def small_network() -> nn.Sequential:
