@@ -117,11 +117,14 @@ def test_a_network_of_changed_files_is_refused_and_an_untrained_one_counted(shop
 
 
 def test_a_zoo_that_is_full_takes_nothing_more(shop, monkeypatch):
-    monkeypatch.setattr(module, "MAX_ZOO_BYTES", 2**20)
+    monkeypatch.setattr(module, "MAX_ZOO_BYTES", 2**22)
+    there = shop.cache.zoo / "curves" / "curve.json"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b" " * (2**22 - 2**20))
     shop.train(SMALL)
     assert shop.publish(SMALL) == 1
-    assert "more would make the zoo larger than 1 MiB" in shop.lines[0]
-    assert not shop.cache.zoo.exists()
+    assert "more would make the zoo larger than 4 MiB" in shop.lines[0]
+    assert [path for path in shop.cache.zoo.rglob("*") if path.is_file()] == [there]
 
 
 def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop):
