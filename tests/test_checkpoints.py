@@ -12,7 +12,7 @@ import torch
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.system import files
 from smallnet_core.training import checkpoints, loop, start
-from smallnet_core.training.loop import Diverged, Trained, train
+from smallnet_core.training.loop import Diverged, Interrupted, Trained, train
 from tests.trainable import CPU, RECIPE, Watcher, exploding, same_weights, synthetic
 
 # All that a checkpoint has to carry beside the state of the optimizer: dropout masks, running
@@ -95,6 +95,17 @@ def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path):
     again = train(RECIPE, synthetic(), CPU, progress=watcher, checkpoint=path)
     same(first, again)
     assert "step" not in watcher.told
+
+
+@pytest.mark.usefixtures("tiny_network")
+def test_who_is_asked_to_stop_has_lost_nothing(tmp_path):
+    path = tmp_path / "checkpoint"
+    answers = iter([False] * 5 + [True])
+    with pytest.raises(Interrupted, match="stopped after step 6 of 12"):
+        train(RECIPE, synthetic(), CPU, checkpoint=path, stop=lambda: next(answers))
+    resumed = train(RECIPE, synthetic(), CPU, checkpoint=path)
+    assert [interruption.step for interruption in resumed.interruptions] == [6]
+    same(resumed, train(RECIPE, synthetic(), CPU))
 
 
 @pytest.mark.usefixtures("tiny_network")

@@ -77,7 +77,9 @@ def elsewhere(shop: Shop) -> Workbench:
     return bench
 
 
-def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop):
+@pytest.mark.parametrize("limit", ["MAX_PARAMS", "MAX_WEIGHT_BYTES"])  # either may be exceeded
+def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop, monkeypatch, limit):
+    monkeypatch.setattr(module, limit, 0)
     shop.train(SMALL)
     assert shop.publish(SMALL) == 0
     assert shop.files() == {".json", ".safetensors"}
@@ -139,6 +141,8 @@ def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop
     path = write_curve(shop.cache.folder, measured)
     assert shop.publish(SMALL) == 0
     assert f"{path.name}: published" in shop.lines
+    write_curve(shop.cache.folder, replace(measured, seconds=measured.seconds + 1))
+    assert shop.publish(SMALL) == 0
     assert elsewhere(shop).records.curve(SMALL, measured.technique) == measured
 
 
