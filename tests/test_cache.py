@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +14,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from smallnet_core.lab.cache import RECORD_SCHEMA, ModelCache, record_of, write_entry
+import smallnet_core
+from smallnet_core.lab.cache import (
+    RECORD_SCHEMA,
+    ModelCache,
+    current_commit,
+    record_of,
+    write_entry,
+)
 from smallnet_core.recipes import find_recipe
 from smallnet_core.system.machine import environment
 from smallnet_core.training.checkpoints import Interruption
@@ -193,6 +201,12 @@ def test_an_entry_that_is_replaced_while_it_is_read_is_not_taken_for_damaged(cac
     assert swapped and cache.complaints == []
 
 
+def without_digest(folder: Path) -> None:
+    record = json.loads(record_path(folder).read_text())
+    del record["weights_sha256"]
+    record_path(folder).write_text(json.dumps(record))
+
+
 def flip(folder: Path) -> None:
     content = bytearray(weights_path(folder).read_bytes())
     content[-1] ^= 1
@@ -213,7 +227,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no weights": (lambda folder: weights_path(folder).unlink(), "missing, but its record exists"),
     "truncated record": (lambda f: record_path(f).write_text('{"schema": 1,'), NOT_WHOLE),
     "bottomless record": (lambda f: record_path(f).write_text("[" * 100_000), NOT_WHOLE),
-    "record without digest": (lambda f: record_path(f).write_text("{}"), NOT_WHOLE),
+    "record without digest": (without_digest, NOT_WHOLE),
     "other schema": (lambda f: edit_record(f, schema=RECORD_SCHEMA + 1), "schema 2, expected 1"),
     "other recipe": (
         lambda f: edit_record(f, recipe={**RECIPE.canonical(), "epochs": 99}),
@@ -230,7 +244,8 @@ def test_damage_is_named_put_aside_and_never_loaded(cache, zoo, damage, said):
     damage(cache.folder)
     was = files(cache.folder)
     for _ in range(2):  # said once
-        assert loaded(cache, "zoo", 1)
+        with cache.lock(RECIPE):  # as a training looks again
+            assert loaded(cache, "zoo", 1)
         [complaint] = cache.complaints
     assert said in complaint
     assert str(cache.folder) in complaint and "renamed to *.damaged-1" in complaint
@@ -268,6 +283,18 @@ def test_damage_that_cannot_be_moved_is_not_loaded_either(cache, monkeypatch):
     assert "Permission denied" in complaint and "sha256" in complaint
 
 
+def test_a_commit_is_dirty_where_files_of_the_package_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(smallnet_core, "__file__", str(tmp_path / "__init__.py"))
+    assert current_commit() is None
+    for command in ("init -q", "commit -q --allow-empty -m first"):
+        author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", str(tmp_path), *author, *command.split()], check=True)
+    commit = current_commit()
+    assert commit is not None and len(commit["id"]) == 40 and commit["dirty"] is False
+    (tmp_path / "__init__.py").touch()
+    assert current_commit() == commit | {"dirty": True}
+
+
 @pytest.mark.parametrize("place", [record_path, weights_path])
 def test_what_cannot_be_read_is_named_and_does_not_raise(cache, zoo, place):
     write(zoo, 1)
@@ -278,10 +305,14 @@ def test_what_cannot_be_read_is_named_and_does_not_raise(cache, zoo, place):
     assert "cannot be read" in cache.complaints[0]
 
 
-def test_lock_files_are_for_other_users_too(cache):
+def test_files_are_for_other_users_too(cache, tmp_path):
     with cache.lock(RECIPE):
         [path] = cache.folder.glob("*.lock")
         assert path.stat().st_mode & 0o777 == 0o666
+        store(cache)
+    (tmp_path / "plain").touch()
+    for path in (record_path(cache.folder), weights_path(cache.folder)):
+        assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_a_file_system_without_locks_is_a_complaint(cache, monkeypatch):

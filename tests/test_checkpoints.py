@@ -1,16 +1,18 @@
 """Trainings that are cut off, and go on to the same bits."""
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from smallnet_core.recipes import Augmentation, Optimizer, Recipe, Schedule
 from smallnet_core.system import files
-from smallnet_core.training import checkpoints
-from smallnet_core.training.loop import Diverged, Trained, train
+from smallnet_core.training import checkpoints, loop, start
+from smallnet_core.training.loop import Diverged, Interrupted, Trained, train
 from tests.trainable import CPU, RECIPE, Watcher, exploding, same_weights, synthetic
 
 # All that a checkpoint has to carry beside the state of the optimizer: dropout masks, running
@@ -96,18 +98,40 @@ def test_who_is_killed_before_the_result_is_kept_has_lost_nothing(tmp_path):
 
 
 @pytest.mark.usefixtures("tiny_network")
+def test_who_is_asked_to_stop_has_lost_nothing(tmp_path):
+    path = tmp_path / "checkpoint"
+    answers = iter([False] * 5 + [True])
+    with pytest.raises(Interrupted, match="stopped after step 6 of 12"):
+        train(RECIPE, synthetic(), CPU, checkpoint=path, stop=lambda: next(answers))
+    resumed = train(RECIPE, synthetic(), CPU, checkpoint=path)
+    assert [interruption.step for interruption in resumed.interruptions] == [6]
+    same(resumed, train(RECIPE, synthetic(), CPU))
+
+
+@pytest.mark.usefixtures("tiny_network")
 def test_interruptions_add_up_and_cost_the_time_since_the_last_checkpoint(tmp_path, monkeypatch):
+    """On a clock that ticks once a step: three epochs of four."""
+    clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now, time=time.time)
+    for module in (checkpoints, loop):
+        monkeypatch.setattr(module, "time", clock)
+    count = Watcher.step
+
+    def tick(watcher: Watcher) -> None:
+        clock.now += 1.0
+        count(watcher)
+
+    monkeypatch.setattr(Watcher, "step", tick)
     monkeypatch.setattr(checkpoints, "CHECKPOINT_SECONDS", 0.0)
     path = tmp_path / "checkpoint"
-    cut_off(RECIPE, path, 5)
-    cut_off(RECIPE, path, 5)
+    cut_off(RECIPE, path, 6)
+    cut_off(RECIPE, path, 6)
     last_sign_of_life = path.stat().st_mtime + 42
     os.utime(path, (last_sign_of_life, last_sign_of_life))
-    trained = train(RECIPE, synthetic(), CPU, checkpoint=path)
-    assert [interruption.step for interruption in trained.interruptions] == [4, 8]
+    trained = train(RECIPE, synthetic(), CPU, progress=Watcher(), checkpoint=path)
+    assert [interruption.step for interruption in trained.interruptions] == [5, 10]
     assert trained.interruptions[1].lost_seconds == pytest.approx(42, abs=1)
-    assert len(trained.curve) == 3 and all(epoch.seconds > 0 for epoch in trained.curve)
-    assert trained.total_seconds >= trained.train_seconds > 0
+    assert [epoch.seconds for epoch in trained.curve] == [4.0, 4.0, 4.0]
+    assert trained.total_seconds == trained.train_seconds == 12.0
 
 
 @pytest.mark.usefixtures("tiny_network")
@@ -147,20 +171,25 @@ def test_what_diverged_leaves_no_checkpoint_of_broken_weights(tmp_path):
 
 @pytest.mark.usefixtures("tiny_network")
 @pytest.mark.parametrize(
-    ("recipe", "digests", "torch_version"),
+    ("changes", "digests", "torch_version", "gain"),
     [
-        (replace(RECIPE, seed=4), {}, torch.__version__),
-        (replace(RECIPE, training_version=RECIPE.training_version + 1), {}, torch.__version__),
-        (RECIPE, {"train": "other"}, torch.__version__),
-        (RECIPE, {}, "9.9.9"),
+        ({"seed": 4}, {}, torch.__version__, 1.0),
+        ({"training_version": RECIPE.training_version + 1}, {}, torch.__version__, 1.0),
+        ({}, {"train": "other"}, torch.__version__, 1.0),
+        ({}, {}, "9.9.9", 1.0),
+        ({}, {}, torch.__version__, 2.0),
     ],
-    ids=["recipe", "version", "data", "torch"],
+    ids=["recipe", "version", "data", "torch", "dtype"],
 )
 def test_a_checkpoint_of_something_else_is_not_resumed(
-    tmp_path, monkeypatch, recipe, digests, torch_version
+    tmp_path, monkeypatch, changes, digests, torch_version, gain
 ):
     path = tmp_path / "checkpoint"
-    cut_off(RECIPE, path, 6)
+    monkeypatch.setattr(start, "bfloat16_gain", lambda network: 1.0)
+    recipe = replace(RECIPE, precision="auto")
+    cut_off(recipe, path, 6)
+    recipe = replace(recipe, **changes)
+    monkeypatch.setattr(start, "bfloat16_gain", lambda network: gain)
     monkeypatch.setattr(checkpoints.torch, "__version__", torch_version)
     watcher, data = Watcher(), replace(synthetic(), digests=digests)
     trained = train(recipe, data, CPU, progress=watcher, checkpoint=path)

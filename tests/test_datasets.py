@@ -155,6 +155,12 @@ def test_altered_pixel(tiny, tmp_path):
     assert tiny.spec.digests["test"] in message
 
 
+def test_a_pickle_that_is_not_as_published_stays_closed(ten, tmp_path):
+    path = ten.write_python(tmp_path) / "test_batch"
+    path.write_bytes(b"cbuiltins\nexit\n)R.")
+    assert f"{path}: MD5 is " in refusal(ten.spec, tmp_path)
+
+
 def test_digits_are_scikit_learns_scaled_up_and_split_in_proportion():
     """The digests of both splits are pinned where they are loaded."""
     digits = load_dataset("digits", offline=True)

@@ -1,5 +1,7 @@
 """Reports against scikit-learn's; accuracy that counts every image exactly once."""
 
+import base64
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,12 @@ from torch import Tensor, nn
 
 from smallnet_core.data.batches import normalise
 from smallnet_core.judging import report_value
-from smallnet_core.training.evaluation import accuracy_percent, confusion_matrix, predict
+from smallnet_core.training.evaluation import (
+    accuracy_percent,
+    confusion_matrix,
+    packed_right,
+    predict,
+)
 from tests.trainable import noise
 
 MEAN, STD = (0.5, 0.25, 0.125), (0.25, 0.5, 0.2)
@@ -57,6 +64,10 @@ def test_matrix_report_and_accuracy_are_scikit_learns(case):
     assert accuracy_percent(logits, labels) == pytest.approx(100 * accuracy, rel=1e-12)
     assert report_value(confusion, "accuracy", "accuracy") == pytest.approx(accuracy, rel=1e-12)
     assert report_value(confusion, "accuracy", "support") == len(true)
+
+    bits = np.frombuffer(base64.b64decode(packed_right(logits, labels)), np.uint8)
+    right = [a == b for a, b in zip(true, predicted, strict=True)]
+    assert np.unpackbits(bits, count=len(true)).tolist() == right
 
 
 def small_network() -> nn.Sequential:

@@ -158,7 +158,7 @@ def test_collapse_is_one_class_for_long(shares, collapse, outcome):
     ("losses", "outcome"),
     [
         ([*[2.1] * 20, *[2.3] * 11], Outcome.CHANCE),  # it forgot: the end counts
-        ([*[2.3] * 21, *[2.24] * 10], Outcome.LEARNS),
+        ([*[2.3] * 21, *[2.25] * 10], Outcome.LEARNS),
         ([*[2.1] * 30, None], Outcome.CHANCE),
     ],
 )
@@ -180,6 +180,10 @@ def test_a_trace_is_determined_by_its_variant():
     assert trace(variant, dataset, CPU).points == first.points
     other = replace(variant, recipe=replace(variant.recipe, seed=7))
     assert trace(other, dataset, CPU).points != first.points
+    relabelled = replace(dataset, train_labels=dataset.train_labels.clone())
+    relabelled.train_labels[-16:] = 0  # held out
+    losses = [point.loss for point in trace(variant, relabelled, CPU).points]
+    assert losses == [point.loss for point in first.points]
 
 
 def test_points_lie_every_few_steps_with_accuracies_in_between(monkeypatch):

@@ -316,9 +316,18 @@ def named(model: nn.Module, group: dict[str, Any]) -> list[str]:
     return [names[id(p)] for p in group["params"]]
 
 
-def test_muon_takes_the_weights_between_the_first_layer_and_the_last():
+@pytest.mark.parametrize(
+    ("network", "first", "last"),
+    [
+        ("speednet", "whitening", "head"),
+        ("resnet18_s", "conv1", "head"),
+        ("vgg16_s", "features.0", "head.6"),
+        ("vit_s", "patch_embedding", "head.4"),
+    ],
+)
+def test_muon_takes_the_weights_between_the_first_layer_and_the_last(network, first, last):
     with torch.device("meta"):
-        model = build_model("speednet")
+        model = build_model(network)
     rates = {"lr": 0.2, "head_lr": 2.0, "rest_lr": 50.0, "weight_decay": 0.01}
     own = {"momentum": 0.6, "rest_momentum": 0.8, "ns_steps": 3, "normalised": True}
     groups = built("muon", model, **rates, **own).param_groups
@@ -328,8 +337,8 @@ def test_muon_takes_the_weights_between_the_first_layer_and_the_last():
         for key, module in model.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     }
-    assert set(named(model, body)) == layers - {"whitening.weight", "head.weight"}
-    assert named(model, head) == ["head.weight"]
+    assert set(named(model, body)) == layers - {f"{first}.weight", f"{last}.weight"}
+    assert named(model, head) == [f"{last}.weight"]
     trained = [key for key, p in model.named_parameters() if p.requires_grad]
     assert sorted(key for group in groups for key in named(model, group)) == sorted(trained)
     assert [group["lr"] for group in groups] == [0.2, 2.0, 50.0]

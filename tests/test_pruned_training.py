@@ -6,15 +6,17 @@ from typing import Any
 import pytest
 import torch
 
+from smallnet_core.data.batches import normalise
 from smallnet_core.lab.cache import ModelCache, record_of
 from smallnet_core.lab.settings import Settings
 from smallnet_core.lab.workbench import Workbench
 from smallnet_core.models.layer_table import count_parameters
-from smallnet_core.pruning.masks import count_nonzeros
+from smallnet_core.pruning.channels import prune_channels
+from smallnet_core.pruning.masks import apply_masks, count_nonzeros, magnitude_masks
 from smallnet_core.recipes import Pruning, Recipe, find_recipe
 from smallnet_core.system.machine import environment
 from smallnet_core.training.loop import Trained, train
-from smallnet_core.training.start import Source, network_of
+from smallnet_core.training.start import Source, network_of, start_of
 from tests.test_checkpoints import Killed, Killer
 from tests.trainable import CPU, same_weights, tiny
 
@@ -60,9 +62,32 @@ def zeros(result: Trained) -> dict[str, torch.Tensor]:
     return {n: t == 0 for n, t in result.state_dict.items() if t.dim() == 4}
 
 
-@pytest.mark.parametrize("importance", ["magnitude", "taylor"])
-def test_channels_are_removed_and_the_rest_is_trained(importance):
-    result = trained(pruned(structure="channels", importance=importance))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"structure": "weights", "importance": "random"},
+        {"structure": "channels", "importance": "random"},
+        {"structure": "channels", "importance": "taylor"},
+        {"structure": "channels", "round_to": 8},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_training_starts_with_what_the_recipes_pruning_leaves(settings):
+    recipe = replace(pruned(**settings), seed=5)
+    images, labels = DATA.train_images, DATA.train_labels
+    start = start_of(recipe, images, labels, {DENSE: source(trained(DENSE))})
+    expected, own = network(trained(DENSE)), {"seed": 5, **settings}
+    if own.pop("structure") == "weights":
+        apply_masks(expected, magnitude_masks(expected, SIZE // 2, **own))
+    else:
+        x = normalise(images, recipe.mean, recipe.std, torch.float32)
+        assert start.plan == prune_channels(expected, SIZE // 2, images=x, labels=labels, **own)
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(start.model.state_dict()[name], tensor)
+
+
+def test_channels_are_removed_and_the_rest_is_trained():
+    result = trained(pruned(structure="channels"))
     assert 0.95 * SIZE / 2 < count_parameters(network(result)) <= SIZE / 2
     assert result.plan and len(result.curve) == 2
     assert network(result)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
@@ -96,6 +121,7 @@ def test_a_rewound_network_goes_on_from_the_early_state_at_the_early_epoch():
     ticket = replace(pruned(weights="rewound", rewind_to=early), epochs=3, first_epoch=1)
     start, result = trained(early), trained(ticket)
     assert [epoch.epoch for epoch in start.curve] == [1]
+    assert start.curve[0].test_accuracy_percent is not None
     assert [epoch.epoch for epoch in result.curve] == [2, 3]
     # Nothing pruned, it is the dense training but for its momentum and the order of its images.
     assert start.curve[0].train_loss == trained(DENSE).curve[0].train_loss

@@ -167,13 +167,15 @@ def test_by_what_the_loss_would_lose():
     assert prune(model, 15_500, "magnitude") != [{"1": [2, 4, 6]}]
 
 
-def test_no_layer_loses_more_than_nine_tenths():
+def test_a_tenth_of_a_layer_stays_and_at_least_four_channels():
     model = network("vgg16_s")
-    weak: Any = model.features[26]  # 128 channels
-    weak.weight.data *= torch.linspace(1e-6, 1e-3, 128).view(-1, 1, 1, 1)
-    weak.weight.data[-1] = 1e6  # all others are nothing beside it
+    weak: list[Any] = [model.features[0], model.features[26]]  # 16 and 128 channels
+    for layer in weak:
+        shares = torch.linspace(1e-6, 1e-3, layer.out_channels)
+        layer.weight.data *= shares.view(-1, 1, 1, 1)
+        layer.weight.data[-1] = 1e6  # all others are nothing beside it
     prune(model, 600_000)
-    assert weak.out_channels == 13
+    assert [layer.out_channels for layer in weak] == [4, 13]
 
 
 def test_frozen_layers_stay_whole():

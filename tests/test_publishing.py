@@ -77,7 +77,9 @@ def elsewhere(shop: Shop) -> Workbench:
     return bench
 
 
-def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop):
+@pytest.mark.parametrize("limit", ["MAX_PARAMS", "MAX_WEIGHT_BYTES"])  # either may be exceeded
+def test_a_small_network_ships_with_its_weights_and_its_judging_once(shop, monkeypatch, limit):
+    monkeypatch.setattr(module, limit, 0)
     shop.train(SMALL)
     assert shop.publish(SMALL) == 0
     assert shop.files() == {".json", ".safetensors"}
@@ -117,11 +119,14 @@ def test_a_network_of_changed_files_is_refused_and_an_untrained_one_counted(shop
 
 
 def test_a_zoo_that_is_full_takes_nothing_more(shop, monkeypatch):
-    monkeypatch.setattr(module, "MAX_ZOO_BYTES", 2**20)
+    monkeypatch.setattr(module, "MAX_ZOO_BYTES", 2**22)
+    there = shop.cache.zoo / "curves" / "curve.json"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b" " * (2**22 - 2**20))
     shop.train(SMALL)
     assert shop.publish(SMALL) == 1
-    assert "more would make the zoo larger than 1 MiB" in shop.lines[0]
-    assert not shop.cache.zoo.exists()
+    assert "more would make the zoo larger than 4 MiB" in shop.lines[0]
+    assert [path for path in shop.cache.zoo.rglob("*") if path.is_file()] == [there]
 
 
 def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop):
@@ -136,6 +141,8 @@ def test_pruning_curves_of_the_published_weights_go_with_them_and_no_others(shop
     path = write_curve(shop.cache.folder, measured)
     assert shop.publish(SMALL) == 0
     assert f"{path.name}: published" in shop.lines
+    write_curve(shop.cache.folder, replace(measured, seconds=measured.seconds + 1))
+    assert shop.publish(SMALL) == 0
     assert elsewhere(shop).records.curve(SMALL, measured.technique) == measured
 
 

@@ -216,8 +216,13 @@ def test_weights_that_the_last_update_broke_are_not_a_success(monkeypatch):
         return broken
 
     monkeypatch.setattr(start, "step_function", breaking)
-    with pytest.raises(Diverged, match=r"diverged at step 12 of 12: 0\.weight is not finite$"):
-        train(RECIPE, synthetic(), CPU)
+    recipe = replace(RECIPE, selection="best_test_epoch")
+    message = r"diverged at step 12 of 12: 0\.weight is not finite$"
+    with pytest.raises(Diverged, match=message) as caught:
+        train(recipe, synthetic(), CPU)
+    trained = caught.value.trained
+    assert trained.selected_epoch == 3, "though an earlier one was better"
+    assert trained.curve[1].test_accuracy_percent > trained.test_accuracy_percent
 
 
 @pytest.mark.usefixtures("tiny_network")

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,15 @@ from smallnet_core.cli import main
 from smallnet_core.lab import listing
 from smallnet_core.lab import queue as training_queue
 from smallnet_core.lab.cache import ModelCache
-from smallnet_core.lab.listing import State, label, ordered, state_of
+from smallnet_core.lab.listing import (
+    State,
+    label,
+    ordered,
+    seconds_left,
+    state_of,
+    to_do,
+    work_left,
+)
 from smallnet_core.lab.needs import recipes_of_claim, select
 from smallnet_core.lab.queue import train_all
 from smallnet_core.lab.settings import Settings
@@ -175,6 +184,21 @@ def test_the_cheapest_comes_first_and_ancestors_before_it(monkeypatch):
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: costs[recipe])
     found = ordered(dict.fromkeys(costs, State(text="nothing")), torch.device("cpu"))
     assert list(found) == [RECIPES[name] for name in ("dense", "pruned", "other")]
+
+
+def test_what_is_pruned_needs_its_parents_weights():
+    recorded, lacking = State(text="recorded", is_done=True), State(text="nothing")
+    states = {RECIPES[name]: recorded for name in ("dense", "other")}
+    found = to_do({**states, RECIPES["pruned"]: lacking})
+    assert list(found) == [RECIPES["dense"], RECIPES["pruned"]]
+
+
+def test_what_is_left_is_counted_in_pixels(monkeypatch):
+    recipe = replace(RECIPES["dense"], epochs=4, resolutions=((0.0, 16), (0.5, 32)))
+    assert [work_left(recipe, done) for done in (0.0, 1.5, 3.0)] == [2.5, 2.125, 1.0]
+    monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: 10.0)
+    state = State(text="checkpoint", epochs_done=3.0)
+    assert seconds_left(recipe, state, torch.device("cpu")) == 4.0
 
 
 def tuned(network: str, optimizer: str, dataset: str = "cifar10", seed: int = 0) -> Recipe:

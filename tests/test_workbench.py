@@ -243,8 +243,9 @@ def test_a_model_is_evaluated_once_on_all_test_images(fakes, make, monkeypatch):
     bench = make()
     [result] = obtain(bench)
     assert obtain(bench) == [result]
-    [(network, images), _] = predict.call_args
+    [(network, images), options] = predict.call_args
     assert predict.call_count == 1 and len(images) == 20 and not network.training
+    assert options["flips"] == result.recipe.test_time_flips
     assert result.num_images == sum(map(sum, result.confusion)) == 20
     assert result.accuracy_percent == 100 * result.num_right / 20
     expected = bench.model(result.recipe).state_dict
