@@ -170,6 +170,8 @@ def _bisect(args: argparse.Namespace) -> int:
             partial=True,
             only=args.bisect,
         )
+        if not comparison.rows:
+            raise ValueError(f"--bisect {args.bisect}: neither run has this row")
     except (ValueError, OSError) as error:
         print(f"smallnet compare: {error}", file=sys.stderr)  # noqa: T201
         return SKIP
