@@ -50,11 +50,13 @@ def test_a_run_of_a_part_leaves_the_rest_in_the_reference(tmp_path):
     assert not compare(reference, whole).of(Change.GONE, Change.NEW)
 
 
-def test_values_of_another_recipe_are_not_pooled(tmp_path):
-    other = changed(one((80.0,), 9), {"smallnet.runs.0.recipe.optimizer.name": "adam"})
-    reference = update([*EARLIER, other], tmp_path / "a.json")
-    [row] = reference.learnt
-    assert row["mean"] == 80.0 and row["n"] == 1
+@pytest.mark.parametrize(
+    ("place", "value", "number"), [("optimizer.name", "adam", 1), ("seed", 5, 7)]
+)
+def test_values_are_pooled_over_seeds_and_not_over_recipes(tmp_path, place, value, number):
+    other = changed(one((92.0,), 9), {f"smallnet.runs.0.recipe.{place}": value})
+    [row] = update([*EARLIER, other], tmp_path / "a.json").learnt
+    assert row["mean"] == pytest.approx(92.0) and row["n"] == number
 
 
 def test_two_kinds_of_recipe_stay_beside_each_other(tmp_path):
