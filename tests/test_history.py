@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from smallnet_core.runs.compare import compare
 from smallnet_core.runs.history import history
-from smallnet_core.runs.rows import Change, ComparisonError
+from smallnet_core.runs.rows import Change, ComparisonError, Thresholds
 from studies.compare_power import (
     Accuracy,
     Times,
@@ -25,11 +26,18 @@ def test_a_history_names_the_step() -> None:
     assert line.values == percents and line.steps == (2,) and line.changes == (Change.REGRESSION,)
 
 
+def test_the_steps_of_a_short_history_share_its_level() -> None:
+    files = [one((p,) * 3, k) for k, p in enumerate((92.0, 92.0, 91.63, 91.63))]
+    assert compare(files[0], files[2]).rows[0].change is Change.REGRESSION
+    assert not history(files).lines[0].steps
+
+
 def test_a_long_history_learns_what_runs_differ_by() -> None:
     noise = np.random.default_rng(0).normal(0, 0.2, 24)
     files = [one((92 + n - (k >= 15),), k) for k, n in enumerate(noise)]
     [line] = history(files).lines
     assert line.changes == (Change.REGRESSION,) and abs(line.steps[0] - 15) <= 1
+    assert not history(files, thresholds=Thresholds(claims={"*": 3.0})).lines[0].steps
     assert not history([one((92 + 4 * n,), k) for k, n in enumerate(noise)]).lines[0].steps
 
 
