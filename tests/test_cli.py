@@ -11,8 +11,8 @@ import pytest
 
 from smallnet_core.cli import main
 from smallnet_core.report import compare as compare_report
-from smallnet_core.runs.policy import fail_on_default, read_thresholds
-from smallnet_core.runs.rows import Thresholds
+from smallnet_core.runs.policy import fail_on_default, fails, read_thresholds
+from smallnet_core.runs.rows import Change, Thresholds
 from studies.compare_power import document
 from tests.saved import right
 
@@ -36,6 +36,18 @@ def test_no_output_overwrites_an_input_or_another_output(tmp_path, capsys, optio
 def test_ci_that_is_false_is_no_ci(monkeypatch, value, expected):
     monkeypatch.setenv("CI", value)
     assert fail_on_default() == expected
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "failing"),
+    [
+        ("regression", {"regression"}),
+        ("change", {"regression", "improvement", "changed", "new", "gone"}),
+        ("nothing", set()),
+    ],
+)
+def test_each_choice_fails_on_what_it_names(fail_on, failing):
+    assert {str(change) for change in Change if fails([change], fail_on)} == failing
 
 
 def test_a_threshold_that_fits_no_row_is_said(tmp_path, capsys):

@@ -16,7 +16,7 @@ from studies.compare_power import (
     document,
     main,
 )
-from tests.saved import one
+from tests.saved import changed, one, timed
 
 
 def test_a_history_names_the_step() -> None:
@@ -39,6 +39,13 @@ def test_a_long_history_learns_what_runs_differ_by() -> None:
     assert line.changes == (Change.REGRESSION,) and abs(line.steps[0] - 15) <= 1
     assert not history(files, thresholds=Thresholds(claims={"*": 3.0})).lines[0].steps
     assert not history([one((92 + 4 * n,), k) for k, n in enumerate(noise)]).lines[0].steps
+
+
+def test_times_of_another_machine_are_no_step() -> None:
+    files = [timed(1 + k // 6, run=k) for k in range(12)]
+    moved = [changed(file, {"machine_info.node": "elsewhere"}) for file in files[6:]]
+    assert not history(files[:6] + moved).lines[0].steps
+    assert history(files[:6] + moved, across_machines=True).lines[0].steps == (6,)
 
 
 def test_a_history_refuses_a_file_of_another_size() -> None:

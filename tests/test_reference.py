@@ -86,6 +86,7 @@ def test_times_are_pooled_of_one_machine_and_only_the_newest_of_them(tmp_path):
     runs = [Times(num_timings=1).draw(k, 0.0, generator) for k in range(MOST + 3)]
     [row] = update(runs, tmp_path / "a.json").learnt
     assert row["n"] == MOST and row["mean"] == pytest.approx(5, rel=0.1) and row["unit"] == "ms"
+    assert [one["run"][:19] for one in row["values"]] == [run.datetime[:19] for run in runs[3:]]
 
     run = Times(num_timings=1).draw(MOST + 3, 0.0, generator)
     moved = changed(run, {"machine_info.smallnet.memory_gib": 1.0})
