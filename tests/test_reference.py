@@ -50,6 +50,15 @@ def test_a_run_of_a_part_leaves_the_rest_in_the_reference(tmp_path):
     assert not compare(reference, whole).of(Change.GONE, Change.NEW)
 
 
+def test_a_later_run_that_did_not_measure_a_claim_adds_no_row_of_it(tmp_path):
+    fields = {"measured": None, "values": [], "fingerprints": [], "seeds": [], "device": None}
+    row = {**EARLIER[1].rows[0], **fields, "verdict": "not measured"}
+    dark = changed(EARLIER[1], {"smallnet.rows": [row], "smallnet.runs": []})
+    reference = update([EARLIER[0], dark], tmp_path / "a.json")
+    assert [row["measured"] for row in reference.rows] == [92.0]
+    assert update([dark], tmp_path / "b.json").rows[0]["measured"] is None
+
+
 @pytest.mark.parametrize(
     ("place", "value", "number"), [("optimizer.name", "adam", 1), ("seed", 5, 7)]
 )

@@ -37,6 +37,7 @@ TIMING = next(k for k, row in enumerate(ROWS) if not row["claim"])
 SHARE = next(k for k, row in enumerate(ROWS) if row.get("metric") == "recall")
 PRUNED = next(k for k, row in enumerate(ROWS) if row.get("kind") == "pruned network")
 ROW, RUN = f"smallnet.rows.{CLAIM}", "smallnet.runs.0"
+ONE, OTHER, *REST = RUNS[0]["confusion"][0]
 # A run whose last byte has bits to spare.
 SPARE = next(k for k, run in enumerate(RUNS) if run["num_images"] % 8)
 BEYOND = bytearray(base64.b64decode(RUNS[SPARE]["right"]))
@@ -136,6 +137,11 @@ REFUSED = {
     "an accuracy of no image": (f"{RUN}.accuracy_percent", 50.01, "is no share of"),
     "a negative count": (f"{RUN}.confusion.0.0", -1, f"{RUN}.confusion.0.0: "),
     "another confusion": (f"{RUN}.confusion.0.0", 0, "its confusion matrix is not that of"),
+    "a confusion of fewer right": (
+        f"{RUN}.confusion.0",
+        [ONE - 1, OTHER + 1, *REST],
+        "its confusion matrix is not that of",
+    ),
     "a confusion of more images": (f"{RUN}.confusion.0.1", 10**6, "matrix is not that of"),
     "a matrix that is not square": (f"{RUN}.confusion.0", [1], "is not square"),
     "an integer beyond float": (f"{RUN}.curve.0.epoch", 10**400, "an integer of 1329 bits"),
@@ -152,6 +158,11 @@ def test_what_is_wrong_is_named_with_its_place(name: str, tmp_path: Path) -> Non
     where, value, expected = REFUSED[name]
     path = write(tmp_path, json.dumps(put(GOOD, {where: value})))
     assert expected in refusal(path)
+
+
+def test_a_pruned_network_need_not_be_as_accurate_as_what_it_was_pruned_from() -> None:
+    pruned = {**off(ROWS[JUDGED], -30), "details": {"technique": "l1_structured"}}
+    check_document(put(GOOD, {f"smallnet.rows.{JUDGED}": pruned}))
 
 
 @pytest.mark.parametrize(
