@@ -102,6 +102,8 @@ def test_a_table_is_a_family() -> None:
     among = compare(document(old + quiet, [], 0), document(new + quiet, [], 1)).rows[0]
     assert alone.change is Change.REGRESSION and among.change is Change.SIMILAR
     assert alone.p_adjusted and among.p_adjusted and among.p_adjusted > alone.p_adjusted
+    asked = compare(document(old + quiet, [], 0), document(new + quiet, [], 1), only=among.label)
+    assert only(asked).change is Change.REGRESSION
     # Of a single seed it is undecided alone.
     old, new = ([[right(p)], *[[right(90.0)]] * 50] for p in (92.0, 90.5))
     assert compare(document(old, [], 0), document(new, [], 1)).rows[0].change is Change.SIMILAR
@@ -332,3 +334,9 @@ def test_a_count_that_grows_is_worse_where_bigger_is(unit: str, by: int, change:
     comparison = compare(file(), file({row["claim"]: more}))
     found = by_label(comparison)[row["claim"]]
     assert found.change is change and found.effect == by
+    if change is not Change.CHANGED:
+        least = Thresholds(claims={row["claim"]: 1.0})
+        found = by_label(compare(file(), file({row["claim"]: more}), thresholds=least))[
+            row["claim"]
+        ]
+        assert found.change is Change.SIMILAR and "within the threshold of 1" in found.note
