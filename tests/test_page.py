@@ -350,6 +350,9 @@ def test_a_trend_shades_what_a_reference_expects(whole, tmp_path):
     bands = re.findall(r'class="band" y="([^"]*)" width="320" height="([^"]*)"', page)
     assert sum(float(height) > 0 for _, height in bands) > 10  # times
     assert 'class="band"' not in trend_page(history(files))
+    files = [one((p,), k) for k, p in enumerate((90.0, 91.0, 92.0))]
+    page = trend_page(history(files), update(files, tmp_path / "accuracies.json"))
+    assert ">88.68<" in page and ">93.32<" in page  # 89 to 93, 91 +- 2 deviations, with room
 
 
 @pytest.mark.parametrize("number", [0, 1])
