@@ -138,6 +138,10 @@ def test_the_command_says_what_changed_and_fails_on_what_it_is_told_to(
     assert main(["compare", old, new, "--alpha", "1e-9"]) == 0
     assert main(["compare", old, old, new]) == 1
     assert main(["compare", old, old, old]) == 0
+    undone = worse[0].with_name("undone.json")
+    again = document([[right(92.0, 2, 3.0)], [right(91.0)]], [[0.1, 0.1]], 2)
+    undone.write_text(json.dumps(again.document))
+    assert main(["compare", old, new, str(undone)]) == 0
 
 
 def test_the_command_writes_what_it_is_asked_for(worse: tuple[Path, Path], tmp_path: Path) -> None:

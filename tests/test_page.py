@@ -28,7 +28,8 @@ from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import RunFile, read_run_file
 from smallnet_core.runs.history import history
 from smallnet_core.runs.reference import update
-from tests.saved import changed, one
+from studies.compare_power import document
+from tests.saved import changed, one, right
 
 FILES = Path(__file__).parent / "files"
 WHOLE = Path(__file__).parents[1] / "reports" / "2026-11-26-cpu" / "bench.json"
@@ -334,6 +335,16 @@ def test_what_is_worse_stands_first():
     assert (
         "simulated/net0, 92.05 % -> 85.05 %."
         in Page(html_page(new, comparison=compare(old, new), no_figures="x")).text
+    )
+
+
+def test_of_two_rows_that_are_worse_the_headline_names_the_worst():
+    old, new = (
+        document([[right(p, k, 3.0)] for k, p in enumerate(own)], [], run)
+        for run, own in enumerate(((92.0, 92.0), (82.0, 72.0)))
+    )
+    assert "simulated/net1, 92.00 % -> 72.00 %, and 1 more." in compare_report.headline(
+        compare(old, new)
     )
 
 
