@@ -208,6 +208,9 @@ def test_classes_have_the_names_of_their_dataset(whole, dataset, first, last):
     by_class, confused = class_tables(run)
     assert [row[0] for row in by_class.rows][:1] == [first]
     assert [row[0] for row in by_class.rows][-2:] == [last, "macro avg"]
+    counts = run["confusion"]
+    precision, recall = (counts[0][0] / sum(own) for own in ([row[0] for row in counts], counts[0]))
+    assert by_class.rows[0][1:3] == [f"{precision:.3f}", f"{recall:.3f}"]
     if dataset == "cifar100":  # the labels are where they belong: trees and girls are alike
         assert {("maple tree", "oak tree"), ("girl", "woman")} <= {
             (a, b) for a, b, _ in confused.rows
