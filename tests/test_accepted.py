@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallnet_core.cli import main
-from smallnet_core.runs.accepted import read_accepted
+from smallnet_core.runs import accepted
+from smallnet_core.runs import compare as comparing
+from smallnet_core.runs.accepted import Accepted, read_accepted
 from smallnet_core.runs.file import read_run_file
-from tests.saved import changed, one, saved
+from smallnet_core.runs.rows import Change, Thresholds
+from tests.saved import changed, one, only, saved, timed
 
 CLAIM = "table2/resnet18_s-sgdm"
 
@@ -75,6 +80,46 @@ def test_it_is_that_change_alone_and_nothing_worse(project, capsys):
     assert compare(runs[2], runs[3]) == 1  # both have the commit
     assert compare(runs[1], runs[0]) == 0
     assert compare(*runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "options", "status"),
+    [
+        (CLAIM, ["--commit=HEAD"], 1),  # a later commit
+        ("table2/resnet18_s-adam", ["--commit=HEAD~2"], 1),  # another row
+        (CLAIM, ["--commit=HEAD~2", "--until=2020-01-01"], 1),
+        (CLAIM, ["--commit=HEAD~2", f"--until={datetime.date.today()}"], 0),  # the last day
+    ],
+)
+def test_only_that_row_is_accepted_from_that_commit_until_that_day(project, claim, options, status):
+    _, runs = project
+    assert main(["accept", claim, "--reason=a", *options]) == 0
+    assert compare(*runs[:2]) == status
+    assert compare(*runs[:3]) == status  # a history
+
+
+def levels(*percents):
+    return [
+        changed(one((p, p + 0.05, p + 0.1), k), {"smallnet.rows.0.claim": CLAIM})
+        for k, p in enumerate(percents)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "value", "change"),
+    [
+        (levels(92.0, 88.0), 85.0, Change.ACCEPTED),  # better than was accepted
+        (levels(92.0, 88.0), 90.0, Change.ACCEPTED),  # worse, by less than the threshold
+        (levels(92.0, 88.0), 91.5, Change.REGRESSION),
+        ([timed(1), timed(2, run=1)], 1900 * math.exp(-5), Change.ACCEPTED),  # 5 %
+        ([timed(1), timed(2, run=1)], 1000 * math.exp(-5), Change.REGRESSION),  # 7 ms, 100 %
+    ],
+)
+def test_what_is_accepted_is_as_bad_as_it_became_then(runs, value, change):
+    found = comparing.compare(*runs, thresholds=Thresholds(claims={"table2/*": 3.0}))
+    label = only(found).label
+    entry = Accepted(claim=label, commit=f"{1:040x}", reason="a", value=value)
+    assert only(accepted.accept(found, [entry])).change is change
 
 
 def test_what_is_gone_stays_accepted_when_later_runs_join_the_reference(project, tmp_path):

@@ -11,8 +11,8 @@ import pytest
 
 from smallnet_core.cli import main
 from smallnet_core.report import compare as compare_report
-from smallnet_core.runs.policy import fail_on_default, read_thresholds
-from smallnet_core.runs.rows import Thresholds
+from smallnet_core.runs.policy import fail_on_default, fails, read_thresholds
+from smallnet_core.runs.rows import Change, Thresholds
 from studies.compare_power import document
 from tests.saved import right
 
@@ -36,6 +36,18 @@ def test_no_output_overwrites_an_input_or_another_output(tmp_path, capsys, optio
 def test_ci_that_is_false_is_no_ci(monkeypatch, value, expected):
     monkeypatch.setenv("CI", value)
     assert fail_on_default() == expected
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "failing"),
+    [
+        ("regression", {"regression"}),
+        ("change", {"regression", "improvement", "changed", "new", "gone"}),
+        ("nothing", set()),
+    ],
+)
+def test_each_choice_fails_on_what_it_names(fail_on, failing):
+    assert {str(change) for change in Change if fails([change], fail_on)} == failing
 
 
 def test_a_threshold_that_fits_no_row_is_said(tmp_path, capsys):
@@ -126,6 +138,10 @@ def test_the_command_says_what_changed_and_fails_on_what_it_is_told_to(
     assert main(["compare", old, new, "--alpha", "1e-9"]) == 0
     assert main(["compare", old, old, new]) == 1
     assert main(["compare", old, old, old]) == 0
+    undone = worse[0].with_name("undone.json")
+    again = document([[right(92.0, 2, 3.0)], [right(91.0)]], [[0.1, 0.1]], 2)
+    undone.write_text(json.dumps(again.document))
+    assert main(["compare", old, new, str(undone)]) == 0
 
 
 def test_the_command_writes_what_it_is_asked_for(worse: tuple[Path, Path], tmp_path: Path) -> None:

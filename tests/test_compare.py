@@ -44,8 +44,9 @@ def test_a_file_of_schema_1_compares_with_its_like_of_schema_2() -> None:
 
 
 def test_one_seed_against_one_of_other_weights_is_undecided_within_what_seeds_may_do() -> None:
-    near = only(compare(one((92.0,), 0), one((91.5,), 1)))
-    assert near.change is Change.SIMILAR and "fewer than three seeds" in near.note
+    for n in (1, 2):
+        near = only(compare(one((92.0,) * n, 0), one((91.5,) * n, n)))
+        assert near.change is Change.SIMILAR and "fewer than three seeds" in near.note
     far = only(compare(one((92.0,), 0), one((90.5,), 1)))
     assert far.change is Change.UNDECIDED and far.effect == pytest.approx(-1.5)
     assert far.interval is not None and far.interval[0] < -1.5 < 0 < far.interval[1]
@@ -82,6 +83,7 @@ def test_the_same_weights_are_held_to_the_same_answers() -> None:
     row = only(compare(old, changed(document([[right(91.8)]], [], 1), weights)))
     assert row.change is Change.REGRESSION and "the same weights" in row.note
     assert row.test is not None and row.test.method == "McNemar, exact"
+    assert row.interval is not None and row.interval[0] < -0.2 < row.interval[1] < 0
 
 
 def test_what_is_real_but_small_is_within_its_threshold() -> None:
@@ -100,6 +102,11 @@ def test_a_table_is_a_family() -> None:
     among = compare(document(old + quiet, [], 0), document(new + quiet, [], 1)).rows[0]
     assert alone.change is Change.REGRESSION and among.change is Change.SIMILAR
     assert alone.p_adjusted and among.p_adjusted and among.p_adjusted > alone.p_adjusted
+    asked = compare(document(old + quiet, [], 0), document(new + quiet, [], 1), only=among.label)
+    assert only(asked).change is Change.REGRESSION
+    # Of a single seed it is undecided alone.
+    old, new = ([[right(p)], *[[right(90.0)]] * 50] for p in (92.0, 90.5))
+    assert compare(document(old, [], 0), document(new, [], 1)).rows[0].change is Change.SIMILAR
 
 
 def test_other_test_images_cannot_be_compared() -> None:
@@ -137,6 +144,20 @@ def test_what_became_of_a_claim_is_said(fields: dict[str, Any], change: Change, 
     assert by_label(compare(new, new))[TABLE_2].change in (Change.UNCHANGED, Change.SIMILAR)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "change"),
+    [
+        ("reproduced", Change.REGRESSION),
+        ("exceeded", Change.REGRESSION),
+        ("refuted", Change.REGRESSION),
+        ("undecided", Change.UNCHANGED),
+    ],
+)
+def test_only_a_claim_that_was_met_can_be_missed_anew(verdict: str, change: Change) -> None:
+    old, new = (file({TABLE_2: {"verdict": one}}) for one in (verdict, "missed"))
+    assert by_label(compare(old, new))[TABLE_2].change is change
+
+
 def test_rows_that_are_gone_fail_at_home_unless_they_were_not_asked_for() -> None:
     old, new = document([[right(92.0)]], [[1.0]], 0), document([[right(92.0)]], [], 1)
     assert [r.change for r in compare(old, new).rows][-1] is Change.REGRESSION
@@ -146,9 +167,12 @@ def test_rows_that_are_gone_fail_at_home_unless_they_were_not_asked_for() -> Non
 
 
 def test_a_row_is_not_taken_for_another_that_it_resembles() -> None:
-    comparison = compare(file(), file({TABLE_2: {"claim": "table2/renamed"}}))
+    renamed = file({TABLE_2: {"claim": "table2/renamed"}})
+    comparison = compare(file(), renamed)
     assert [row.label for row in comparison.of(Change.NEW)] == ["table2/renamed"]
     assert by_label(comparison)[TABLE_2].note == "gone"
+    for old, change in ((file(), Change.REGRESSION), (file({TABLE_2: GONE_DARK}), Change.GONE)):
+        assert by_label(compare(old, renamed, across_machines=True))[TABLE_2].change is change
 
 
 def test_a_claim_on_two_devices_is_two_rows() -> None:
@@ -182,6 +206,33 @@ def test_a_difference_is_judged_by_what_its_own_network_lost() -> None:
     dense_better = by_label(compare(old, pruned(90.0, -5.0, "missed")))[claim]
     assert dense_better.change is Change.UNCHANGED
     assert by_label(compare(old, pruned(86.0, -5.0)))[claim].change is Change.REGRESSION
+
+
+@pytest.mark.parametrize(
+    ("levels", "change"),
+    [
+        (((0.895, 0.90, 0.95), (0.70, 0.85, 0.855)), Change.REGRESSION),
+        (((0.70, 0.85, 0.855), (0.895, 0.90, 0.95)), Change.IMPROVEMENT),
+        (((0.70, 0.90, 0.905), (0.845, 0.85, 0.95)), Change.SIMILAR),
+    ],
+)
+def test_of_two_intervals_the_halves_count_that_face_each_other(levels, change: Change) -> None:
+    name = "appendix-d.1/accuracy"
+    runs = [
+        file({name: {"measured": value, "values": [value], "interval": [low, high]}})
+        for low, value, high in levels
+    ]
+    assert by_label(compare(*runs))[name].change is change
+
+
+def test_what_a_claim_wants_low_is_worse_when_it_rises() -> None:
+    name = "section-6/resnet18_s-adabound-decrease"
+    old, new = (
+        file({name: {"measured": v, "values": [v], "interval": [v - 1, v + 1], "details": {}}})
+        for v in (-5.0, -1.0)
+    )
+    assert by_label(compare(old, new))[name].change is Change.REGRESSION
+    assert by_label(compare(new, old))[name].change is Change.IMPROVEMENT
 
 
 RECALL, NETWORK = "appendix-d.1/plane-recall", 4
@@ -230,6 +281,7 @@ def test_a_classs_recall_is_judged_by_the_confusion_matrices(
     assert row.change is change and row.effect == pytest.approx(-lost / 1000)
     if row.test is not None:
         assert "confusion matrices" in row.test.method
+        assert row.p_adjusted == row.test.p  # by metric, and of each there is one class
 
 
 CURVE = {
@@ -248,6 +300,7 @@ CURVE = {
     ("fall", "weights", "change"),
     [
         ((0, 0.1, 0), "same", Change.SIMILAR),
+        ((0, 1.0, 0), "same", Change.SIMILAR),  # of one point alone it would be significant
         ((0, 3.0, 0), "same", Change.REGRESSION),
         ((0, 3.0, 0), "other", Change.UNDECIDED),
         ((80, 0, 0), "other", Change.REGRESSION),
@@ -281,3 +334,9 @@ def test_a_count_that_grows_is_worse_where_bigger_is(unit: str, by: int, change:
     comparison = compare(file(), file({row["claim"]: more}))
     found = by_label(comparison)[row["claim"]]
     assert found.change is change and found.effect == by
+    if change is not Change.CHANGED:
+        least = Thresholds(claims={row["claim"]: 1.0})
+        found = by_label(compare(file(), file({row["claim"]: more}), thresholds=least))[
+            row["claim"]
+        ]
+        assert found.change is Change.SIMILAR and "within the threshold of 1" in found.note

@@ -94,6 +94,8 @@ def test_a_reference_timing_takes_out_the_machines_mood() -> None:
     rows = compare(timed(1, 1), slowed).rows
     assert {row.change for row in rows} == {Change.SIMILAR}
     assert "the reference timing changed by 50 %" in rows[0].note
+    other = {"smallnet.rows.0.reference_seconds": {"another": 0.0015}}
+    assert "no reference timing" in compare(timed(1, 1), changed(slowed, other)).rows[0].note
     own = compare(timed(1, 1), timed(1.5, 1, run=1)).rows
     assert [row.change for row in own] == [Change.REGRESSION, Change.SIMILAR]
 

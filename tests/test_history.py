@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from smallnet_core.runs.compare import compare
 from smallnet_core.runs.history import history
-from smallnet_core.runs.rows import Change, ComparisonError
+from smallnet_core.runs.rows import Change, ComparisonError, Thresholds
 from studies.compare_power import (
     Accuracy,
     Times,
@@ -15,7 +16,7 @@ from studies.compare_power import (
     document,
     main,
 )
-from tests.saved import one
+from tests.saved import changed, one, timed
 
 
 def test_a_history_names_the_step() -> None:
@@ -25,12 +26,26 @@ def test_a_history_names_the_step() -> None:
     assert line.values == percents and line.steps == (2,) and line.changes == (Change.REGRESSION,)
 
 
+def test_the_steps_of_a_short_history_share_its_level() -> None:
+    files = [one((p,) * 3, k) for k, p in enumerate((92.0, 92.0, 91.63, 91.63))]
+    assert compare(files[0], files[2]).rows[0].change is Change.REGRESSION
+    assert not history(files).lines[0].steps
+
+
 def test_a_long_history_learns_what_runs_differ_by() -> None:
     noise = np.random.default_rng(0).normal(0, 0.2, 24)
     files = [one((92 + n - (k >= 15),), k) for k, n in enumerate(noise)]
     [line] = history(files).lines
     assert line.changes == (Change.REGRESSION,) and abs(line.steps[0] - 15) <= 1
+    assert not history(files, thresholds=Thresholds(claims={"*": 3.0})).lines[0].steps
     assert not history([one((92 + 4 * n,), k) for k, n in enumerate(noise)]).lines[0].steps
+
+
+def test_times_of_another_machine_are_no_step() -> None:
+    files = [timed(1 + k // 6, run=k) for k in range(12)]
+    moved = [changed(file, {"machine_info.node": "elsewhere"}) for file in files[6:]]
+    assert not history(files[:6] + moved).lines[0].steps
+    assert history(files[:6] + moved, across_machines=True).lines[0].steps == (6,)
 
 
 def test_a_history_refuses_a_file_of_another_size() -> None:

@@ -149,6 +149,13 @@ def test_a_curve_that_begins_lower_never_exceeds_where_it_loses_a_point():
         assert judge(paper, found).status is status
 
 
+@pytest.mark.parametrize(("num_seeds", "status"), [(1, Status.MISSED), (4, Status.REPRODUCED)])
+def test_a_share_of_the_papers_is_as_uncertain_as_one_seed_of_ours(num_seeds, status):
+    """The same interval of four seeds means twice that of one: 0.03 * sqrt(5), not sqrt(2)."""
+    found = measured(*[0.9] * num_seeds, unit="", interval=(0.87, 0.93))
+    assert judge(claim(Rule.AT_LEAST, 0.96, ""), found).status is status
+
+
 # --- thresholds and failures ----------------------------------------------------------------------
 
 
@@ -175,6 +182,7 @@ def test_a_threshold_is_decided_by_the_whole_interval(low, high, above, below):
         (9.0, 10.5, Status.REPRODUCED),
         (15.0, 20.0, Status.REPRODUCED),
         (19.0, 20.5, Status.UNDECIDED),
+        (19.9, 21.0, Status.UNDECIDED),  # though its middle is above
         (20.001, 30.0, Status.REFUTED),
     ],
 )
@@ -233,9 +241,11 @@ def test_a_network_that_has_not_learnt_is_no_side_of_a_difference(claim_id, a, b
 def test_a_failure_that_our_record_refutes_is_a_dead_network():
     paper = CLAIMS["section-5.2/vgg16_s"]
     dead, alive = judge(paper, accuracy(10.0)), judge(paper, accuracy(85.0))
-    assert dead.status is Status.REPRODUCED
-    held = held_to_record(dead, Status.REFUTED, 87.12)
-    assert held.status is Status.MISSED and "our record of it has 87.12 %" in held.reason
+    unsure = judge(paper, between(10.0, 85.0))
+    assert (dead.status, unsure.status) == (Status.REPRODUCED, Status.UNDECIDED)
+    for one in (dead, unsure):
+        held = held_to_record(one, Status.REFUTED, 87.12)
+        assert held.status is Status.MISSED and "our record of it has 87.12 %" in held.reason
     assert held_to_record(alive, Status.REFUTED, 87.12) is alive
     assert held_to_record(dead, Status.REPRODUCED, 10.0) is dead
 
@@ -271,6 +281,7 @@ def test_units_must_agree():
         (89.3, ("zoo",), False),
         (12.0, ("zoo",), False),
         (89.46, ("cache",), False),
+        (89.46, ("zoo", "cache"), False),
         (89.46, (), False),
         (94.0, ("zoo",), False),  # no miss
     ],

@@ -28,7 +28,8 @@ from smallnet_core.runs.compare import compare
 from smallnet_core.runs.file import RunFile, read_run_file
 from smallnet_core.runs.history import history
 from smallnet_core.runs.reference import update
-from tests.saved import changed, one
+from studies.compare_power import document
+from tests.saved import changed, one, right
 
 FILES = Path(__file__).parent / "files"
 WHOLE = Path(__file__).parents[1] / "reports" / "2026-11-26-cpu" / "bench.json"
@@ -207,6 +208,9 @@ def test_classes_have_the_names_of_their_dataset(whole, dataset, first, last):
     by_class, confused = class_tables(run)
     assert [row[0] for row in by_class.rows][:1] == [first]
     assert [row[0] for row in by_class.rows][-2:] == [last, "macro avg"]
+    counts = run["confusion"]
+    precision, recall = (counts[0][0] / sum(own) for own in ([row[0] for row in counts], counts[0]))
+    assert by_class.rows[0][1:3] == [f"{precision:.3f}", f"{recall:.3f}"]
     if dataset == "cifar100":  # the labels are where they belong: trees and girls are alike
         assert {("maple tree", "oak tree"), ("girl", "woman")} <= {
             (a, b) for a, b, _ in confused.rows
@@ -337,6 +341,16 @@ def test_what_is_worse_stands_first():
     )
 
 
+def test_of_two_rows_that_are_worse_the_headline_names_the_worst():
+    old, new = (
+        document([[right(p, k, 3.0)] for k, p in enumerate(own)], [], run)
+        for run, own in enumerate(((92.0, 92.0), (82.0, 72.0)))
+    )
+    assert "simulated/net1, 92.00 % -> 72.00 %, and 1 more." in compare_report.headline(
+        compare(old, new)
+    )
+
+
 def test_a_trend_shades_what_a_reference_expects(whole, tmp_path):
     files = []
     for k in (1, 2, 3):  # on one machine, with other times
@@ -350,6 +364,9 @@ def test_a_trend_shades_what_a_reference_expects(whole, tmp_path):
     bands = re.findall(r'class="band" y="([^"]*)" width="320" height="([^"]*)"', page)
     assert sum(float(height) > 0 for _, height in bands) > 10  # times
     assert 'class="band"' not in trend_page(history(files))
+    files = [one((p,), k) for k, p in enumerate((90.0, 91.0, 92.0))]
+    page = trend_page(history(files), update(files, tmp_path / "accuracies.json"))
+    assert ">88.68<" in page and ">93.32<" in page  # 89 to 93, 91 +- 2 deviations, with room
 
 
 @pytest.mark.parametrize("number", [0, 1])

@@ -50,11 +50,22 @@ def test_a_run_of_a_part_leaves_the_rest_in_the_reference(tmp_path):
     assert not compare(reference, whole).of(Change.GONE, Change.NEW)
 
 
-def test_values_of_another_recipe_are_not_pooled(tmp_path):
-    other = changed(one((80.0,), 9), {"smallnet.runs.0.recipe.optimizer.name": "adam"})
-    reference = update([*EARLIER, other], tmp_path / "a.json")
-    [row] = reference.learnt
-    assert row["mean"] == 80.0 and row["n"] == 1
+def test_a_later_run_that_did_not_measure_a_claim_adds_no_row_of_it(tmp_path):
+    fields = {"measured": None, "values": [], "fingerprints": [], "seeds": [], "device": None}
+    row = {**EARLIER[1].rows[0], **fields, "verdict": "not measured"}
+    dark = changed(EARLIER[1], {"smallnet.rows": [row], "smallnet.runs": []})
+    reference = update([EARLIER[0], dark], tmp_path / "a.json")
+    assert [row["measured"] for row in reference.rows] == [92.0]
+    assert update([dark], tmp_path / "b.json").rows[0]["measured"] is None
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "number"), [("optimizer.name", "adam", 1), ("seed", 5, 7)]
+)
+def test_values_are_pooled_over_seeds_and_not_over_recipes(tmp_path, place, value, number):
+    other = changed(one((92.0,), 9), {f"smallnet.runs.0.recipe.{place}": value})
+    [row] = update([*EARLIER, other], tmp_path / "a.json").learnt
+    assert row["mean"] == pytest.approx(92.0) and row["n"] == number
 
 
 def test_two_kinds_of_recipe_stay_beside_each_other(tmp_path):
@@ -84,6 +95,7 @@ def test_times_are_pooled_of_one_machine_and_only_the_newest_of_them(tmp_path):
     runs = [Times(num_timings=1).draw(k, 0.0, generator) for k in range(MOST + 3)]
     [row] = update(runs, tmp_path / "a.json").learnt
     assert row["n"] == MOST and row["mean"] == pytest.approx(5, rel=0.1) and row["unit"] == "ms"
+    assert [one["run"][:19] for one in row["values"]] == [run.datetime[:19] for run in runs[3:]]
 
     run = Times(num_timings=1).draw(MOST + 3, 0.0, generator)
     moved = changed(run, {"machine_info.smallnet.memory_gib": 1.0})

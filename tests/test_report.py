@@ -281,15 +281,17 @@ def test_tables_6_and_7_are_printed_as_the_paper_prints_them_and_random_pruning_
 @pytest.mark.parametrize("make", [full, short])
 def test_misses_are_new_known_or_met_and_the_new_come_first(make):
     known = {TABLE_2[0].id: "trained 5 h", TABLE_2[1].id: "trained 6 h", TABLE_2[3].id: "once"}
+    known[TABLE_2[5].id] = "not measured"
     statuses = (Status.MISSED, Status.MISSED, Status.MISSED, Status.REPRODUCED, Status.MISSED)
     rows = [row(claim, status, 80.0) for claim, status in zip(TABLE_2, statuses, strict=False)]
+    rows.append(row(TABLE_2[5], Status.NOT_MEASURED, None))
     for k in (0, 1, 4):
         rows[k]["expected_miss"] = True
     rows[4]["reason"] = "an expected one"
     lines = make(rows, known_misses=known)
     assert (
-        "4 missed, 1 of them new. Of 4 known misses 3 were missed in this run, 0 as recorded, "
-        "1 no longer, 0 neither measured nor recorded"
+        "4 missed, 1 of them new. Of 5 known misses 3 were missed in this run, 0 as recorded, "
+        "1 no longer, 1 neither measured nor recorded"
     ) in flat(lines)
     begins = [re.match(r"  (missed|no longer)[^:]*: [^:]*", x) for x in lines]
     first, *others = [found[0].strip() for found in begins if found]

@@ -34,7 +34,10 @@ ROWS, RUNS = GOOD["smallnet"]["rows"], GOOD["smallnet"]["runs"]
 CLAIM = next(k for k, row in enumerate(ROWS) if row.get("unit") == "%")
 JUDGED = next(k for k, row in enumerate(ROWS) if row.get("fingerprints"))
 TIMING = next(k for k, row in enumerate(ROWS) if not row["claim"])
+SHARE = next(k for k, row in enumerate(ROWS) if row.get("metric") == "recall")
+PRUNED = next(k for k, row in enumerate(ROWS) if row.get("kind") == "pruned network")
 ROW, RUN = f"smallnet.rows.{CLAIM}", "smallnet.runs.0"
+ONE, OTHER, *REST = RUNS[0]["confusion"][0]
 # A run whose last byte has bits to spare.
 SPARE = next(k for k, run in enumerate(RUNS) if run["num_images"] % 8)
 BEYOND = bytearray(base64.b64decode(RUNS[SPARE]["right"]))
@@ -103,6 +106,12 @@ REFUSED = {
     "no images": (f"{ROW}.num_images", 0, "expected greater than 0"),
     "a negative percentage": (f"{ROW}.paper", -5, "-5 %: expected 0 to 100"),
     "more than all images": (f"{ROW}.paper", 500, "500 %: expected 0 to 100"),
+    "more than all of a class": (f"smallnet.rows.{SHARE}.paper", 96, "96 recall: expected 0 to 1"),
+    "more than all images in a record": (
+        f"{ROW}.recorded",
+        {**off(ROWS[CLAIM], 100), "trained_on": "a CPU", "commit": None, "time": "2026"},
+        "%: expected 0 to 100",
+    ),
     "an origin that is a processor": (f"{ROW}.details.origins", ["Xeon"], "origins.0"),
     "a timing of no kind": (f"smallnet.rows.{TIMING}.kind", None, "kind: "),
     "a negative time": (f"smallnet.rows.{TIMING}.measured", -1.0, "or equal to 0, found -1.0"),
@@ -119,10 +128,21 @@ REFUSED = {
     "a run twice": ("smallnet.runs", [*RUNS, RUNS[0]], "a fingerprint is there twice"),
     "a row far from its run": (f"smallnet.rows.{JUDGED}", off(ROWS[JUDGED], -30), "where its run"),
     "a row near its run": (f"smallnet.rows.{JUDGED}", off(ROWS[JUDGED], -0.5), "where its run"),
+    "a pruned network far from its run": (
+        f"smallnet.rows.{PRUNED}",
+        {**ROWS[PRUNED], "fingerprint": RUNS[0]["fingerprint"], "accuracy_percent": 1.0},
+        "a pruned network has 1.0 % where its run",
+    ),
     "another accuracy": (f"{RUN}.accuracy_percent", 50.0, "its bits are not those of 50.0 %"),
     "an accuracy of no image": (f"{RUN}.accuracy_percent", 50.01, "is no share of"),
     "a negative count": (f"{RUN}.confusion.0.0", -1, f"{RUN}.confusion.0.0: "),
     "another confusion": (f"{RUN}.confusion.0.0", 0, "its confusion matrix is not that of"),
+    "a confusion of fewer right": (
+        f"{RUN}.confusion.0",
+        [ONE - 1, OTHER + 1, *REST],
+        "its confusion matrix is not that of",
+    ),
+    "a confusion of more images": (f"{RUN}.confusion.0.1", 10**6, "matrix is not that of"),
     "a matrix that is not square": (f"{RUN}.confusion.0", [1], "is not square"),
     "an integer beyond float": (f"{RUN}.curve.0.epoch", 10**400, "an integer of 1329 bits"),
     "a round before it began": (
@@ -138,6 +158,11 @@ def test_what_is_wrong_is_named_with_its_place(name: str, tmp_path: Path) -> Non
     where, value, expected = REFUSED[name]
     path = write(tmp_path, json.dumps(put(GOOD, {where: value})))
     assert expected in refusal(path)
+
+
+def test_a_pruned_network_need_not_be_as_accurate_as_what_it_was_pruned_from() -> None:
+    pruned = {**off(ROWS[JUDGED], -30), "details": {"technique": "l1_structured"}}
+    check_document(put(GOOD, {f"smallnet.rows.{JUDGED}": pruned}))
 
 
 @pytest.mark.parametrize(

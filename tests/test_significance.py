@@ -84,6 +84,12 @@ def test_a_median_of_few_rounds_is_assumed_to_be_uncertain() -> None:
     assert steady[0] == pytest.approx(0.01, abs=0.001) and steady[1][0] < 1e-4
 
 
+def test_the_variance_of_a_median_is_that_between_medians() -> None:
+    runs = np.random.default_rng(0).lognormal(0, 0.05, (400, 100)).tolist()
+    medians, variances = zip(*map(log_median, runs), strict=True)
+    assert np.mean([v for v, _ in variances]) == pytest.approx(np.var(medians), rel=0.25)
+
+
 def test_rounds_that_drift_know_their_median_less_well() -> None:
     rounds = np.random.default_rng(0).lognormal(0, 0.05, 100)
     assert log_median(sorted(rounds))[1][0] > 3 * log_median(rounds.tolist())[1][0]

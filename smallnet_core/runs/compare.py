@@ -230,8 +230,9 @@ def _compared(
         return row.decided(Change.UNCHANGED)
     if not row.lower_is_better:
         return row.decided(Change.CHANGED)
-    worse = row.effect > thresholds.of(new)
-    return row.decided(Change.REGRESSION if worse else Change.IMPROVEMENT)
+    if abs(row.effect) <= thresholds.of(new):
+        return row
+    return row.decided(Change.REGRESSION if row.effect > 0 else Change.IMPROVEMENT)
 
 
 def _flipped(row: RowComparison, old: Reading | None, new: Reading | None) -> RowComparison:

@@ -138,6 +138,8 @@ def tested(
         return _curve(row, old, new)
     if kinds == {"rounds"}:
         return _time(row, old, new, learnt, process)
+    if kinds == {"count"}:
+        return row.decided(Change.SIMILAR, f"within the threshold of {row.threshold:g}")
     if kinds <= {"interval", "accuracy"} and old.interval and new.interval:
         return _intervals(row, old, new)
     return row.decided(Change.NOT_JUDGED if row.effect else Change.UNCHANGED)
