@@ -225,6 +225,16 @@ def test_of_two_intervals_the_halves_count_that_face_each_other(levels, change: 
     assert by_label(compare(*runs))[name].change is change
 
 
+def test_a_share_without_its_network_has_a_threshold_in_points() -> None:
+    name = "appendix-d.1/plane-recall"
+    old, *others = (
+        file({name: {"measured": v, "values": [v], "interval": [v, v + 1e-6], "fingerprints": []}})
+        for v in (0.9, 0.8995, 0.8985)
+    )
+    changes = [by_label(compare(old, new))[name].change for new in others]
+    assert changes == [Change.SIMILAR, Change.REGRESSION]
+
+
 def test_what_a_claim_wants_low_is_worse_when_it_rises() -> None:
     name = "section-6/resnet18_s-adabound-decrease"
     old, new = (

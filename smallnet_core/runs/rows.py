@@ -84,7 +84,7 @@ class Thresholds(BaseModel):
                 return least
         if reading.kind == "rounds":
             return self.time_percent
-        if reading.kind == "class":
+        if reading.kind in ("class", "interval") and not reading.unit:
             return self.accuracy_points / 100
         return self.accuracy_points if reading.unit in ("%", "points") else 0.0
 
