@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smallnet_core.lab.reports import check_folder
 from smallnet_core.lab.settings import (
     TRACKERS,
     Settings,
@@ -19,7 +22,9 @@ from smallnet_core.lab.settings import (
     one_of,
 )
 from smallnet_core.recipes import RECIPE_KINDS
-from smallnet_core.runs.policy import FAIL_ON
+from smallnet_core.runs.file import RunFile, read_run_file
+from smallnet_core.runs.find import STORAGE, find_run
+from smallnet_core.runs.policy import FAIL_ON, Baseline, read_thresholds
 
 TABLES = ("short", "all")
 PATH_OPTIONS = ("--compare", "--data-dir", "--model-cache", "--report")
@@ -156,6 +161,82 @@ def settings_of(config: pytest.Config) -> Settings:
         recorded=not option.no_recorded,
         track=option.track,
     )
+
+
+def baseline_of(config: pytest.Config) -> Baseline | None:
+    """Read what ``--compare`` names, before anything is measured; None where it is not given.
+
+    Raises pytest.UsageError, in a line, for what cannot be read, and for options that need it.
+    """
+    option = config.option
+    if option.compare is None:
+        if option.fail_on or option.confirm:
+            given = "--fail-on" if option.fail_on else "--confirm"
+            raise pytest.UsageError(f"{given} is for --compare RUN, which is not given")
+        return None
+    if option.confirm and config.getoption("dist", "no") != "no":
+        raise pytest.UsageError(
+            "--confirm: cannot time a test again under pytest-xdist, leave -n out"
+        )
+    from smallnet_core.runs.accepted import FILE, read_accepted
+
+    pyproject = config.inipath
+    if pyproject is None or pyproject.name != "pyproject.toml":
+        pyproject = config.rootpath / "pyproject.toml"
+    left_out: list[str] = []
+    try:
+        thresholds = read_thresholds(pyproject if pyproject.exists() else None)
+        accepted = read_accepted(config.rootpath / FILE)
+        if option.compare == "reference":
+            run = _reference(config)
+        else:
+            storage = config.getoption("benchmark_storage", STORAGE)
+            [*_, run], left_out = find_run(option.compare, storage)
+    except (ValueError, OSError) as error:
+        raise pytest.UsageError(f"--compare {error}") from error
+    path = config.getoption("benchmark_json", None)
+    if path is not None and os.path.realpath(path) == os.path.realpath(run.path):
+        raise pytest.UsageError(f"--benchmark-json {path} would overwrite --compare's")
+    return Baseline(run=run, thresholds=thresholds, accepted=accepted, left_out=left_out)
+
+
+def _reference(config: pytest.Config) -> RunFile:
+    from smallnet_core.runs.reference import FOLDER, reference_path
+    from smallnet_core.system.machine import resolve_device
+
+    device = str(resolve_device(config.option.device))
+    path = reference_path(platform.node(), device, config.rootpath / FOLDER)
+    if not path.exists():
+        raise ValueError(
+            f"reference: this machine has no {path}: smallnet reference update RUN.json makes it"
+        )
+    return read_run_file(path)
+
+
+def report_folder_of(config: pytest.Config) -> Path | None:
+    """Return where ``--report`` writes, None where it is not given.
+
+    Raises pytest.UsageError, before anything is measured, for a folder where it can't.
+    """
+    given = config.option.report
+    if given is None:
+        return None
+    beside = config.getoption("benchmark_json", None)
+    folder = Path(os.path.expanduser(given)) if given else Path("reports")
+    if not given and beside is not None:
+        folder = Path(beside).parent
+    if given and any(folder.glob("test_*.py")):
+        raise pytest.UsageError(
+            f"--report {given}: has tests in it: write --report=DIR, or --report last"
+        )
+    try:
+        check_folder(folder)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}"
+        raise pytest.UsageError(f"--report {given}: {reason}") from error
+    except ValueError as error:
+        raise pytest.UsageError(f"--report {error}") from error
+    return folder.absolute()
 
 
 def joined_arguments(config: pytest.Config) -> list[str] | None:

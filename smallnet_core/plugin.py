@@ -10,7 +10,13 @@ import pytest
 from smallnet_core import judging, report
 from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.claims.known_misses import KNOWN_MISSES
-from smallnet_core.options import add_options, joined_arguments, settings_of
+from smallnet_core.options import (
+    add_options,
+    baseline_of,
+    joined_arguments,
+    report_folder_of,
+    settings_of,
+)
 from smallnet_core.records import Claim, Measurement, NotMeasured, Rule, Status, Verdict
 from smallnet_core.session import Session, uncaptured
 
@@ -68,7 +74,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and the session, which has the hooks of a run."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    config.stash[_own] = own = Session(config, settings_of(config))
+    given: tuple[Any, ...] = ()
+    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist compares and writes nothing
+        given = baseline_of(config), report_folder_of(config)
+    config.stash[_own] = own = Session(config, settings_of(config), *given)
     config.pluginmanager.register(own)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import warnings
 from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
@@ -17,131 +16,56 @@ from _pytest.runner import runtestprotocol
 from smallnet_core import report
 from smallnet_core.claims.known_misses import KNOWN_MISSES
 from smallnet_core.claims.names import VOCABULARY
-from smallnet_core.lab.reports import check_folder, write_report
+from smallnet_core.lab.reports import write_report
 from smallnet_core.lab.settings import Settings
 from smallnet_core.records import NotMeasured
 from smallnet_core.report.table import grouped
-from smallnet_core.runs.file import SCHEMA, RunFile, check_document, read_run_file
-from smallnet_core.runs.find import STORAGE, find_run, runs_in
-from smallnet_core.runs.policy import fail_on_default, fails, read_thresholds, unused_patterns
+from smallnet_core.runs.file import SCHEMA, RunFile, check_document
+from smallnet_core.runs.find import STORAGE, runs_in
+from smallnet_core.runs.policy import Baseline, fail_on_default, fails, unused_patterns
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
     from smallnet_core.lab.workbench import Workbench
-    from smallnet_core.runs.accepted import Accepted
     from smallnet_core.runs.compare import Comparison
-    from smallnet_core.runs.rows import RowComparison, Thresholds
+    from smallnet_core.runs.rows import RowComparison
 
 CACHED = ("accuracy", "pruning", "failures")  # markers of what writes to the model cache
 # Groups of claims whose times are of interest: hundreds are only counted or looked up.
 TIMED = ("training", "evaluation", "inference", "training speed")
 # Whoever gives one of these wants pytest-benchmark's own tables.
 TIMING_OPTIONS = (
-    "--benchmark-columns",
-    "--benchmark-verbose",
-    "--benchmark-sort",
-    "--benchmark-group-by",
-    "--benchmark-name",
-    "--benchmark-histogram",
-    "--benchmark-cprofile",
-    "--benchmark-compare",
+    *("--benchmark-columns", "--benchmark-verbose", "--benchmark-sort", "--benchmark-group-by"),
+    *("--benchmark-name", "--benchmark-histogram", "--benchmark-cprofile", "--benchmark-compare"),
 )
 
 
 class Session:
-    """Everything that smallnet knows of a run of pytest: a plugin itself, with the run's hooks.
+    """Everything that smallnet knows of a run of pytest: a plugin itself, with the run's hooks."""
 
-    Raises pytest.UsageError for options that cannot be met.
-    """
-
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        baseline: Baseline | None = None,
+        report_folder: Path | None = None,
+    ) -> None:
         self.config = config
         self.is_worker = hasattr(config, "workerinput")  # of pytest-xdist
         self.settings = settings
-        self.thresholds: Thresholds | None = None
-        self.accepted: Sequence[Accepted] = ()
-        self.left_out: list[str] = []  # of the folder of --compare, a line each
-        self.storage: str = config.getoption("benchmark_storage", STORAGE)
-        self.old = None if self.is_worker else self._old_run()
+        self.baseline = baseline  # of --compare
         self.from_workers: list[dict[str, Any]] = []
         self.compared: list[str] = []
         self.slower: dict[str, RowComparison] = {}  # before they were timed again
         self.comparison: Comparison | None = None
         self.reported: list[str] = []
-        self.report_folder = self._report_folder()
+        self.report_folder = report_folder  # of --report
         self.untracked: list[str] = []
         # Whether some of the benchmarks were not asked for, so that their rows are not gone.
         self.partial = any("::" in arg or arg.endswith(".py") for arg in config.args)
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         self._workbench: Workbench | None = None
-
-    def _old_run(self) -> RunFile | None:
-        """Read the run and the thresholds of ``--compare``, before anything is measured."""
-        name, fail_on = self.config.option.compare, self.config.option.fail_on
-        confirm = self.config.option.confirm
-        if name is None:
-            if fail_on or confirm:
-                option = "--fail-on" if fail_on else "--confirm"
-                raise pytest.UsageError(f"{option} is for --compare RUN, which is not given")
-            return None
-        if confirm and self.config.getoption("dist", "no") != "no":
-            raise pytest.UsageError(
-                "--confirm: cannot time a test again under pytest-xdist, leave -n out"
-            )
-        from smallnet_core.runs.accepted import FILE, read_accepted
-
-        pyproject = self.config.inipath
-        if pyproject is None or pyproject.name != "pyproject.toml":
-            pyproject = self.config.rootpath / "pyproject.toml"
-        try:
-            self.thresholds = read_thresholds(pyproject if pyproject.exists() else None)
-            self.accepted = read_accepted(self.config.rootpath / FILE)
-            if name == "reference":
-                found = [self._reference()]
-            else:
-                found, self.left_out = find_run(name, self.storage)
-        except (ValueError, OSError) as error:
-            raise pytest.UsageError(f"--compare {error}") from error
-        path = self.config.getoption("benchmark_json", None)
-        if path is not None and os.path.realpath(path) == os.path.realpath(found[-1].path):
-            raise pytest.UsageError(f"--benchmark-json {path} would overwrite --compare's")
-        return found[-1]
-
-    def _reference(self) -> RunFile:
-        from smallnet_core.runs.reference import FOLDER, reference_path
-        from smallnet_core.system.machine import resolve_device
-
-        device = str(resolve_device(self.settings.device))
-        path = reference_path(platform.node(), device, self.config.rootpath / FOLDER)
-        if not path.exists():
-            raise ValueError(
-                f"reference: this machine has no {path}: "
-                "smallnet reference update RUN.json makes it"
-            )
-        return read_run_file(path)
-
-    def _report_folder(self) -> Path | None:
-        """Return where --report writes; pytest.UsageError, in time, for a folder where it can't."""
-        given = self.config.option.report
-        if given is None or self.is_worker:
-            return None
-        beside = self.config.getoption("benchmark_json", None)
-        folder = Path(os.path.expanduser(given)) if given else Path("reports")
-        if not given and beside is not None:
-            folder = Path(beside).parent
-        if given and any(folder.glob("test_*.py")):
-            raise pytest.UsageError(
-                f"--report {given}: has tests in it: write --report=DIR, or --report last"
-            )
-        try:
-            check_folder(folder)
-        except OSError as error:
-            reason = f"{error.filename}: {error.strerror}"
-            raise pytest.UsageError(f"--report {given}: {reason}") from error
-        except ValueError as error:
-            raise pytest.UsageError(f"--report {error}") from error
-        return folder.absolute()
 
     # Before the first test
 
@@ -275,7 +199,7 @@ class Session:
         if self.rows:
             self._write_untimed()
             self._track_verdicts()
-            failed = self.old is not None and self._compare()
+            failed = self.baseline is not None and self._compare()
             self._write_report()
             if failed and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -310,9 +234,7 @@ class Session:
         hook.pytest_benchmark_update_json(
             config=self.config, benchmarks=session.benchmarks, output_json=document
         )
-        # As it would come back from the file: tuples are lists, and so on.
-        found: dict[str, Any] = json.loads(json.dumps(document, default=str))
-        return found
+        return json.loads(json.dumps(document, default=str))  # as it comes back from the file
 
     def _run_file(self) -> RunFile:
         return RunFile(path=Path("this run"), document=check_document(self._document()))
@@ -322,12 +244,13 @@ class Session:
         from smallnet_core.runs.accepted import accept
         from smallnet_core.runs.compare import compare
 
-        assert self.old is not None, "--compare was given"
+        assert self.baseline is not None, "--compare was given"
+        old, thresholds = self.baseline.run, self.baseline.thresholds
         return accept(
-            compare(self.old, self._run_file(), thresholds=self.thresholds, partial=self.partial),
-            self.accepted,
+            compare(old, self._run_file(), thresholds=thresholds, partial=self.partial),
+            self.baseline.accepted,
             folder=self.config.rootpath,
-            earlier=lambda: runs_in(self.storage)[0],
+            earlier=lambda: runs_in(self.config.getoption("benchmark_storage", STORAGE))[0],
         )
 
     def _confirm(self, items: Iterable[pytest.Item]) -> None:
@@ -368,15 +291,15 @@ class Session:
         """Keep what changed since the old run, in lines; return whether that fails the run."""
         from smallnet_core.report import compare as compare_report
 
-        assert self.old is not None, "--compare was given"
+        assert self.baseline is not None, "--compare was given"
         try:
             comparison = self.comparison = self._comparison()
         except ValueError as error:
             self.compared = [f"--compare: {error}"]
             return True
         self.compared = [
-            *self.left_out,
-            *self.old.remarks,
+            *self.baseline.left_out,
+            *self.baseline.run.remarks,
             *unused_patterns(comparison),
             *compare_report.confirmed_lines(comparison, self.slower),
             *compare_report.terminal_lines(comparison, verbose=self.config.get_verbosity() > 0),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from smallnet_core.runs.accepted import Accepted
     from smallnet_core.runs.compare import Comparison
+    from smallnet_core.runs.file import RunFile
     from smallnet_core.runs.rows import Change, Thresholds
 
 # What the choices of --fail-on fail on, by Change.
@@ -18,6 +21,16 @@ FAIL_ON: Mapping[str, frozenset[str]] = {
     "change": frozenset({"regression", "improvement", "changed", "new", "gone"}),
     "nothing": frozenset(),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What a run will be compared with, and by which rules."""
+
+    run: RunFile
+    thresholds: Thresholds
+    accepted: Sequence[Accepted]
+    left_out: Sequence[str]  # a line for each file of its folder that is no run
 
 
 def fail_on_default() -> str:
