@@ -21,7 +21,6 @@ from smallnet_core.claims import CLAIMS
 from smallnet_core.cli import main
 from smallnet_core.lab import reports
 from smallnet_core.report import compare as compare_report
-from smallnet_core.report.details import class_tables
 from smallnet_core.report.page import MAX_MARKDOWN, MAX_MATRICES, html_page, summary
 from smallnet_core.report.trend import trend_page
 from smallnet_core.runs.compare import compare
@@ -197,24 +196,6 @@ def test_a_page_says_how_many_networks_it_has_no_tables_by_class_of(whole):
     text = Page(html_page(changed(small(), {"smallnet.runs": runs}))).text
     assert "those of the other 7 are in the run itself" in text
     assert "in the run itself" not in Page(html_page(whole)).text
-
-
-@pytest.mark.parametrize(
-    ("dataset", "first", "last"),
-    [("cifar10", "airplane", "truck"), ("cifar100", "apple", "worm"), ("digits", "0", "9")],
-)
-def test_classes_have_the_names_of_their_dataset(whole, dataset, first, last):
-    run = next(run for run in whole.runs if run["recipe"]["dataset"] == dataset)
-    by_class, confused = class_tables(run)
-    assert [row[0] for row in by_class.rows][:1] == [first]
-    assert [row[0] for row in by_class.rows][-2:] == [last, "macro avg"]
-    counts = run["confusion"]
-    precision, recall = (counts[0][0] / sum(own) for own in ([row[0] for row in counts], counts[0]))
-    assert by_class.rows[0][1:3] == [f"{precision:.3f}", f"{recall:.3f}"]
-    if dataset == "cifar100":  # the labels are where they belong: trees and girls are alike
-        assert {("maple tree", "oak tree"), ("girl", "woman")} <= {
-            (a, b) for a, b, _ in confused.rows
-        }
 
 
 def test_a_report_is_four_files_and_the_index_lists_all_of_a_folder(tmp_path, capsys, undrawn):

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from smallnet_core.claims import CLAIMS, GOALS
 from smallnet_core.judging import judge, not_measured
 from smallnet_core.records import Measurement, Status
 from smallnet_core.report.claim_tables import markdown_lines
+from smallnet_core.report.details import class_tables
 from smallnet_core.report.table import WIDTH, Table, format_change, format_value
 from tests.rows import (
     BY_SOURCE,
@@ -372,3 +374,23 @@ def test_markdown_has_accuracies_and_what_pruning_costs_and_says_where_they_are_
     )
     bare = {**document, "machine_info": {}, "commit_info": {}}
     assert "at commit None" in markdown_lines(bare, {})[-1]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "num_classes", "names"),
+    [
+        ("cifar10", 10, ["airplane", "truck"]),
+        ("cifar100", 100, ["maple tree", "oak tree"]),
+        ("digits", 10, ["0", "9"]),
+    ],
+)
+def test_classes_have_the_names_of_their_dataset(dataset, num_classes, names):
+    a, b = (47, 52) if dataset == "cifar100" else (0, 9)
+    confusion = np.eye(num_classes, dtype=int)
+    confusion[a, b] = 5
+    by_class, confused = class_tables(
+        {"confusion": confusion.tolist(), "recipe": {"dataset": dataset}}
+    )
+    assert [by_class.rows[a][0], by_class.rows[b][0]] == names
+    if dataset == "cifar100":
+        assert confused.rows == [[*names, "5"]]
