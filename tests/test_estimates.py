@@ -74,6 +74,20 @@ def test_no_more_slow_steps_are_timed_than_needed(clock):
     assert clock == [1.0, 1.0]
 
 
+def test_a_rough_estimate_is_that_of_one_thread_where_two_are_slower(clock):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        clock += [0.2] * 4 + [0.9] * 3
+        rough = estimates.estimate_seconds(
+            RECIPE, num_train=160, num_test=48, device=CPU, rough=True
+        )
+        assert rough == pytest.approx((3 * 160 + 48 / 3) / 32 * 0.2) and clock == []
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_fewer_channels_are_timed_and_masks_make_nothing_faster(monkeypatch):
     pruned_to: list[int] = []
 

@@ -271,6 +271,8 @@ def test_every_network_has_a_label_of_its_own():
 
 def test_a_list_is_80_columns_wide_and_cheap(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(listing, "estimate_seconds", lambda recipe, **options: 7200.0)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
     cache = tmp_path / "cache"
     assert main(["train", "--list", "--device", "cpu", "--model-cache", str(cache)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -278,6 +280,7 @@ def test_a_list_is_80_columns_wide_and_cheap(tmp_path, monkeypatch, capsys):
     [row] = [line for line in lines if line.startswith("vgg16 adam cifar10 tuned 0 ")]
     assert row.split()[-3:] == ["nothing", "1", "2.00"]
     assert not cache.exists()
+    assert os.environ["GOMP_SPINCOUNT"] == "3000"  # the threads of trainings don't spin
 
 
 @pytest.mark.parametrize(

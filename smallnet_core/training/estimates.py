@@ -23,14 +23,16 @@ def estimate_seconds(
 ) -> float:
     """Estimate how long ``train`` would take here, from a few timed steps on blank images.
 
-    On a CPU, a ``rough`` estimate times smaller steps, once for all recipes of a network.
+    On a CPU, a ``rough`` estimate times smaller steps, once for all recipes of a network. It also
+    times one thread, and the faster counts: several are slow while another process is busy.
     """
     # An evaluation is a forward pass over the test set; a training step costs about three of
     # them, in proportion to the pixels of its images.
     epochs = range(recipe.first_epoch, recipe.end_epoch)
     train_epochs = sum(recipe.image_side(epoch) ** 2 for epoch in epochs) / IMAGE_SIDE**2
     evaluations = sum(recipe.is_evaluated(epoch) for epoch in epochs)
-    batch_size = _ROUGH_BATCH if rough and device.type == "cpu" else recipe.batch_size
+    rough = rough and device.type == "cpu"
+    batch_size = _ROUGH_BATCH if rough else recipe.batch_size
     steps = (train_epochs * num_train + evaluations * num_test / 3) / batch_size
     # Neither the optimizer nor the number of classes changes a step's time by much, so recipes of
     # one network share a measurement.
@@ -50,12 +52,22 @@ def estimate_seconds(
     max_params = None
     if recipe.pruning is not None and recipe.pruning.structure == "channels":
         max_params = recipe.pruning.max_params
-    return steps * _step_seconds(stand_in, max_params, device)
+    num_threads = torch.get_num_threads()
+    try:
+        return steps * min(
+            _step_seconds(stand_in, max_params, device, number)
+            for number in (sorted({1, num_threads}) if rough else (num_threads,))
+        )
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 @functools.cache
-def _step_seconds(recipe: Recipe, max_params: int | None, device: torch.device) -> float:
+def _step_seconds(
+    recipe: Recipe, max_params: int | None, device: torch.device, num_threads: int
+) -> float:
     """Time the first steps, and return the least time that one took."""
+    torch.set_num_threads(num_threads)
     keep_freed_memory()
     dtype = dtype_of(recipe, device)
     images = torch.zeros(recipe.batch_size, 3, IMAGE_SIDE, IMAGE_SIDE, dtype=torch.uint8)
