@@ -17,11 +17,11 @@ from smallnet_core.lab.needs import sides_of
 from smallnet_core.plugin import claim_params
 from smallnet_core.records import Measurement, NotMeasured
 
-GOALS = "Beyond the paper"
+SOURCE = "Beyond the paper"
 
 
 @pytest.mark.parameters
-@pytest.mark.parametrize("claim_id", claim_params(by_source(GOALS, metric="num_params")))
+@pytest.mark.parametrize("claim_id", claim_params(by_source(SOURCE, metric="num_params")))
 def test_size(claim, judge, benchmark):
     from smallnet_core.models.layer_table import count_on_meta
 
@@ -31,7 +31,7 @@ def test_size(claim, judge, benchmark):
 
 
 @pytest.mark.accuracy
-@pytest.mark.parametrize("claim_id", claim_params(by_source(GOALS, metric="accuracy_percent")))
+@pytest.mark.parametrize("claim_id", claim_params(by_source(SOURCE, metric="accuracy_percent")))
 def test_mean_of_seeds(claim, workbench, judge, benchmark):
     [side] = sides_of(claim)
     wanted = claim.details["min_seeds"]

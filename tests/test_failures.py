@@ -1,6 +1,7 @@
 """The traces of the paper's failed trainings: what they record, how they are kept and judged."""
 
 import itertools
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -256,7 +257,9 @@ def test_a_damaged_trace_is_a_complaint_and_the_next_folder_is_asked(tmp_path):
     path = write_trace(cache, found)
     write_trace(zoo, found)
     other = write_trace(tmp_path / "other", made_up(50, 100, name="vgg16_s-rate"))
-    for content in ("", "[]", '{"points": {}}', other.read_text()):
+    whole = json.loads(path.read_text())
+    odd = [json.dumps({**whole, "points": points}) for points in ([], {"step": []})]
+    for content in ("", "[]", '{"points": {}}', other.read_text(), *odd):
         path.write_text(content)
         complaints: list[str] = []
         assert find_trace(found.variant, (tmp_path / "nowhere", cache, zoo), complaints) == found

@@ -116,7 +116,7 @@ def _selected(args: argparse.Namespace) -> tuple[dict[Recipe, list[str]], Settin
 def _sleep_when_idle() -> None:
     """Let OpenMP's threads sleep after a short wait, in this process and in those it starts.
 
-    By default they spin for long. Alone that is 2 to 7 % faster, but beside another busy process a
+    By default they spin for long. Alone that is 1 to 8 % faster, but beside another busy process a
     training of several threads then takes ten times as long or more.
     """
     if "OMP_WAIT_POLICY" not in os.environ:

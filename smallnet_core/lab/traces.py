@@ -140,7 +140,7 @@ def find_trace(variant: Variant, folders: Sequence[Path], complaints: list[str])
             return _read(path, variant)
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             complaints.append(
                 f"damaged trace ignored: {path}: not a trace of {variant.name} ({error})"
             )
@@ -154,6 +154,8 @@ def _read(path: Path, variant: Variant) -> Trace:
     columns = found["points"]
     rows = zip(*columns.values(), strict=True)
     points = tuple(Point(**dict(zip(columns, row, strict=True))) for row in rows)
+    if not points or points[-1].accuracy_percent is None:
+        raise ValueError("it has no final accuracy")
     return Trace(variant=variant, points=points, **{name: found[name] for name in _FACTS})
 
 
